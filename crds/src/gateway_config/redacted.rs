@@ -1,0 +1,29 @@
+//! A string that must never be printed.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A credential: serialized in full (the configuration lives in a Secret), but never shown by `Debug`, and
+/// without `Display`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Redacted(String);
+
+impl Redacted {
+    /// Wrap a credential.
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// The credential itself; the name makes each use stand out in review.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Redacted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
