@@ -1,0 +1,41 @@
+//! One model of a running configuration.
+
+use std::sync::Arc;
+
+use claw_crds::gateway_config::RemoteModelConfig;
+
+use crate::models::ModelSlot;
+
+/// A model under the name that clients use.
+#[derive(Clone, Debug)]
+pub struct ModelEntry {
+    /// Its name.
+    pub name: String,
+    /// What answers.
+    pub backend: Backend,
+}
+
+/// What answers for a model.
+#[derive(Clone, Debug)]
+pub enum Backend {
+    /// An engine in this process.
+    Local(Arc<ModelSlot>),
+    /// An API elsewhere.
+    Remote(RemoteModelConfig),
+    /// Nothing, for this reason.
+    Unavailable {
+        /// What is wrong, safe to show.
+        reason: String,
+    },
+}
+
+impl Backend {
+    /// One word for status.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Local(_) => "local",
+            Self::Remote(_) => "remote",
+            Self::Unavailable { .. } => "unavailable",
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! From a configuration as stored to one that runs: everything compiled, nothing left that could fail.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use claw_crds::GatewayConfig;
+use claw_crds::gateway_config::{
+    ChannelConfig, DeviceConfig, GatewayIdentity, LimitsConfig, ModelBackend, ModelConfig, SCHEMA_VERSION,
+};
+use sha2::{Digest, Sha256};
+
+use super::{Backend, Certificate, ConfigError, ModelEntry, chain};
+use crate::auth::AccessPolicy;
+use crate::models::{ModelSlot, SlotKey};
+use crate::routing::RouteTable;
+
+/// The configuration in force. Requests take one snapshot and keep it to their end.
+pub type SharedRuntime = Arc<ArcSwap<RuntimeConfig>>;
+
+/// A configuration that runs.
+#[derive(Debug)]
+pub struct RuntimeConfig {
+    /// Where it came from.
+    pub origin: String,
+    /// The first half of the SHA-256 of its stored form.
+    pub hash: String,
+    /// Which gateway this is.
+    pub gateway: GatewayIdentity,
+    /// The models, by unique name.
+    pub models: Vec<ModelEntry>,
+    /// The routing table.
+    pub routes: RouteTable,
+    /// The channels, by unique name.
+    pub channels: Vec<ChannelConfig>,
+    /// Who is let in.
+    pub access: AccessPolicy,
+    /// The serving certificate; `None` means plain HTTP.
+    pub tls: Option<Certificate>,
+    /// What is let in at all.
+    pub limits: LimitsConfig,
+}
+
+/// A checked configuration whose models are not acquired yet.
+pub struct Prepared {
+    origin: String,
+    hash: String,
+    gateway: GatewayIdentity,
+    models: Vec<ModelConfig>,
+    device: DeviceConfig,
+    routes: RouteTable,
+    channels: Vec<ChannelConfig>,
+    access: AccessPolicy,
+    tls: Option<Certificate>,
+    limits: LimitsConfig,
+}
+
+/// Check a configuration whole. Pure: nothing is loaded, so a refused configuration leaves no trace.
+pub fn prepare(origin: &str, config: GatewayConfig) -> Result<Prepared, ConfigError> {
+    let hash = hash(&config);
+    let mut problems = duplicates("models", config.models.iter().map(|model| &model.name));
+    problems.extend(duplicates("channels", config.channels.iter().map(|channel| &channel.name)));
+    problems.extend(limit_problems(&config.limits));
+    if config.schema_version != SCHEMA_VERSION {
+        problems.push(format!("schemaVersion: {} is not {SCHEMA_VERSION}", config.schema_version));
+    }
+    let routes = RouteTable::compile(&config.routes)
+        .map_err(|invalid| problems.extend(invalid.iter().map(|route| chain(route))));
+    let access = AccessPolicy::new(&config.auth).map_err(|error| problems.push(chain(&error)));
+    let tls = config
+        .tls
+        .as_ref()
+        .map(Certificate::new)
+        .transpose()
+        .map_err(|error| problems.push(format!("tls: {}", chain(&error))));
+    match (routes, access, tls) {
+        (Ok(routes), Ok(access), Ok(tls)) if problems.is_empty() => Ok(Prepared {
+            origin: origin.to_owned(),
+            hash,
+            gateway: config.gateway,
+            models: config.models,
+            device: config.device,
+            routes,
+            channels: config.channels,
+            access,
+            tls,
+            limits: config.limits,
+        }),
+        _ => Err(ConfigError { origin: origin.to_owned(), problems }),
+    }
+}
+
+impl Prepared {
+    /// Take the models that it names; `acquire` shares those which run already.
+    pub fn install(self, mut acquire: impl FnMut(SlotKey) -> Arc<ModelSlot>) -> RuntimeConfig {
+        let Self { origin, hash, gateway, models, device, routes, channels, access, tls, limits } = self;
+        let models = models
+            .into_iter()
+            .map(|model| {
+                let backend = match model.backend {
+                    ModelBackend::Local(local) => Backend::Local(acquire(SlotKey { model: local, device })),
+                    ModelBackend::Remote(remote) => Backend::Remote(remote),
+                    ModelBackend::Unavailable { reason } => Backend::Unavailable { reason },
+                };
+                ModelEntry { name: model.name, backend }
+            })
+            .collect();
+        RuntimeConfig { origin, hash, gateway, models, routes, channels, access, tls, limits }
+    }
+}
+
+impl RuntimeConfig {
+    /// The model of that name.
+    pub fn model(&self, name: &str) -> Option<&ModelEntry> {
+        self.models.iter().find(|model| model.name == name)
+    }
+
+    /// The channel of that name.
+    pub fn channel(&self, name: &str) -> Option<&ChannelConfig> {
+        self.channels.iter().find(|channel| channel.name == name)
+    }
+}
+
+fn hash(config: &GatewayConfig) -> String {
+    let digest = Sha256::digest(config.to_json().as_bytes());
+    digest[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn duplicates<'a>(field: &str, names: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    names
+        .filter(|name| !seen.insert(*name))
+        .map(|name| format!("{field}: the name {name:?} is used twice; rename one"))
+        .collect()
+}
+
+fn limit_problems(limits: &LimitsConfig) -> Vec<String> {
+    let LimitsConfig { requests_per_second, max_connections, max_body_bytes } = limits;
+    let zeros = [
+        ("requestsPerSecond", *requests_per_second == Some(0)),
+        ("maxConnections", *max_connections == 0),
+        ("maxBodyBytes", *max_body_bytes == 0),
+    ];
+    zeros
+        .into_iter()
+        .filter(|(_, zero)| *zero)
+        .map(|(field, _)| format!("limits.{field}: 0 would let nothing in; give at least 1"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use claw_crds::gateway_config::{Redacted, RouteConfig};
+
+    use super::*;
+    use crate::config::fixture;
+
+    #[test]
+    fn every_problem_is_reported_at_once() {
+        let mut config = fixture::config(&["red", "red"]);
+        config.limits.max_connections = 0;
+        config.routes.push(RouteConfig { origin: "here".into(), pattern: "(".into(), targets: Vec::new() });
+        config.tls = Some(fixture::tls("red.test"));
+        config.tls.as_mut().expect("just set").private_key = Redacted::new("hunter2");
+        let error = prepare("somewhere", config).err().expect("refused");
+        let text = error.to_string();
+        for part in ["somewhere", "\"red\" is used twice", "maxConnections", "here: pattern \"(\"", "tls.key"] {
+            assert!(text.contains(part), "{part} is missing in {text}");
+        }
+        assert!(!text.contains("hunter2") && !text.contains('\n'), "{text}");
+    }
+
+    #[test]
+    fn equal_configurations_have_equal_hashes() {
+        let hash = |names: &[&str]| fixture::runtime(fixture::config(names)).hash;
+        assert_eq!(hash(&["red"]), hash(&["red"]));
+        assert_ne!(hash(&["red"]), hash(&["green"]));
+        assert_eq!(hash(&["red"]).len(), 32);
+    }
+}

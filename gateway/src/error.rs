@@ -1,0 +1,337 @@
+//! Every way a request can fail, and what its caller is told.
+//!
+//! One enum, one exhaustive mapping to a status, one OpenAI-shaped body. What is shown is safe to show: addresses
+//! and causes of upstream failures stay in the log.
+
+mod body;
+
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+
+pub use body::{ErrorBody, ErrorDetail};
+
+/// Why a request failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GatewayError {
+    /// The body or a field of it makes no sense.
+    #[error("{message}")]
+    InvalidRequest {
+        /// What is wrong with which value, and what would be right.
+        message: String,
+        /// The field.
+        param: Option<String>,
+    },
+    /// The request asks for something that this model cannot do; another model may.
+    #[error(
+        "`{field}` is not supported by model `{model}`, which runs in the gateway: leave it out, or use a remote model"
+    )]
+    UnsupportedField {
+        /// The model.
+        model: String,
+        /// The field.
+        field: String,
+    },
+    /// The conversation does not fit the model's context.
+    #[error(
+        "the messages are {tokens} tokens long, but model `{model}` takes at most {limit} with the answer: shorten \
+         them"
+    )]
+    PromptTooLong {
+        /// The model.
+        model: String,
+        /// Length of the prompt.
+        tokens: u64,
+        /// The model's context length.
+        limit: u64,
+    },
+    /// No valid credential.
+    #[error("{message}")]
+    Unauthorized {
+        /// What is missing or wrong, without the credential.
+        message: &'static str,
+    },
+    /// A valid credential, but not for this.
+    #[error("{message}")]
+    Forbidden {
+        /// What is not allowed.
+        message: String,
+    },
+    /// Nothing is served at this path.
+    #[error("{message}")]
+    NotFound {
+        /// What is served instead.
+        message: String,
+    },
+    /// No model of that name.
+    #[error("the model `{model}` does not exist: known models are {known}")]
+    ModelNotFound {
+        /// The name asked for.
+        model: String,
+        /// The names there are, in back-quotes.
+        known: String,
+    },
+    /// The path exists, but not with this method.
+    #[error("{method} is not allowed on {path}: use {allow}")]
+    MethodNotAllowed {
+        /// The method used.
+        method: http::Method,
+        /// The path.
+        path: String,
+        /// The methods there are.
+        allow: &'static str,
+    },
+    /// The body did not arrive in time.
+    #[error("the request body did not arrive within {} seconds", limit.as_secs())]
+    BodyTimeout {
+        /// How long was waited.
+        limit: Duration,
+    },
+    /// The body is larger than allowed.
+    #[error("the request body is larger than {limit} bytes, the limit of this gateway (limits.maxBodyBytes)")]
+    BodyTooLarge {
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The caller sends more requests than allowed.
+    #[error(
+        "rate limit of {limit} requests per second reached: retry after {} seconds",
+        whole_seconds(*retry_after)
+    )]
+    RateLimited {
+        /// The limit.
+        limit: u32,
+        /// When the next request is let in.
+        retry_after: Duration,
+    },
+    /// The model's queue is full.
+    #[error("model `{model}` is overloaded: retry after {} seconds", whole_seconds(*retry_after))]
+    Overloaded {
+        /// The model.
+        model: String,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The model is on its way.
+    #[error("model `{model}` is not ready yet ({state}): retry after {} seconds", whole_seconds(*retry_after))]
+    ModelNotReady {
+        /// The model.
+        model: String,
+        /// What it is doing.
+        state: String,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The model cannot answer until somebody repairs it.
+    #[error("model `{model}` is unavailable: {reason}")]
+    ModelUnavailable {
+        /// The model.
+        model: String,
+        /// What is wrong, safe to show.
+        reason: String,
+    },
+    /// A route without any usable model.
+    #[error("the route {origin} has no usable model: see the status of its ModelRoute")]
+    RouteWithoutModel {
+        /// Where the route was written.
+        origin: String,
+    },
+    /// The remote API could not be reached.
+    #[error("model `{model}`: its API could not be reached")]
+    UpstreamUnreachable {
+        /// The model.
+        model: String,
+        /// The cause, for the log.
+        source: reqwest::Error,
+    },
+    /// The remote API was silent for too long.
+    #[error("model `{model}`: its API sent no {awaited} within {} s", limit.as_secs_f32())]
+    UpstreamTimeout {
+        /// The model.
+        model: String,
+        /// What was waited for.
+        awaited: &'static str,
+        /// For how long.
+        limit: Duration,
+    },
+    /// The remote API answered with an error that is not the caller's fault.
+    #[error("model `{model}`: its API answered with status {status}")]
+    UpstreamStatus {
+        /// The model.
+        model: String,
+        /// The upstream's status.
+        status: StatusCode,
+    },
+    /// The remote API has enough of us.
+    #[error("model `{model}`: its API limits the rate of requests")]
+    UpstreamRateLimited {
+        /// The model.
+        model: String,
+        /// What the API says about when to come back.
+        retry_after: Option<Duration>,
+    },
+    /// The remote API refused the request itself; its words are passed on.
+    #[error("{}", detail.message)]
+    UpstreamRejected {
+        /// The upstream's status, a 4xx.
+        status: StatusCode,
+        /// The upstream's error object.
+        detail: ErrorDetail,
+    },
+    /// The remote API sent something that is no chat completion.
+    #[error("model `{model}`: its API sent a malformed answer ({what})")]
+    UpstreamMalformed {
+        /// The model.
+        model: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The remote API stopped in the middle of an answer.
+    #[error("model `{model}`: its answer was cut off")]
+    UpstreamInterrupted {
+        /// The model.
+        model: String,
+    },
+    /// The engine failed while it generated.
+    #[error("model `{model}` failed to generate an answer")]
+    GenerationFailed {
+        /// The model.
+        model: String,
+        /// The engine's words, for the log.
+        detail: String,
+    },
+    /// A programming error; the details are in the log.
+    #[error("internal error")]
+    Internal,
+}
+
+impl GatewayError {
+    /// A malformed field.
+    pub fn invalid(param: &str, message: impl Into<String>) -> Self {
+        Self::InvalidRequest { message: message.into(), param: Some(param.to_owned()) }
+    }
+
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::InvalidRequest { .. } | Self::UnsupportedField { .. } | Self::PromptTooLong { .. } => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
+            Self::Forbidden { .. } => StatusCode::FORBIDDEN,
+            Self::NotFound { .. } | Self::ModelNotFound { .. } => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::RateLimited { .. } | Self::Overloaded { .. } | Self::UpstreamRateLimited { .. } => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
+            Self::ModelNotReady { .. } | Self::ModelUnavailable { .. } | Self::RouteWithoutModel { .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::UpstreamUnreachable { .. }
+            | Self::UpstreamStatus { .. }
+            | Self::UpstreamMalformed { .. }
+            | Self::UpstreamInterrupted { .. } => StatusCode::BAD_GATEWAY,
+            Self::UpstreamTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::UpstreamRejected { status, .. } => *status,
+            Self::GenerationFailed { .. } | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Whether another model could answer where this one did not.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::UnsupportedField { .. }
+            | Self::PromptTooLong { .. }
+            | Self::Overloaded { .. }
+            | Self::ModelNotReady { .. }
+            | Self::ModelUnavailable { .. }
+            | Self::UpstreamUnreachable { .. }
+            | Self::UpstreamTimeout { .. }
+            | Self::UpstreamStatus { .. }
+            | Self::UpstreamRateLimited { .. }
+            | Self::UpstreamMalformed { .. }
+            | Self::UpstreamInterrupted { .. }
+            | Self::GenerationFailed { .. } => true,
+            Self::InvalidRequest { .. }
+            | Self::Unauthorized { .. }
+            | Self::Forbidden { .. }
+            | Self::NotFound { .. }
+            | Self::ModelNotFound { .. }
+            | Self::MethodNotAllowed { .. }
+            | Self::BodyTimeout { .. }
+            | Self::BodyTooLarge { .. }
+            | Self::RateLimited { .. }
+            | Self::RouteWithoutModel { .. }
+            | Self::UpstreamRejected { .. }
+            | Self::Internal => false,
+        }
+    }
+
+    /// A word for metrics; their number is bounded.
+    pub fn metric_label(&self) -> &'static str {
+        match self {
+            Self::InvalidRequest { .. } => "invalid_request",
+            Self::UnsupportedField { .. } => "unsupported_field",
+            Self::PromptTooLong { .. } => "context_length_exceeded",
+            Self::Unauthorized { .. } => "invalid_api_key",
+            Self::Forbidden { .. } => "forbidden",
+            Self::NotFound { .. } => "not_found",
+            Self::ModelNotFound { .. } => "model_not_found",
+            Self::MethodNotAllowed { .. } => "method_not_allowed",
+            Self::BodyTimeout { .. } => "body_timeout",
+            Self::BodyTooLarge { .. } => "body_too_large",
+            Self::RateLimited { .. } => "rate_limit_exceeded",
+            Self::Overloaded { .. } => "model_overloaded",
+            Self::ModelNotReady { .. } => "model_not_ready",
+            Self::ModelUnavailable { .. } => "model_unavailable",
+            Self::RouteWithoutModel { .. } => "route_without_model",
+            Self::UpstreamUnreachable { .. } => "upstream_unreachable",
+            Self::UpstreamTimeout { .. } => "upstream_timeout",
+            Self::UpstreamStatus { .. } => "upstream_error",
+            Self::UpstreamRateLimited { .. } => "upstream_rate_limited",
+            Self::UpstreamRejected { .. } => "upstream_rejected",
+            Self::UpstreamMalformed { .. } => "upstream_malformed",
+            Self::UpstreamInterrupted { .. } => "upstream_interrupted",
+            Self::GenerationFailed { .. } => "generation_failed",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// When the caller should try again, if that is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after, .. }
+            | Self::Overloaded { retry_after, .. }
+            | Self::ModelNotReady { retry_after, .. } => Some(*retry_after),
+            Self::UpstreamRateLimited { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+impl IntoResponse for GatewayError {
+    fn into_response(self) -> Response {
+        body::respond(&self)
+    }
+}
+
+/// `Retry-After` has no fractions; rounding down would invite the caller too early.
+pub fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fraction_of_a_second_is_rounded_up() {
+        assert_eq!(whole_seconds(Duration::from_millis(1)), 1);
+        assert_eq!(whole_seconds(Duration::from_secs(2)), 2);
+        assert_eq!(whole_seconds(Duration::from_millis(2001)), 3);
+    }
+}

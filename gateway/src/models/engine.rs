@@ -1,0 +1,153 @@
+//! What the gateway asks of an inference engine.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use claw_crds::gateway_config::QuantizationConfig;
+
+use super::SlotKey;
+use crate::respond::ChatMessage;
+
+/// A loaded model. Generation runs on threads of the engine's own.
+pub trait Engine: Send + Sync + 'static {
+    /// What runs where.
+    fn info(&self) -> EngineInfo;
+
+    /// Queue a request; its events go to the sink, on a thread of the engine, until the sink breaks.
+    fn submit(&self, request: EngineRequest, sink: Sink) -> Result<(), SubmitError>;
+}
+
+/// Gets models ready. Blocking; called on threads that may block.
+pub trait Loader: Send + Sync + 'static {
+    /// Which version of the importer wrote a model directory: another one imports anew.
+    fn importer_version(&self) -> String;
+
+    /// Turn a GGUF file into a model directory at a path that does not exist yet.
+    fn import(
+        &self,
+        source: &Path,
+        target: &Path,
+        quantization: QuantizationConfig,
+        progress: &mut dyn FnMut(LoadProgress),
+    ) -> Result<(), EngineError>;
+
+    /// Load a model directory and warm it by a real run.
+    fn load(&self, directory: &Path, key: &SlotKey) -> Result<Arc<dyn Engine>, EngineError>;
+}
+
+/// Receives the events of one generation; `Break` cancels it.
+pub type Sink = Box<dyn FnMut(EngineEvent) -> ControlFlow<()> + Send>;
+
+/// How far an import is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoadProgress {
+    /// Steps done.
+    pub done: u64,
+    /// Steps in all.
+    pub total: u64,
+}
+
+/// What runs where.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EngineInfo {
+    /// The device, e.g. `Cpu`.
+    pub device: String,
+    /// Why that one, where it was not asked for by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Longest prompt plus answer in tokens.
+    pub context_length: u64,
+}
+
+/// A chat for a local model, every field checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EngineRequest {
+    /// The conversation.
+    pub messages: Vec<ChatMessage>,
+    /// Most tokens of the answer; absent means up to the context's end.
+    pub max_tokens: Option<u32>,
+    /// Absent means the model's own default.
+    pub temperature: Option<f32>,
+    /// Absent means the model's own default.
+    pub top_p: Option<f32>,
+    /// Absent means a fresh one.
+    pub seed: Option<u64>,
+    /// Texts that end the answer.
+    pub stop: Vec<String>,
+}
+
+/// What a generation tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EngineEvent {
+    /// The prompt was taken in.
+    Started {
+        /// Its length.
+        prompt_tokens: u64,
+    },
+    /// A piece of text.
+    Text(String),
+    /// The end.
+    Finished {
+        /// Why.
+        reason: FinishReason,
+        /// Length of the prompt.
+        prompt_tokens: u64,
+        /// Length of the answer.
+        completion_tokens: u64,
+    },
+    /// The generation failed; nothing follows.
+    Failed(String),
+}
+
+/// Why a generation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FinishReason {
+    /// The model was done, or said a stop text.
+    Stop,
+    /// `max_tokens` or the context's end.
+    Length,
+}
+
+impl FinishReason {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Length => "length",
+        }
+    }
+}
+
+/// Why a request was not queued.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// Too many wait already.
+    #[error("the queue is full")]
+    QueueFull,
+    /// The prompt does not fit.
+    #[error("the prompt of {tokens} tokens does not fit the context of {limit}")]
+    PromptTooLong {
+        /// Length of the prompt.
+        tokens: u64,
+        /// The context's length.
+        limit: u64,
+    },
+    /// A value that the model cannot take.
+    #[error("{message}")]
+    InvalidRequest {
+        /// The field, where one is at fault.
+        field: Option<String>,
+        /// What is wrong.
+        message: String,
+    },
+    /// The model was unloaded.
+    #[error("the model was unloaded")]
+    Closed,
+}
+
+/// Why a model is not loaded. The engine's own error, with its causes.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct EngineError(#[from] pub Box<dyn std::error::Error + Send + Sync>);

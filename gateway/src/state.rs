@@ -1,0 +1,37 @@
+//! What every handler shares.
+
+use std::sync::Arc;
+
+use arc_swap::Guard;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::{RuntimeConfig, SharedRuntime};
+use crate::respond::Respond;
+
+/// The parts of a running gateway; cheap to clone.
+#[derive(Clone)]
+pub struct AppState {
+    /// The configuration in force; see [`runtime`](Self::runtime).
+    pub shared_runtime: SharedRuntime,
+    /// Answers the conversations of channels.
+    pub respond: Arc<dyn Respond>,
+    /// Client of outgoing HTTP: no redirects, a connect timeout, system certificate authorities.
+    pub http: reqwest::Client,
+    /// Every task that shutdown waits for.
+    pub tasks: TaskTracker,
+    /// Cancelled when the gateway begins to drain.
+    pub shutdown: CancellationToken,
+}
+
+impl AppState {
+    /// A snapshot of the configuration, to be kept for a whole request.
+    pub fn runtime(&self) -> Arc<RuntimeConfig> {
+        self.shared_runtime.load_full()
+    }
+
+    /// A short look at the configuration; not to be held across an await.
+    pub fn peek(&self) -> Guard<Arc<RuntimeConfig>> {
+        self.shared_runtime.load()
+    }
+}
