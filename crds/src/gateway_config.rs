@@ -289,14 +289,17 @@ impl GatewayConfig {
         }
         let Version { schema_version } = serde_json::from_slice(bytes).map_err(ParseError::Json)?;
         if schema_version != u64::from(SCHEMA_VERSION) {
-            return Err(ParseError::SchemaVersion { found: schema_version });
+            return Err(ParseError::SchemaVersion {
+                found: schema_version,
+            });
         }
         serde_json::from_slice(bytes).map_err(ParseError::Json)
     }
 
     /// The stored form: stable for equal input, so an unchanged gateway is never rewritten.
     pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("a configuration has only string keys and finite numbers")
+        serde_json::to_string(self)
+            .expect("a configuration has only string keys and finite numbers")
     }
 
     /// The model of that name.
@@ -312,13 +315,23 @@ mod tests {
     fn minimal() -> GatewayConfig {
         GatewayConfig {
             schema_version: SCHEMA_VERSION,
-            gateway: GatewayIdentity { namespace: "shop".into(), name: "helpdesk".into() },
+            gateway: GatewayIdentity {
+                namespace: "shop".into(),
+                name: "helpdesk".into(),
+            },
             models: Vec::new(),
             routes: Vec::new(),
             channels: Vec::new(),
             auth: AuthConfig::Anonymous {},
-            tls: Some(TlsConfig { certificate_chain: "chain".into(), private_key: Redacted::new("hunter2") }),
-            limits: LimitsConfig { requests_per_second: None, max_connections: 50, max_body_bytes: 1024 },
+            tls: Some(TlsConfig {
+                certificate_chain: "chain".into(),
+                private_key: Redacted::new("hunter2"),
+            }),
+            limits: LimitsConfig {
+                requests_per_second: None,
+                max_connections: 50,
+                max_body_bytes: 1024,
+            },
             device: DeviceConfig::Auto,
         }
     }
@@ -326,7 +339,10 @@ mod tests {
     #[test]
     fn a_configuration_survives_the_round_trip() {
         let config = minimal();
-        assert_eq!(GatewayConfig::from_json(config.to_json().as_bytes()).expect("parses"), config);
+        assert_eq!(
+            GatewayConfig::from_json(config.to_json().as_bytes()).expect("parses"),
+            config
+        );
     }
 
     #[test]
@@ -338,13 +354,16 @@ mod tests {
     fn an_unknown_field_is_refused_by_name() {
         let json = minimal().to_json().replacen('{', "{\"flavour\":1,", 1);
         let error = GatewayConfig::from_json(json.as_bytes()).expect_err("unknown field");
-        let ParseError::Json(source) = error else { panic!("{error}") };
+        let ParseError::Json(source) = error else {
+            panic!("{error}")
+        };
         assert!(source.to_string().contains("flavour"), "{source}");
     }
 
     #[test]
     fn a_newer_version_is_named_even_when_its_fields_are_unknown() {
-        let error = GatewayConfig::from_json(br#"{"schemaVersion": 7, "novel": true}"#).expect_err("newer");
+        let error =
+            GatewayConfig::from_json(br#"{"schemaVersion": 7, "novel": true}"#).expect_err("newer");
         assert!(error.to_string().contains("schemaVersion 7"), "{error}");
     }
 }

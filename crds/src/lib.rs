@@ -4,6 +4,11 @@
 //! Nothing here does I/O. The operator and the standalone gateway call the same [`compile`], so a cluster and a
 //! laptop behave alike.
 
+#![expect(
+    unreachable_pub,
+    reason = "kube's KubeSchema derive repeats each public struct inside a function"
+)]
+
 pub mod channel;
 pub mod claw_gateway;
 pub mod compile;

@@ -1,0 +1,108 @@
+//! `ClawGateway`: one gateway with its models, size, certificates, callers, limits and scaling.
+
+mod accelerator;
+mod auth;
+mod autoscaling;
+mod limits;
+mod model;
+mod service;
+mod size;
+mod status;
+mod tls;
+
+pub use accelerator::{Accelerator, AcceleratorType};
+pub use auth::{AnonymousAuth, ApiKeysAuth, Auth};
+pub use autoscaling::Autoscaling;
+use kube::{CustomResource, KubeSchema};
+pub use limits::{DEFAULT_MAX_BODY_BYTES, Limits};
+pub use model::{
+    HttpSource, LocalModel, Model, ModelSource, Provider, Quantization, RemoteModel, Task,
+};
+use serde::{Deserialize, Serialize};
+pub use service::{GatewayService, ServiceType};
+pub use size::{Resources, Size, SizeDefaults, Storage};
+pub use status::ClawGatewayStatus;
+pub use tls::{DisabledTls, SelfSignedTls, Tls};
+
+/// What one gateway is to be.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "claw.dev",
+    version = "v1alpha1",
+    kind = "ClawGateway",
+    plural = "clawgateways",
+    shortname = "cgw",
+    category = "claw",
+    namespaced,
+    status = "ClawGatewayStatus",
+    derive = "PartialEq",
+    doc = "A chat-AI gateway: it serves the OpenAI API, runs and forwards to models, and answers on chat channels.",
+    validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$') && self.metadata.name.size() <= 50")
+        .message("metadata.name becomes the name of a Service: at most 50 lower-case letters, digits and '-', starting with a letter"),
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
+    printcolumn(name = "Replicas", type_ = "string", json_path = ".status.replicasSummary"),
+    printcolumn(name = "Models", type_ = "integer", json_path = ".status.models"),
+    printcolumn(name = "Endpoint", type_ = "string", json_path = ".status.endpoint"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!(has(self.autoscaling) && has(self.replicas))")
+    .message("replicas belongs to the autoscaler once autoscaling is set: remove spec.replicas or spec.autoscaling"))]
+pub struct ClawGatewaySpec {
+    /// The models that clients and routes may name.
+    #[schemars(length(min = 1, max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub models: Vec<Model>,
+
+    /// Who may call the gateway: exactly one of apiKeys and anonymous.
+    pub auth: Auth,
+
+    /// How big each replica is: CPU, memory, storage and open connections together.
+    #[serde(default)]
+    pub size: Size,
+
+    /// CPU and memory of each replica, instead of what the size says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+
+    /// Disk space of each replica for fetched and imported models, instead of what the size says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<Storage>,
+
+    /// How many replicas run; 1 when absent. Leave it out with autoscaling.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub replicas: Option<i32>,
+
+    /// Where local models run.
+    #[serde(default)]
+    pub accelerator: Accelerator,
+
+    /// How the gateway is reached.
+    #[serde(default)]
+    pub service: GatewayService,
+
+    /// The serving certificate: exactly one of selfSigned, secretRef and disabled.
+    #[serde(default)]
+    pub tls: Tls,
+
+    /// What is let in at all.
+    #[serde(default)]
+    pub limits: Limits,
+
+    /// Scale the replicas by CPU use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaling: Option<Autoscaling>,
+}
+
+impl ClawGatewaySpec {
+    /// Replicas to start with, when no autoscaler owns the number.
+    pub fn replicas_or_default(&self) -> i32 {
+        self.replicas.unwrap_or(1)
+    }
+}

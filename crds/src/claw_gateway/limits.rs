@@ -1,0 +1,28 @@
+//! What is let in at all.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What is let in at all.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Limits {
+    /// Requests per second for each caller (an API key, or a client address where callers are anonymous),
+    /// counted in each replica. More get 429 with Retry-After. No limit when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub requests_per_second: Option<i32>,
+
+    /// Open client connections of each replica, instead of what the size says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_connections: Option<i32>,
+
+    /// Largest request body in bytes; 4 MiB when absent. Larger ones get 413.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1024, max = 1_073_741_824))]
+    pub max_body_bytes: Option<i64>,
+}
+
+/// Largest request body when nothing is said: 4 MiB.
+pub const DEFAULT_MAX_BODY_BYTES: u64 = 4 * 1024 * 1024;

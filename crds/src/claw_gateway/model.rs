@@ -1,0 +1,125 @@
+//! Models: local ones that the gateway runs itself, and remote APIs.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::secret_ref::SecretValue;
+
+/// A model under the name that clients and routes use: exactly one of local and remote.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.local) != has(self.remote)")
+    .message("set exactly one of local and remote"))]
+pub struct Model {
+    /// The name that clients send as `model` and that routes and channels refer to.
+    #[schemars(
+        length(min = 1, max = 128),
+        regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9._:/-]*[A-Za-z0-9])?$")
+    )]
+    pub name: String,
+
+    /// A model that runs in the gateway's own process on ONNX Runtime.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<LocalModel>,
+
+    /// A model behind an API elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<RemoteModel>,
+}
+
+/// A model that runs in the gateway's own process.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LocalModel {
+    /// Where the files come from.
+    pub source: ModelSource,
+
+    /// What the model does, which decides the request body of its routes.
+    #[serde(default)]
+    pub task: Task,
+
+    /// How the weights of a GGUF file are stored: Int8 is fastest on a CPU, None keeps 32-bit floating point.
+    /// A path to an already imported directory must say what it was imported with.
+    #[serde(default)]
+    pub quantization: Quantization,
+
+    /// Longest prompt plus answer, in tokens. Absent means what the model was trained for, at most 8192.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 128, max = 1_048_576))]
+    pub context_length: Option<i32>,
+}
+
+/// Where a local model's files come from: exactly one of path and http.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[x_kube(validation = Rule::new("has(self.path) != has(self.http)").message("set exactly one of path and http"))]
+pub struct ModelSource {
+    /// A GGUF file, or a directory made by `clawdbot model import`, on the gateway's own file system (part of
+    /// the image, say). Absolute in a cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096))]
+    pub path: Option<String>,
+
+    /// A GGUF file that the gateway downloads and checks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpSource>,
+}
+
+/// A file behind a URL.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpSource {
+    /// Where to get the file.
+    #[schemars(length(max = 2048), regex(pattern = r"^https?://[^\s]+$"))]
+    pub url: String,
+
+    /// Lower-case hexadecimal SHA-256 of the file. A download that differs is thrown away.
+    #[schemars(regex(pattern = r"^[0-9a-f]{64}$"))]
+    pub sha256: String,
+}
+
+/// What a model does.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Task {
+    /// Answers a conversation. Routes take and give OpenAI chat completions.
+    #[default]
+    Chat,
+}
+
+/// How weights are stored.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Quantization {
+    /// 32-bit floating point.
+    None,
+    /// 8 bits in blocks of 32 weights.
+    #[default]
+    Int8,
+}
+
+/// A model behind an API elsewhere.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RemoteModel {
+    /// The API's dialect.
+    pub provider: Provider,
+
+    /// Base URL up to and including the API version, e.g. https://api.openai.com/v1.
+    #[serde(rename = "baseURL")]
+    #[schemars(length(max = 2048), regex(pattern = r"^https?://[^\s]+$"))]
+    pub base_url: String,
+
+    /// The name sent to the API; the model's own name when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub model: Option<String>,
+
+    /// The API key, sent as a bearer token. Absent for APIs that need none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<SecretValue>,
+}
+
+/// The dialect of a remote API.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Provider {
+    /// The OpenAI API and all that speak it (vLLM, Ollama, LiteLLM and many more).
+    OpenAI,
+}

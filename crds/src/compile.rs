@@ -1,0 +1,133 @@
+//! From objects to configuration: the one pure function that the operator and the standalone gateway share.
+//!
+//! It decides what a spec means and names everything that is wrong with it. It reads nothing but its inputs and
+//! never fails as a whole because of one part: a broken route, channel or model is reported and the rest serves.
+//! Only what makes serving unsafe or impossible (authentication, certificate, duplicate models) leaves no
+//! configuration at all.
+
+mod auth;
+mod channels;
+mod models;
+mod problem;
+mod routes;
+mod secrets;
+mod tls;
+
+pub use problem::{ObjectRef, Problem, ProblemReason};
+pub use routes::PATTERN_SIZE_LIMIT_BYTES;
+pub use secrets::{Secret, Secrets};
+pub use tls::{CertificateError, certified_key};
+
+use crate::{
+    Channel, ClawGateway, ModelRoute,
+    claw_gateway::AcceleratorType,
+    gateway_config::{
+        DeviceConfig, GatewayConfig, GatewayIdentity, LimitsConfig, SCHEMA_VERSION, TlsConfig,
+    },
+};
+
+/// What the compiler reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a> {
+    /// The gateway.
+    pub gateway: &'a ClawGateway,
+    /// Routes whose `gatewayRef` names the gateway; any order.
+    pub routes: &'a [ModelRoute],
+    /// Channels whose `gatewayRef` names the gateway; any order.
+    pub channels: &'a [Channel],
+    /// Secrets of the namespace that the objects refer to or select.
+    pub secrets: &'a Secrets,
+    /// The certificate from our own CA. Needed exactly when `tls` is `selfSigned`; the caller keeps it.
+    pub self_signed: Option<&'a TlsConfig>,
+}
+
+/// What the compiler makes.
+#[derive(Clone, Debug)]
+pub struct Compilation {
+    /// The configuration to serve; absent when the gateway itself has a fatal problem.
+    pub config: Option<GatewayConfig>,
+    /// Everything wrong, each with the object it belongs to.
+    pub problems: Vec<Problem>,
+}
+
+impl Compilation {
+    /// The problems of one object.
+    pub fn problems_of<'a>(&'a self, object: &'a ObjectRef) -> impl Iterator<Item = &'a Problem> {
+        self.problems
+            .iter()
+            .filter(move |problem| &problem.object == object)
+    }
+}
+
+/// Compile one gateway with its routes and channels.
+pub fn compile(inputs: &Inputs<'_>) -> Compilation {
+    let mut problems = Vec::new();
+    let gateway = ObjectRef::of(inputs.gateway);
+    let spec = &inputs.gateway.spec;
+
+    let models = models::compile(&gateway, &spec.models, inputs.secrets, &mut problems);
+    let auth = auth::compile(&gateway, &spec.auth, inputs.secrets, &mut problems);
+    let tls = tls::compile(&gateway, inputs, &mut problems);
+    let routes = routes::compile(inputs.routes, &models, &mut problems);
+    let channels = channels::compile(inputs.channels, &models, inputs.secrets, &mut problems);
+
+    let fatal = problems
+        .iter()
+        .any(|problem| problem.object == gateway && problem.is_fatal());
+    let config = match (auth, tls) {
+        (Some(auth), Some(tls)) if !fatal => Some(GatewayConfig {
+            schema_version: SCHEMA_VERSION,
+            gateway: identity(inputs.gateway),
+            models,
+            routes,
+            channels,
+            auth,
+            tls: tls.into_config(),
+            limits: limits(inputs.gateway),
+            device: device(spec.accelerator.accelerator_type),
+        }),
+        _ => None,
+    };
+    Compilation { config, problems }
+}
+
+fn identity(gateway: &ClawGateway) -> GatewayIdentity {
+    GatewayIdentity {
+        namespace: gateway
+            .metadata
+            .namespace
+            .clone()
+            .unwrap_or_else(|| "default".to_owned()),
+        name: gateway.metadata.name.clone().unwrap_or_default(),
+    }
+}
+
+fn limits(gateway: &ClawGateway) -> LimitsConfig {
+    let limits = &gateway.spec.limits;
+    LimitsConfig {
+        // The schema admits positive numbers only; a negative one from a file counts as absent there and is
+        // refused before it comes here.
+        requests_per_second: limits
+            .requests_per_second
+            .and_then(|limit| u32::try_from(limit).ok()),
+        max_connections: limits
+            .max_connections
+            .and_then(|limit| u32::try_from(limit).ok())
+            .unwrap_or(gateway.spec.size.defaults().max_connections),
+        max_body_bytes: limits
+            .max_body_bytes
+            .and_then(|limit| u64::try_from(limit).ok())
+            .unwrap_or(crate::claw_gateway::DEFAULT_MAX_BODY_BYTES),
+    }
+}
+
+const fn device(accelerator: AcceleratorType) -> DeviceConfig {
+    match accelerator {
+        AcceleratorType::Auto => DeviceConfig::Auto,
+        AcceleratorType::None => DeviceConfig::Cpu,
+        AcceleratorType::Nvidia => DeviceConfig::Cuda,
+    }
+}
+
+#[cfg(test)]
+mod tests;

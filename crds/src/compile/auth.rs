@@ -1,0 +1,114 @@
+//! Callers: API keys selected from Secrets and hashed.
+
+use sha2::{Digest, Sha256};
+
+use super::{
+    problem::{ObjectRef, Problem, ProblemReason},
+    secrets::Secrets,
+};
+use crate::{
+    claw_gateway::Auth,
+    gateway_config::{ApiKeyConfig, AuthConfig},
+};
+
+/// Shorter keys can be guessed: 16 characters of base64 are 96 bits.
+const MIN_KEY_LENGTH: usize = 16;
+
+pub(super) fn compile(
+    gateway: &ObjectRef,
+    auth: &Auth,
+    secrets: &Secrets,
+    problems: &mut Vec<Problem>,
+) -> Option<AuthConfig> {
+    let fatal = |field: &str, message: String, remedy: &str| Problem {
+        object: gateway.clone(),
+        field: field.to_owned(),
+        value: None,
+        reason: ProblemReason::Invalid,
+        message,
+        remedy: remedy.to_owned(),
+        fatal: true,
+    };
+    let selector = match (&auth.api_keys, &auth.anonymous) {
+        (None, Some(_)) => return Some(AuthConfig::Anonymous {}),
+        (Some(api_keys), None) => &api_keys.selector,
+        (None, None) | (Some(_), Some(_)) => {
+            let message = "it must be clear who may call".to_owned();
+            problems.push(fatal(
+                "spec.auth",
+                message,
+                "set exactly one of apiKeys and anonymous",
+            ));
+            return None;
+        }
+    };
+    if selector
+        .match_labels
+        .as_ref()
+        .is_none_or(std::collections::BTreeMap::is_empty)
+        && selector
+            .match_expressions
+            .as_ref()
+            .is_none_or(Vec::is_empty)
+    {
+        let message =
+            "an empty selector would take every Secret of the namespace for API keys".to_owned();
+        problems.push(fatal(
+            "spec.auth.apiKeys.selector",
+            message,
+            "set matchLabels",
+        ));
+        return None;
+    }
+    let selected = match secrets.select(selector) {
+        Ok(selected) => selected,
+        Err(message) => {
+            problems.push(fatal(
+                "spec.auth.apiKeys.selector",
+                message,
+                "use In, NotIn, Exists or DoesNotExist",
+            ));
+            return None;
+        }
+    };
+    let mut keys = Vec::new();
+    for (secret, content) in selected {
+        for (entry, value) in &content.data {
+            match hash(gateway, secret, entry, value) {
+                Ok(key) => keys.push(key),
+                Err(problem) => problems.push(problem),
+            }
+        }
+    }
+    Some(AuthConfig::ApiKeys(keys))
+}
+
+fn hash(
+    gateway: &ObjectRef,
+    secret: &str,
+    entry: &str,
+    value: &[u8],
+) -> Result<ApiKeyConfig, Problem> {
+    let key = value.trim_ascii();
+    if key.len() < MIN_KEY_LENGTH || !key.iter().all(u8::is_ascii_graphic) {
+        return Err(Problem {
+            object: gateway.clone(),
+            field: "spec.auth.apiKeys.selector".to_owned(),
+            value: Some(format!("{secret}/{entry}")),
+            reason: ProblemReason::InvalidSecret,
+            message: format!(
+                "the API key is shorter than {MIN_KEY_LENGTH} characters or holds more than visible ASCII"
+            ),
+            remedy: "replace it, for example with the output of: openssl rand -hex 24".to_owned(),
+            fatal: false,
+        });
+    }
+    let sha256 = Sha256::digest(key)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    Ok(ApiKeyConfig {
+        name: format!("{secret}/{entry}"),
+        sha256,
+    })
+}

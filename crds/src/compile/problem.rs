@@ -1,0 +1,115 @@
+//! What is wrong, said so that its reader can mend it.
+
+use std::fmt;
+
+use kube::Resource;
+
+use crate::condition::{ACCEPTED, RESOLVED_REFS, reason};
+
+/// An object by kind and name; the namespace is the gateway's.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ObjectRef {
+    /// E.g. `ModelRoute`.
+    pub kind: String,
+    /// `metadata.name`.
+    pub name: String,
+}
+
+impl ObjectRef {
+    /// The reference to an object.
+    pub fn of<K: Resource<DynamicType = ()>>(object: &K) -> Self {
+        Self {
+            kind: K::kind(&()).into_owned(),
+            name: object.meta().name.clone().unwrap_or_default(),
+        }
+    }
+}
+
+impl fmt::Display for ObjectRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.kind, self.name)
+    }
+}
+
+/// Why something cannot be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ProblemReason {
+    /// A field has a value that cannot work.
+    Invalid,
+    /// Two things claim one name.
+    Conflict,
+    /// A Secret, or an entry of one, is missing.
+    SecretNotFound,
+    /// A Secret's content does not fit.
+    InvalidSecret,
+    /// No model of that name.
+    ModelNotFound,
+}
+
+impl ProblemReason {
+    /// The condition that turns False.
+    pub const fn condition(self) -> &'static str {
+        match self {
+            Self::Invalid | Self::Conflict => ACCEPTED,
+            Self::SecretNotFound | Self::InvalidSecret | Self::ModelNotFound => RESOLVED_REFS,
+        }
+    }
+
+    /// The condition's reason.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Invalid => reason::INVALID,
+            Self::Conflict => reason::CONFLICT,
+            Self::SecretNotFound => reason::SECRET_NOT_FOUND,
+            Self::InvalidSecret => reason::INVALID_SECRET,
+            Self::ModelNotFound => reason::MODEL_NOT_FOUND,
+        }
+    }
+}
+
+/// One thing that is wrong. `Display` gives one line with object, field, value, fault and remedy; no secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Whose fault it is.
+    pub object: ObjectRef,
+    /// JSON path of the field, e.g. `spec.routes[0].pattern`.
+    pub field: String,
+    /// The value as given, where it may be shown.
+    pub value: Option<String>,
+    /// The kind of fault.
+    pub reason: ProblemReason,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub remedy: String,
+    /// Whether the gateway can be configured without the broken part.
+    pub(super) fatal: bool,
+}
+
+impl Problem {
+    /// Whether nothing at all can be served because of it.
+    pub fn is_fatal(&self) -> bool {
+        self.fatal
+    }
+
+    /// The line without the object, for the object's own status.
+    pub fn detail(&self) -> String {
+        let Self {
+            field,
+            value,
+            message,
+            remedy,
+            ..
+        } = self;
+        match value {
+            Some(value) => format!("{field} {value:?}: {message}; {remedy}"),
+            None => format!("{field}: {message}; {remedy}"),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.object, self.detail())
+    }
+}

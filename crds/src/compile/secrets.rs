@@ -1,0 +1,130 @@
+//! The Secrets that a compilation may look at.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::core::v1::Secret as ApiSecret, apimachinery::pkg::apis::meta::v1::LabelSelector,
+};
+use kube::core::{Selector, SelectorExt};
+
+use super::problem::{ObjectRef, Problem, ProblemReason};
+use crate::secret_ref::SecretKeyRef;
+
+/// Labels and data of one Secret.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret {
+    /// Labels, for selectors.
+    pub labels: BTreeMap<String, String>,
+    /// Decoded data.
+    pub data: BTreeMap<String, Vec<u8>>,
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Secret")
+            .field("labels", &self.labels)
+            .field("data", &"[redacted]")
+            .finish()
+    }
+}
+
+impl From<&ApiSecret> for Secret {
+    fn from(secret: &ApiSecret) -> Self {
+        let mut data: BTreeMap<String, Vec<u8>> = secret
+            .data
+            .iter()
+            .flatten()
+            .map(|(key, value)| (key.clone(), value.0.clone()))
+            .collect();
+        // Files may use stringData, which the API server would have folded into data.
+        data.extend(
+            secret
+                .string_data
+                .iter()
+                .flatten()
+                .map(|(key, value)| (key.clone(), value.clone().into_bytes())),
+        );
+        Self {
+            labels: secret.metadata.labels.clone().unwrap_or_default(),
+            data,
+        }
+    }
+}
+
+/// Secrets of one namespace by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Secrets(BTreeMap<String, Secret>);
+
+impl Secrets {
+    /// The Secret of that name.
+    pub fn get(&self, name: &str) -> Option<&Secret> {
+        self.0.get(name)
+    }
+
+    /// Add or replace a Secret.
+    pub fn insert(&mut self, name: impl Into<String>, secret: Secret) {
+        self.0.insert(name.into(), secret);
+    }
+
+    /// Secrets whose labels match, by name. An invalid selector gives its error.
+    pub(super) fn select(&self, selector: &LabelSelector) -> Result<Vec<(&str, &Secret)>, String> {
+        let selector = Selector::try_from(selector.clone()).map_err(|error| error.to_string())?;
+        Ok(self
+            .0
+            .iter()
+            .filter(|(_, secret)| selector.matches(&secret.labels))
+            .map(|(name, secret)| (name.as_str(), secret))
+            .collect())
+    }
+
+    /// The text of one entry, without surrounding white space (a trailing newline is the classic slip).
+    pub(super) fn text(
+        &self,
+        object: &ObjectRef,
+        field: &str,
+        at: &SecretKeyRef,
+    ) -> Result<String, Problem> {
+        let SecretKeyRef { name, key } = at;
+        let problem = |part: &str, value: &str, reason, message: String, remedy: String| Problem {
+            object: object.clone(),
+            field: format!("{field}.secretKeyRef.{part}"),
+            value: Some(value.to_owned()),
+            reason,
+            message,
+            remedy,
+            fatal: false,
+        };
+        let secret = self.get(name).ok_or_else(|| {
+            let message = "no Secret of that name in this namespace".to_owned();
+            let remedy = format!("create it with the key {key:?}");
+            problem("name", name, ProblemReason::SecretNotFound, message, remedy)
+        })?;
+        let bytes = secret.data.get(key).ok_or_else(|| {
+            let keys = secret
+                .data
+                .keys()
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join(", ");
+            let message = format!("Secret {name} has no such key");
+            let remedy = format!("add it, or name one of: {keys}");
+            problem("key", key, ProblemReason::SecretNotFound, message, remedy)
+        })?;
+        let text = std::str::from_utf8(bytes)
+            .ok()
+            .map(str::trim)
+            .filter(|text| is_header_safe(text));
+        text.map(str::to_owned).ok_or_else(|| {
+            let message = format!(
+                "the entry of Secret {name} is empty or holds characters that cannot be sent"
+            );
+            let remedy = "store the plain credential, printable ASCII on one line".to_owned();
+            problem("key", key, ProblemReason::InvalidSecret, message, remedy)
+        })
+    }
+}
+
+/// Credentials travel in header values and URLs: visible ASCII only.
+fn is_header_safe(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
