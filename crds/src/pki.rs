@@ -1,1 +1,275 @@
-//! Certificates of a gateway's own CA.
+//! A gateway's own certificate authority: issuing, renewing and trusting, without cert-manager.
+//!
+//! Pure but for randomness: the caller keeps the [`Store`] (in Secrets or files) and says what time it is. A leaf
+//! is renewed at two thirds of its life, when its hosts change, or when it is damaged; the authority likewise,
+//! and a replaced authority stays in the trust bundle until it ends.
+
+mod parse;
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+pub use parse::not_after;
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose,
+};
+use time::OffsetDateTime;
+
+use crate::{
+    compile::certified_key,
+    gateway_config::{Redacted, TlsConfig},
+};
+
+/// Life of an authority: five years.
+const CA_LIFE: SignedDuration = SignedDuration::from_hours(5 * 365 * 24);
+/// Life of a leaf: 90 days, as public authorities have it.
+const LEAF_LIFE: SignedDuration = SignedDuration::from_hours(90 * 24);
+/// Clocks differ: certificates begin this much in the past.
+const BACKDATE: SignedDuration = SignedDuration::from_mins(5);
+
+/// An authority's certificate and key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authority {
+    /// PEM.
+    pub certificate_pem: String,
+    /// PEM, PKCS #8.
+    pub private_key: Redacted,
+    /// The authority before this one, while it has not ended.
+    pub previous_certificate_pem: Option<String>,
+}
+
+/// What is kept between calls.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Store {
+    /// The authority, once there is one.
+    pub ca: Option<Authority>,
+    /// The serving certificate and key, once issued.
+    pub leaf: Option<TlsConfig>,
+}
+
+/// Why no certificate could be made.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to issue a certificate for {hosts:?}")]
+pub struct Error {
+    hosts: Vec<String>,
+    source: rcgen::Error,
+}
+
+/// Everything that `hosts` need at `now`: the given store where it still serves, renewed parts where not.
+///
+/// `hosts` are DNS names and IP addresses; a name that no certificate can carry is an [`Error`].
+pub fn issue(current: &Store, hosts: &[String], now: Timestamp) -> Result<Store, Error> {
+    let fail = |source| Error {
+        hosts: hosts.to_vec(),
+        source,
+    };
+    let ca = match current.ca.as_ref().filter(|ca| ca_serves(ca, now)) {
+        Some(ca) => forget_ended(ca, now),
+        None => new_authority(current.ca.as_ref(), now).map_err(fail)?,
+    };
+    let leaf = match current
+        .leaf
+        .as_ref()
+        .filter(|leaf| leaf_serves(leaf, &ca, hosts, now))
+    {
+        Some(leaf) => leaf.clone(),
+        None => new_leaf(&ca, hosts, now).map_err(fail)?,
+    };
+    Ok(Store {
+        ca: Some(ca),
+        leaf: Some(leaf),
+    })
+}
+
+/// What clients are to trust: the authority and, while it lives, the one before.
+pub fn trust_bundle(store: &Store) -> String {
+    let Some(ca) = &store.ca else {
+        return String::new();
+    };
+    [
+        Some(&ca.certificate_pem),
+        ca.previous_certificate_pem.as_ref(),
+    ]
+    .into_iter()
+    .flatten()
+    .cloned()
+    .collect()
+}
+
+/// When [`issue`] has to be called again, at the latest.
+pub fn renew_at(store: &Store) -> Option<Timestamp> {
+    let ca = parse::validity(&store.ca.as_ref()?.certificate_pem)?;
+    let leaf = parse::validity(&store.leaf.as_ref()?.certificate_chain)?;
+    Some(ca.two_thirds().min(leaf.two_thirds()))
+}
+
+fn ca_serves(ca: &Authority, now: Timestamp) -> bool {
+    let young = parse::validity(&ca.certificate_pem).is_some_and(|validity| validity.is_young(now));
+    let pair = TlsConfig {
+        certificate_chain: ca.certificate_pem.clone(),
+        private_key: ca.private_key.clone(),
+    };
+    young && certified_key(&pair).is_ok()
+}
+
+fn leaf_serves(leaf: &TlsConfig, ca: &Authority, hosts: &[String], now: Timestamp) -> bool {
+    let wanted: BTreeSet<String> = hosts.iter().cloned().collect();
+    parse::validity(&leaf.certificate_chain).is_some_and(|validity| validity.is_young(now))
+        && parse::hosts(&leaf.certificate_chain).is_some_and(|hosts| hosts == wanted)
+        && parse::is_signed_by(&leaf.certificate_chain, &ca.certificate_pem)
+        && certified_key(leaf).is_ok()
+}
+
+fn forget_ended(ca: &Authority, now: Timestamp) -> Authority {
+    let previous = ca
+        .previous_certificate_pem
+        .clone()
+        .filter(|pem| parse::lives(pem, now));
+    Authority {
+        previous_certificate_pem: previous,
+        ..ca.clone()
+    }
+}
+
+fn new_authority(replaced: Option<&Authority>, now: Timestamp) -> Result<Authority, rcgen::Error> {
+    let mut params = params(&[], "clawdbot gateway CA", now, CA_LIFE)?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let key = KeyPair::generate()?;
+    Ok(Authority {
+        certificate_pem: params.self_signed(&key)?.pem(),
+        private_key: Redacted::new(key.serialize_pem()),
+        previous_certificate_pem: replaced
+            .map(|ca| ca.certificate_pem.clone())
+            .filter(|pem| parse::lives(pem, now)),
+    })
+}
+
+fn new_leaf(ca: &Authority, hosts: &[String], now: Timestamp) -> Result<TlsConfig, rcgen::Error> {
+    let issuer = Issuer::from_ca_cert_pem(
+        &ca.certificate_pem,
+        KeyPair::from_pem(ca.private_key.expose())?,
+    )?;
+    let mut params = params(hosts, "clawdbot gateway", now, LEAF_LIFE)?;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.use_authority_key_identifier_extension = true;
+    let key = KeyPair::generate()?;
+    let certificate = params.signed_by(&key, &issuer)?;
+    Ok(TlsConfig {
+        certificate_chain: certificate.pem(),
+        private_key: Redacted::new(key.serialize_pem()),
+    })
+}
+
+fn params(
+    hosts: &[String],
+    name: &str,
+    now: Timestamp,
+    life: SignedDuration,
+) -> Result<CertificateParams, rcgen::Error> {
+    let mut params = CertificateParams::new(hosts.to_vec())?;
+    let mut subject = DistinguishedName::new();
+    subject.push(DnType::CommonName, name);
+    params.distinguished_name = subject;
+    params.not_before = date(now - BACKDATE);
+    params.not_after = date(now + life);
+    Ok(params)
+}
+
+fn date(at: Timestamp) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp(at.as_second())
+        .expect("both types span the years 0 to 9999")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+    fn start() -> Timestamp {
+        Timestamp::from_second(1_800_000_000).expect("in range")
+    }
+
+    fn hosts() -> Vec<String> {
+        vec!["desk.shop.svc".to_owned(), "10.0.0.7".to_owned()]
+    }
+
+    fn issued() -> Store {
+        issue(&Store::default(), &hosts(), start()).expect("issues")
+    }
+
+    fn leaf(store: &Store) -> &str {
+        &store.leaf.as_ref().expect("a leaf").certificate_chain
+    }
+
+    #[test]
+    fn a_new_certificate_carries_the_hosts_and_is_signed_by_the_authority() {
+        let store = issued();
+        assert_eq!(
+            parse::hosts(leaf(&store)).expect("hosts"),
+            hosts().into_iter().collect()
+        );
+        assert!(parse::is_signed_by(
+            leaf(&store),
+            &store.ca.as_ref().expect("a ca").certificate_pem
+        ));
+        certified_key(store.leaf.as_ref().expect("a leaf")).expect("key and certificate match");
+    }
+
+    #[test]
+    fn nothing_changes_before_two_thirds_of_the_life() {
+        let store = issued();
+        assert_eq!(
+            issue(&store, &hosts(), start() + DAY * 59).expect("issues"),
+            store
+        );
+    }
+
+    #[test]
+    fn the_leaf_is_renewed_at_two_thirds_and_the_authority_stays() {
+        let store = issued();
+        let at = renew_at(&store).expect("known");
+        let renewed = issue(&store, &hosts(), at).expect("issues");
+        assert_eq!(renewed.ca, store.ca);
+        assert_ne!(renewed.leaf, store.leaf);
+        assert!(renew_at(&renewed).expect("known") > at);
+    }
+
+    #[test]
+    fn other_hosts_or_damage_give_a_new_leaf() {
+        let store = issued();
+        let wider = [hosts(), vec!["chat.example.com".to_owned()]].concat();
+        assert_ne!(
+            issue(&store, &wider, start()).expect("issues").leaf,
+            store.leaf
+        );
+        let mut damaged = store.clone();
+        damaged.leaf.as_mut().expect("a leaf").private_key = Redacted::new("not a key");
+        let mended = issue(&damaged, &hosts(), start()).expect("issues");
+        certified_key(mended.leaf.as_ref().expect("a leaf")).expect("mended");
+    }
+
+    #[test]
+    fn a_replaced_authority_is_trusted_until_it_ends() {
+        let store = issued();
+        let late = start() + DAY * (365 * 4);
+        let renewed = issue(&store, &hosts(), late).expect("issues");
+        let old = &store.ca.as_ref().expect("a ca").certificate_pem;
+        assert!(trust_bundle(&renewed).contains(old));
+        assert!(parse::is_signed_by(
+            leaf(&renewed),
+            &renewed.ca.as_ref().expect("a ca").certificate_pem
+        ));
+        let later = issue(&renewed, &hosts(), start() + DAY * (365 * 6)).expect("issues");
+        assert!(!trust_bundle(&later).contains(old));
+    }
+
+    #[test]
+    fn a_host_that_no_certificate_can_carry_is_named() {
+        let error = issue(&Store::default(), &["büro".to_owned()], start()).expect_err("not ASCII");
+        assert!(error.to_string().contains("büro"), "{error}");
+    }
+}
