@@ -1,1 +1,330 @@
+use std::fmt::Write as _;
 
+use rcgen::KeyPair;
+use rstest::rstest;
+
+use super::*;
+use crate::{
+    gateway_config::{AuthConfig, ModelBackend, PlatformConfig},
+    manifest::{ManifestFile, Selection, parse},
+};
+
+const OBJECTS: &str = r#"
+apiVersion: claw.dev/v1alpha1
+kind: ClawGateway
+metadata: {name: helpdesk, namespace: shop}
+spec:
+  size: Medium
+  models:
+  - name: tiny
+    local: {source: {path: /models/tiny}}
+  - name: big
+    remote:
+      provider: OpenAI
+      baseURL: https://api.example.com/v1/
+      credentials: {secretKeyRef: {name: provider, key: token}}
+  auth: {apiKeys: {selector: {matchLabels: {use: keys}}}}
+  tls: {disabled: {}}
+  limits: {requestsPerSecond: 7}
+---
+apiVersion: claw.dev/v1alpha1
+kind: ModelRoute
+metadata: {name: main, namespace: shop}
+spec:
+  gatewayRef: {name: helpdesk}
+  routes:
+  - {pattern: ^/api/v1/chat, model: big, fallback: tiny}
+---
+apiVersion: claw.dev/v1alpha1
+kind: Channel
+metadata: {name: bot, namespace: shop}
+spec:
+  gatewayRef: {name: helpdesk}
+  model: tiny
+  telegram:
+    botToken: {secretKeyRef: {name: telegram, key: token}}
+    webhookSecret: {secretKeyRef: {name: telegram, key: secret}}
+  access: {direct: AllowList, allowFrom: ["42"]}
+---
+{apiVersion: v1, kind: Secret, metadata: {name: provider, namespace: shop}, stringData: {token: "sk-provider\n"}}
+---
+{apiVersion: v1, kind: Secret, metadata: {name: telegram, namespace: shop}, stringData: {token: "1:bot-token", secret: hook}}
+---
+{apiVersion: v1, kind: Secret, metadata: {name: desk-keys, namespace: shop, labels: {use: keys}}, stringData: {alice: key-of-alice-0123456789}}
+"#;
+
+fn objects(edits: &[(&str, &str)]) -> Selection {
+    let mut text = OBJECTS.to_owned();
+    for (from, to) in edits {
+        assert!(text.contains(from), "the fixture has no {from:?}");
+        text = text.replace(from, to);
+    }
+    let (manifests, faults) = parse(&[ManifestFile {
+        name: "objects".into(),
+        text,
+    }]);
+    assert_eq!(faults, []);
+    manifests.select(None).expect("one gateway")
+}
+
+fn compiled(selection: &Selection) -> Compilation {
+    let Selection {
+        gateway,
+        routes,
+        channels,
+        secrets,
+        ..
+    } = selection;
+    compile(&Inputs {
+        gateway,
+        routes,
+        channels,
+        secrets,
+        self_signed: None,
+    })
+}
+
+fn config(edits: &[(&str, &str)]) -> GatewayConfig {
+    let compilation = compiled(&objects(edits));
+    compilation
+        .config
+        .unwrap_or_else(|| panic!("no configuration: {:?}", compilation.problems))
+}
+
+fn report(edits: &[(&str, &str)]) -> String {
+    compiled(&objects(edits))
+        .problems
+        .iter()
+        .fold(String::new(), |mut text, problem| {
+            let _ = writeln!(text, "{problem}");
+            text
+        })
+}
+
+#[test]
+fn whole_objects_become_a_whole_configuration() {
+    insta::assert_yaml_snapshot!(config(&[]), {
+        ".auth.apiKeys[].sha256" => "[hash]",
+    });
+    assert_eq!(report(&[]), "");
+}
+
+#[test]
+fn compiling_twice_gives_the_same_bytes() {
+    assert_eq!(config(&[]).to_json(), config(&[]).to_json());
+}
+
+#[test]
+fn an_api_key_is_stored_as_its_hash_only() {
+    let config = config(&[]);
+    let AuthConfig::ApiKeys(keys) = &config.auth else {
+        panic!("{:?}", config.auth)
+    };
+    // printf key-of-alice-0123456789 | sha256sum
+    assert_eq!(
+        keys[0].sha256,
+        "9ec3eef0b495a120a4570ac95fe666846257ed7b7e4beb6ed43910add8c9b04a"
+    );
+    assert!(!config.to_json().contains("key-of-alice"));
+}
+
+#[rstest]
+#[case::unknown_model(
+    "model: big, fallback",
+    "model: bigg, fallback",
+    "ModelRoute/main spec.routes[0].model \"bigg\""
+)]
+#[case::unknown_fallback(
+    "fallback: tiny",
+    "fallback: tinny",
+    "ModelRoute/main spec.routes[0].fallback \"tinny\""
+)]
+#[case::bad_pattern(
+    "^/api/v1/chat",
+    "'^/(api'",
+    "ModelRoute/main spec.routes[0].pattern \"^/(api\""
+)]
+#[case::look_around("^/api/v1/chat", "'^(?!x)'", "look-around")]
+#[case::missing_secret(
+    "name: provider, key: token",
+    "name: gone, key: token",
+    "ClawGateway/helpdesk spec.models[1].remote.credentials.secretKeyRef.name \"gone\""
+)]
+#[case::missing_key(
+    "name: provider, key: token",
+    "name: provider, key: other",
+    "name one of: token"
+)]
+#[case::empty_secret("sk-provider\\n", " ", "empty")]
+#[case::url_with_credentials(
+    "https://api.example.com/v1/",
+    "https://me:hunter2@api.example.com/v1/",
+    "carries credentials"
+)]
+#[case::channel_model(
+    "model: tiny\n  telegram",
+    "model: tinny\n  telegram",
+    "Channel/bot spec.model \"tinny\""
+)]
+#[case::channel_secret(
+    "{name: telegram, key: secret}",
+    "{name: telegram, key: hook}",
+    "Channel/bot spec.telegram.webhookSecret.secretKeyRef.key \"hook\""
+)]
+#[case::weak_key("key-of-alice-0123456789", "short", "\"desk-keys/alice\"")]
+fn a_broken_part_is_named_and_the_rest_serves(
+    #[case] from: &str,
+    #[case] to: &str,
+    #[case] expected: &str,
+) {
+    let report = report(&[(from, to)]);
+    assert_eq!(report.lines().count(), 1, "{report}");
+    assert!(report.contains(expected), "{report}");
+    assert!(
+        !report.contains("hunter2") && !report.contains("sk-provider"),
+        "{report}"
+    );
+    assert_eq!(config(&[(from, to)]).models.len(), 2);
+}
+
+#[test]
+fn a_route_with_a_missing_model_keeps_its_fallback() {
+    let config = config(&[("model: big, fallback", "model: bigg, fallback")]);
+    assert_eq!(config.routes[0].targets, ["tiny"]);
+}
+
+#[test]
+fn a_route_object_with_a_bad_pattern_leaves_the_others_serving() {
+    let good = "
+---
+apiVersion: claw.dev/v1alpha1
+kind: ModelRoute
+metadata: {name: also, namespace: shop}
+spec:
+  gatewayRef: {name: helpdesk}
+  routes: [{pattern: ^/good, model: tiny}]
+---
+apiVersion: claw.dev/v1alpha1
+kind: Channel";
+    let config = config(&[
+        ("^/api/v1/chat", "'['"),
+        ("\n---\napiVersion: claw.dev/v1alpha1\nkind: Channel", good),
+    ]);
+    assert_eq!(
+        config
+            .routes
+            .iter()
+            .map(|route| route.pattern.as_str())
+            .collect::<Vec<_>>(),
+        ["^/good"]
+    );
+}
+
+#[test]
+fn a_model_without_its_credential_is_kept_as_unavailable() {
+    let config = config(&[("name: provider, key: token", "name: gone, key: token")]);
+    let ModelBackend::Unavailable { reason } = &config.models[1].backend else {
+        panic!("{config:?}")
+    };
+    assert!(reason.contains("\"gone\""), "{reason}");
+}
+
+#[test]
+fn a_broken_channel_is_left_out() {
+    assert_eq!(
+        config(&[(
+            "{name: telegram, key: secret}",
+            "{name: telegram, key: hook}"
+        )])
+        .channels,
+        []
+    );
+    assert!(matches!(
+        config(&[]).channels[0].platform,
+        PlatformConfig::Telegram { .. }
+    ));
+}
+
+#[test]
+fn duplicate_model_names_leave_no_configuration() {
+    let compilation = compiled(&objects(&[("name: big", "name: tiny")]));
+    assert_eq!(compilation.config, None);
+    let report = compilation.problems[0].to_string();
+    assert!(
+        report.contains("spec.models[1].name \"tiny\": another model has that name"),
+        "{report}"
+    );
+}
+
+#[test]
+fn no_selected_key_admits_nobody() {
+    let config = config(&[("labels: {use: keys}", "labels: {use: nothing}")]);
+    assert_eq!(config.auth, AuthConfig::ApiKeys(Vec::new()));
+}
+
+fn tls_secret(certificate: &str, key: &str) -> Compilation {
+    let mut selection = objects(&[("tls: {disabled: {}}", "tls: {secretRef: {name: front}}")]);
+    let data = [("tls.crt", certificate), ("tls.key", key)];
+    let data = data
+        .into_iter()
+        .map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec()))
+        .collect();
+    selection.secrets.insert(
+        "front",
+        Secret {
+            data,
+            ..Secret::default()
+        },
+    );
+    compiled(&selection)
+}
+
+fn certificate() -> (String, String) {
+    let issued =
+        rcgen::generate_simple_self_signed(vec!["desk.example.com".to_owned()]).expect("issues");
+    (issued.cert.pem(), issued.signing_key.serialize_pem())
+}
+
+#[test]
+fn a_certificate_with_its_key_is_served() {
+    let (certificate, key) = certificate();
+    let config = tls_secret(&certificate, &key)
+        .config
+        .expect("a configuration");
+    assert_eq!(config.tls.expect("tls").certificate_chain, certificate);
+}
+
+#[test]
+fn a_certificate_that_does_not_match_its_key_is_refused() {
+    let (certificate, _) = certificate();
+    let other = KeyPair::generate().expect("a key").serialize_pem();
+    let compilation = tls_secret(&certificate, &other);
+    assert_eq!(compilation.config, None);
+    let report = compilation.problems[0].to_string();
+    assert!(
+        report.contains("spec.tls.secretRef.name \"front\": the private key does not belong"),
+        "{report}"
+    );
+    assert!(!report.contains("PRIVATE KEY"), "{report}");
+}
+
+#[rstest]
+#[case::no_certificate("", "x")]
+#[case::garbage("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "")]
+fn a_broken_certificate_is_refused(#[case] certificate: &str, #[case] key: &str) {
+    assert_eq!(tls_secret(certificate, key).config, None);
+}
+
+#[test]
+fn a_missing_tls_secret_is_fatal_and_named() {
+    let compilation = compiled(&objects(&[(
+        "tls: {disabled: {}}",
+        "tls: {secretRef: {name: front}}",
+    )]));
+    assert_eq!(compilation.config, None);
+    assert!(
+        compilation.problems[0]
+            .to_string()
+            .contains("\"front\": no Secret of that name")
+    );
+}
