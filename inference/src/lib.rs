@@ -1,1 +1,32 @@
-//! Placeholder.
+//! Runs chat models on ONNX Runtime, in the process that calls it.
+//!
+//! [`import::import_gguf`] turns a GGUF file into a model directory; [`ChatModel::load`] loads one and answers
+//! [`ChatRequest`]s, token by token. Everything here blocks and knows nothing of HTTP or Kubernetes; each loaded model
+//! works on a thread of its own.
+
+mod chat_model;
+mod chat_request;
+mod chat_template;
+mod device;
+mod digest;
+mod event;
+mod generation;
+pub mod import;
+mod kv_cache;
+pub mod model_dir;
+mod sampler;
+mod scheduler;
+mod session;
+mod stop_strings;
+mod text_stream;
+mod tokenizer;
+
+pub use chat_model::{ChatModel, LoadError, LoadOptions, ModelInfo, SubmitError};
+pub use chat_request::{Cancellation, ChatRequest, Message};
+pub use chat_template::{ChatTemplate, ChatTemplateError};
+pub use device::Device;
+pub use event::{Event, EventSink, FinishReason, GenerationError, Usage};
+pub use kv_cache::KvShape;
+pub use model_dir::{ModelDir, ModelDirError, Quantization};
+pub use session::{DecoderSession, SessionError, SessionOptions, runtime};
+pub use tokenizer::{Tokenizer, TokenizerLoadError};

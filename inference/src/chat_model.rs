@@ -1,0 +1,358 @@
+//! A loaded chat model: the handle that clients hold.
+
+use std::{fmt, num::NonZero, ops::ControlFlow, path::Path, sync::Arc};
+
+use thiserror::Error;
+
+use crate::{
+    chat_request::{ChatRequest, InvalidField, Message},
+    chat_template::{ChatTemplate, ChatTemplateError},
+    device::Device,
+    event::Event,
+    generation::{Job, Vocabulary},
+    model_dir::{Manifest, ModelDir, ModelDirError, Quantization},
+    scheduler::{Refused, Scheduler},
+    session::{DecoderSession, Placement, SessionError, SessionOptions},
+    tokenizer::{EncodeError, Tokenizer, TokenizerLoadError},
+};
+
+const DEFAULT_QUEUE_CAPACITY: NonZero<usize> = NonZero::new(64).expect("not zero");
+
+/// How to load a model.
+#[derive(Debug, Clone, Copy)]
+pub struct LoadOptions {
+    /// Where to run it.
+    pub device: Device,
+    /// Threads for one computation; all of the processor's when absent.
+    pub threads: Option<NonZero<usize>>,
+    /// The most tokens of one conversation; the model's own limit when absent.
+    pub context_length: Option<usize>,
+    /// Requests that may wait while another is answered.
+    pub queue_capacity: NonZero<usize>,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self {
+            device: Device::Auto,
+            threads: None,
+            context_length: None,
+            queue_capacity: DEFAULT_QUEUE_CAPACITY,
+        }
+    }
+}
+
+/// Why a model could not be loaded.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// The directory is no usable model.
+    #[error("failed to open the model directory")]
+    ModelDir(#[from] ModelDirError),
+    /// The tokenizer is no usable tokenizer.
+    #[error("failed to load the model's tokenizer")]
+    Tokenizer(#[from] TokenizerLoadError),
+    /// The tokenizer belongs to another model.
+    #[error("the tokenizer has {tokenizer} tokens, and the model {model}; import the model again")]
+    VocabularyMismatch {
+        /// The tokenizer's tokens.
+        tokenizer: usize,
+        /// The model's tokens.
+        model: usize,
+    },
+    /// The model was not made for conversations.
+    #[error(
+        "the model {name} has no chat template, so it cannot answer chats; import an instruction-tuned model"
+    )]
+    NoChatTemplate {
+        /// The model's name.
+        name: String,
+    },
+    /// The chat template is no usable template.
+    #[error("failed to prepare the model's chat template")]
+    ChatTemplate(#[from] ChatTemplateError),
+    /// More context than the model has.
+    #[error("the context length {wanted} is not possible: choose 1 to {longest}")]
+    ContextLength {
+        /// What was asked for.
+        wanted: usize,
+        /// What the model was trained for.
+        longest: usize,
+    },
+    /// The decoder does not load, or fails its first run.
+    #[error("failed to start the model")]
+    Session(#[from] SessionError),
+    /// The operating system gives no thread.
+    #[error("failed to start the model's thread")]
+    Thread(#[source] std::io::Error),
+}
+
+/// Why a request was not accepted.
+#[derive(Debug, Error)]
+pub enum SubmitError {
+    /// Too many requests wait already.
+    #[error("the model is busy and {waiting} requests wait for it already; try again later")]
+    QueueFull {
+        /// The requests that wait.
+        waiting: usize,
+    },
+    /// The conversation is longer than the model's context.
+    #[error(
+        "the conversation has {prompt_tokens} tokens, and the context of the model {context_length} with the answer; shorten it"
+    )]
+    PromptTooLong {
+        /// The conversation's tokens.
+        prompt_tokens: usize,
+        /// The most tokens of conversation and answer.
+        context_length: usize,
+    },
+    /// A field cannot be what it is.
+    #[error("{field} {problem}")]
+    InvalidRequest {
+        /// The field's name in the OpenAI API.
+        field: &'static str,
+        /// What is wrong with it, and what would be right.
+        problem: String,
+    },
+    /// The chat template fails on this conversation.
+    #[error("failed to turn the conversation into a prompt")]
+    Template(#[source] ChatTemplateError),
+    /// The tokenizer fails on this conversation.
+    #[error("failed to turn the conversation into tokens")]
+    Encode(#[from] EncodeError),
+    /// The model was closed.
+    #[error("the model was unloaded; send the request again")]
+    Closed,
+}
+
+/// What is known of a loaded model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelInfo {
+    /// The model's own name.
+    pub name: String,
+    /// The most tokens of one conversation.
+    pub context_length: usize,
+    /// Where it runs: `Cpu` or `Cuda`.
+    pub device: String,
+    /// Why it does not run on a GPU, when it was to do so if possible.
+    pub device_reason: Option<String>,
+    /// How its weights are stored.
+    pub quantization: Quantization,
+    /// The tokens it knows.
+    pub vocabulary_size: usize,
+    /// The SHA-256 of the file it was imported from.
+    pub source_sha256: String,
+}
+
+/// A handle to a loaded model. Clones share the model; when the last is dropped, its thread finishes what was
+/// accepted, and ends.
+#[derive(Clone)]
+pub struct ChatModel {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    info: ModelInfo,
+    tokenizer: Arc<Tokenizer>,
+    template: ChatTemplate,
+    scheduler: Scheduler,
+}
+
+impl fmt::Debug for ChatModel {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ChatModel")
+            .field("info", &self.shared.info)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ChatModel {
+    /// Loads a model directory and runs it once, so that a model that is loaded is a model that works.
+    ///
+    /// [`crate::runtime::init`] must have been called. This takes seconds.
+    pub fn load(dir: &Path, options: LoadOptions) -> Result<Self, LoadError> {
+        let model = ModelDir::open(dir)?;
+        let manifest = model.manifest().clone();
+        let context_length = context_length(&manifest, options.context_length)?;
+        let tokenizer = Arc::new(load_tokenizer(&model)?);
+        let template = load_template(&manifest, &tokenizer)?;
+        let session = SessionOptions {
+            device: options.device,
+            threads: options.threads,
+            context_length,
+        };
+        let first_token = manifest.tokens.bos.unwrap_or(0);
+        let load = move || {
+            let mut decoder = DecoderSession::load(&model, session)?;
+            warm_up(&mut decoder, first_token)?;
+            let placement = decoder.placement().clone();
+            Ok::<_, SessionError>((decoder, placement))
+        };
+        let vocabulary = Vocabulary {
+            tokenizer: Arc::clone(&tokenizer),
+            eos: manifest.tokens.eos.clone(),
+        };
+        let capacity = options.queue_capacity.get();
+        let (scheduler, placement) = Scheduler::start(&manifest.name, capacity, vocabulary, load)
+            .map_err(LoadError::Thread)??;
+        let info = info(manifest, context_length, placement);
+        Ok(Self {
+            shared: Arc::new(Shared {
+                info,
+                tokenizer,
+                template,
+                scheduler,
+            }),
+        })
+    }
+
+    /// What is known of the model.
+    pub fn info(&self) -> &ModelInfo {
+        &self.shared.info
+    }
+
+    /// The requests that wait for their turn.
+    pub fn waiting(&self) -> usize {
+        self.shared.scheduler.waiting()
+    }
+
+    /// The tokens of a conversation's prompt.
+    pub fn count_tokens(&self, messages: &[Message]) -> Result<usize, SubmitError> {
+        Ok(self.prompt(messages)?.len())
+    }
+
+    /// Puts a request into the queue. `sink` learns what becomes of it, on the model's thread, and must not block.
+    pub fn submit(
+        &self,
+        request: ChatRequest,
+        sink: Box<dyn FnMut(Event) -> ControlFlow<()> + Send>,
+    ) -> Result<(), SubmitError> {
+        let sampling = request.validate()?;
+        let prompt = self.prompt(&request.messages)?;
+        let context_length = self.shared.info.context_length;
+        let room = context_length.saturating_sub(prompt.len());
+        if room == 0 {
+            return Err(SubmitError::PromptTooLong {
+                prompt_tokens: prompt.len(),
+                context_length,
+            });
+        }
+        let wanted = request
+            .max_tokens
+            .and_then(|tokens| usize::try_from(tokens).ok());
+        let job = Job {
+            prompt,
+            max_tokens: wanted.unwrap_or(room).min(room),
+            sampling,
+            stop: request.stop,
+            cancellation: request.cancellation,
+            sink,
+        };
+        self.shared
+            .scheduler
+            .submit(job)
+            .map_err(|refused| match refused {
+                Refused::Full => SubmitError::QueueFull {
+                    waiting: self.waiting(),
+                },
+                Refused::Closed => SubmitError::Closed,
+            })
+    }
+
+    /// Ends the model at once: every request that is not answered fails with
+    /// [`GenerationError::Closed`](crate::GenerationError::Closed).
+    pub fn close(&self) {
+        self.shared.scheduler.close();
+    }
+
+    fn prompt(&self, messages: &[Message]) -> Result<Vec<u32>, SubmitError> {
+        let guard = |message: &Message| Message {
+            role: message.model_role().to_owned(),
+            content: self.shared.tokenizer.guard(&message.content),
+        };
+        let messages: Vec<_> = messages.iter().map(guard).collect();
+        let prompt = self
+            .shared
+            .template
+            .render(&messages)
+            .map_err(|error| match error {
+                ChatTemplateError::Refused { reason } => SubmitError::InvalidRequest {
+                    field: "messages",
+                    problem: format!("cannot be put to this model: {reason}"),
+                },
+                other => SubmitError::Template(other),
+            })?;
+        Ok(self.shared.tokenizer.encode(&prompt)?)
+    }
+}
+
+impl From<InvalidField> for SubmitError {
+    fn from(InvalidField { field, problem }: InvalidField) -> Self {
+        Self::InvalidRequest { field, problem }
+    }
+}
+
+fn context_length(manifest: &Manifest, wanted: Option<usize>) -> Result<usize, LoadError> {
+    let longest = manifest.architecture.context_length;
+    match wanted {
+        None => Ok(longest),
+        Some(wanted) if (1..=longest).contains(&wanted) => Ok(wanted),
+        Some(wanted) => Err(LoadError::ContextLength { wanted, longest }),
+    }
+}
+
+fn load_tokenizer(model: &ModelDir) -> Result<Tokenizer, LoadError> {
+    let tokenizer = Tokenizer::load(&model.tokenizer())?;
+    let (known, expected) = (
+        tokenizer.vocabulary_size(),
+        model.manifest().architecture.vocabulary_size,
+    );
+    if known == expected {
+        return Ok(tokenizer);
+    }
+    Err(LoadError::VocabularyMismatch {
+        tokenizer: known,
+        model: expected,
+    })
+}
+
+fn load_template(manifest: &Manifest, tokenizer: &Tokenizer) -> Result<ChatTemplate, LoadError> {
+    let no_template = || LoadError::NoChatTemplate {
+        name: manifest.name.clone(),
+    };
+    let source = manifest.chat_template.as_deref().ok_or_else(no_template)?;
+    let text = |token: Option<u32>| {
+        token
+            .and_then(|token| tokenizer.markup_text(token))
+            .unwrap_or_default()
+    };
+    let (bos, eos) = (
+        text(manifest.tokens.bos),
+        text(manifest.tokens.eos.first().copied()),
+    );
+    Ok(ChatTemplate::new(source, bos, eos)?)
+}
+
+/// A real run: the first one also pays for what the runtime puts off until it is needed.
+fn warm_up(decoder: &mut DecoderSession, token: u32) -> Result<(), SessionError> {
+    decoder.start(2)?;
+    decoder.forward(&[token])?;
+    let logits = decoder.forward(&[token])?;
+    if logits.iter().all(|logit| logit.is_finite()) {
+        Ok(())
+    } else {
+        Err(SessionError::NotFinite)
+    }
+}
+
+fn info(manifest: Manifest, context_length: usize, placement: Placement) -> ModelInfo {
+    ModelInfo {
+        name: manifest.name,
+        context_length,
+        device: placement.device.to_string(),
+        device_reason: placement.reason,
+        quantization: manifest.quantization,
+        vocabulary_size: manifest.architecture.vocabulary_size,
+        source_sha256: manifest.source.sha256,
+    }
+}

@@ -1,0 +1,71 @@
+//! How large the attention cache is, and when it must grow. The memory itself belongs to the session.
+
+/// The smallest cache, in positions.
+const SMALLEST: usize = 512;
+
+/// The dimensions of a model's cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KvShape {
+    /// Transformer layers; each has one tensor for keys and one for values.
+    pub layers: usize,
+    /// Key and value heads.
+    pub heads: usize,
+    /// The size of each head.
+    pub head_size: usize,
+    /// The most positions that may ever be needed.
+    pub context_length: usize,
+}
+
+impl KvShape {
+    /// The capacity to allocate for `positions`: steps of two, so that growing is rare and little is wasted.
+    ///
+    /// The runtime's attention takes scratch memory in proportion to the capacity, so it is not the whole context.
+    pub fn capacity_for(&self, positions: usize) -> usize {
+        positions
+            .next_power_of_two()
+            .max(SMALLEST)
+            .min(self.context_length)
+    }
+
+    /// The bytes of a cache of `capacity` positions.
+    pub fn bytes(&self, capacity: usize) -> usize {
+        self.layers * 2 * self.heads * capacity * self.head_size * size_of::<f32>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPE: KvShape = KvShape {
+        layers: 30,
+        heads: 3,
+        head_size: 64,
+        context_length: 3000,
+    };
+
+    #[test]
+    fn capacity_grows_in_steps_up_to_the_context() {
+        assert_eq!(SHAPE.capacity_for(1), 512);
+        assert_eq!(SHAPE.capacity_for(512), 512);
+        assert_eq!(SHAPE.capacity_for(513), 1024);
+        assert_eq!(SHAPE.capacity_for(2500), 3000);
+    }
+
+    #[test]
+    fn a_context_below_the_smallest_step_is_respected() {
+        assert_eq!(
+            KvShape {
+                context_length: 100,
+                ..SHAPE
+            }
+            .capacity_for(7),
+            100
+        );
+    }
+
+    #[test]
+    fn bytes_count_keys_and_values_of_all_layers() {
+        assert_eq!(SHAPE.bytes(512), 30 * 2 * 3 * 512 * 64 * 4);
+    }
+}
