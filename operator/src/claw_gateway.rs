@@ -1,0 +1,96 @@
+//! `ClawGateway`: dereference, validate, build, apply, status, in this order.
+
+pub mod apply;
+pub mod build;
+pub mod certificates;
+pub mod dereference;
+pub mod live;
+pub mod resources;
+pub mod status;
+pub mod validate;
+pub mod verdict;
+
+use std::{sync::Arc, time::Duration};
+
+use claw_crds::ClawGateway;
+use jiff::Timestamp;
+use kube::{ResourceExt, runtime::controller::Action};
+
+use crate::{context::Context, error::Label, world::Guarded};
+
+/// Why a reconcile did not finish.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Reading what the gateway refers to.
+    #[error("failed to read what the gateway refers to")]
+    Dereference(#[source] dereference::Error),
+    /// Writing the children.
+    #[error("failed to bring the gateway's objects up to date")]
+    Apply(#[source] apply::Error),
+    /// Writing a status.
+    #[error("failed to report the gateway's state")]
+    Status(#[source] crate::report::Error),
+}
+
+impl Label for Error {
+    fn label(&self) -> &'static str {
+        match self {
+            Self::Dereference(_) => "Dereference",
+            Self::Apply(_) => "Apply",
+            Self::Status(_) => "Status",
+        }
+    }
+}
+
+/// Bring one gateway up to date.
+pub async fn reconcile(
+    gateway: Arc<Guarded<ClawGateway>>,
+    context: Arc<Context>,
+) -> Result<Action, Error> {
+    if !context.world.wait_until_ready().await {
+        return Ok(Action::await_change());
+    }
+    let namespace = gateway.namespace().unwrap_or_default();
+    // The watch may lag behind our own last write.
+    let cached = context.world.gateways.get(&namespace, &gateway.name_any());
+    let gateway = match &cached.unwrap_or(gateway).0 {
+        Ok(gateway) if gateway.metadata.deletion_timestamp.is_none() => gateway.clone(),
+        // Garbage collection takes the children by their owner references.
+        Ok(_) => return Ok(Action::await_change()),
+        Err(unreadable) => {
+            let written = status::write_unreadable(&context, unreadable).await;
+            return written.map(|()| Action::await_change()).map_err(Error::Status);
+        }
+    };
+    let now = Timestamp::now();
+
+    let dereferenced = dereference::dereference(gateway, &context)
+        .await
+        .map_err(Error::Dereference)?;
+    let validated = validate::validate(&dereferenced, &context.environment, now);
+    let applied = match &validated.gateway {
+        Some(gateway) => {
+            let resources = build::build(gateway);
+            Some(apply::apply(resources, gateway, &context).await)
+        }
+        None => None,
+    };
+    let outcome = status::Outcome::new(&dereferenced, &validated, applied.as_ref());
+    status::write(&context, &outcome, now)
+        .await
+        .map_err(Error::Status)?;
+
+    if let Some(Err(error)) = applied {
+        return Err(Error::Apply(error));
+    }
+    Ok(next(validated.renew_at, now))
+}
+
+/// Certificates are the only thing that changes without an event.
+fn next(renew_at: Option<Timestamp>, now: Timestamp) -> Action {
+    let Some(renew_at) = renew_at else {
+        return Action::await_change();
+    };
+    let wait = Duration::try_from(renew_at - now.min(renew_at)).unwrap_or_default();
+    Action::requeue(wait.max(Duration::from_secs(1)))
+}

@@ -1,0 +1,83 @@
+//! The pods. Nothing of routes, channels or Secrets stands in the template: those are taken over by the running
+//! gateway, and must not restart it.
+
+mod container;
+mod placement;
+mod probes;
+mod security;
+mod volumes;
+
+use k8s_openapi::{
+    api::{
+        apps::v1::{
+            Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment,
+        },
+        core::v1::{PodSpec, PodTemplateSpec},
+    },
+    apimachinery::pkg::{
+        apis::meta::v1::{LabelSelector, ObjectMeta},
+        util::intstr::IntOrString,
+    },
+};
+
+use super::object_meta;
+use crate::{claw_gateway::validate::ValidatedGateway, labels};
+
+/// The name of the users' port, which the Service targets.
+pub(super) const USERS_PORT_NAME: &str = "users";
+/// What the kubelet gives a pod to stop.
+const TERMINATION_GRACE_SECONDS: i64 = 120;
+/// What the gateway takes of it to finish its streams; the rest is for closing up.
+const DRAIN_SECONDS: i64 = TERMINATION_GRACE_SECONDS - 10;
+
+pub(super) fn build(gateway: &ValidatedGateway) -> Deployment {
+    Deployment {
+        metadata: object_meta(gateway, gateway.name.deployment()),
+        spec: Some(DeploymentSpec {
+            replicas: gateway.scaling.replicas(),
+            selector: LabelSelector {
+                match_labels: Some(labels::of_pods(&gateway.name)),
+                ..LabelSelector::default()
+            },
+            strategy: Some(rolling()),
+            template: template(gateway),
+            ..DeploymentSpec::default()
+        }),
+        ..Deployment::default()
+    }
+}
+
+/// A new pod serves before an old one goes.
+fn rolling() -> DeploymentStrategy {
+    DeploymentStrategy {
+        type_: Some("RollingUpdate".into()),
+        rolling_update: Some(RollingUpdateDeployment {
+            max_surge: Some(IntOrString::Int(1)),
+            max_unavailable: Some(IntOrString::Int(0)),
+        }),
+    }
+}
+
+fn template(gateway: &ValidatedGateway) -> PodTemplateSpec {
+    let gpu = gateway.pod.gpu.as_ref();
+    PodTemplateSpec {
+        metadata: Some(ObjectMeta {
+            labels: Some(labels::of_pods(&gateway.name)),
+            ..ObjectMeta::default()
+        }),
+        spec: Some(PodSpec {
+            service_account_name: Some(gateway.name.service_account()),
+            containers: vec![container::build(gateway)],
+            volumes: Some(volumes::build(&gateway.pod.storage)),
+            security_context: Some(security::of_pod()),
+            termination_grace_period_seconds: Some(TERMINATION_GRACE_SECONDS),
+            // The environment variables of other Services are of no use and grow with the namespace.
+            enable_service_links: Some(false),
+            topology_spread_constraints: placement::spread(gateway),
+            node_selector: gpu.and_then(|gpu| gpu.node_selector.clone()),
+            tolerations: gpu.map(|gpu| gpu.tolerations.clone()),
+            runtime_class_name: gpu.and_then(|gpu| gpu.runtime_class.clone()),
+            ..PodSpec::default()
+        }),
+    }
+}

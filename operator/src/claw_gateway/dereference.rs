@@ -1,0 +1,192 @@
+//! Step 1, with the client: everything that the gateway refers to.
+//!
+//! Routes, channels and children come from the watches; Secrets of users are read when needed and never kept.
+
+use std::sync::Arc;
+
+use claw_crds::{
+    Channel, ClawGateway, ModelRoute,
+    compile::{Secret as CompileSecret, Secrets},
+    pki,
+};
+use futures::future::try_join_all;
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Secret};
+use kube::{Api, ResourceExt, api::ListParams, core::Selector};
+
+use super::{certificates, live};
+use crate::{
+    context::Context,
+    names::GatewayName,
+    secret_index::Usage,
+    world::Guarded,
+};
+
+/// Why something could not be read. A Secret that does not exist is no error here.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Reading one Secret.
+    #[error("failed to read Secret {namespace}/{name}")]
+    Get {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// Why.
+        source: kube::Error,
+    },
+    /// Reading the Secrets with API keys.
+    #[error("failed to list the Secrets of {namespace} that hold API keys")]
+    List {
+        /// Their namespace.
+        namespace: String,
+        /// Why.
+        source: kube::Error,
+    },
+}
+
+/// The gateway and everything that it refers to.
+pub struct Dereferenced {
+    /// The gateway.
+    pub gateway: ClawGateway,
+    /// Its namespace.
+    pub namespace: String,
+    /// Routes that name it.
+    pub routes: Vec<ModelRoute>,
+    /// Channels that name it.
+    pub channels: Vec<Channel>,
+    /// The Secrets of users.
+    pub secrets: Secrets,
+    /// Authority and certificate, as issued last.
+    pub certificates: pki::Store,
+    /// The Deployment that runs.
+    pub deployment: Option<Arc<Deployment>>,
+    /// Whether a configuration has been stored before.
+    pub has_config: bool,
+}
+
+/// Read everything that `gateway` refers to.
+pub async fn dereference(gateway: ClawGateway, context: &Context) -> Result<Dereferenced, Error> {
+    let namespace = gateway.namespace().unwrap_or_default();
+    let name = gateway.name_any();
+    let routes = attached(&context.world.routes.list(|route| {
+        matches!(&route.0, Ok(route) if route.spec.gateway_ref.name == name)
+            && route.namespace().as_ref() == Some(&namespace)
+    }));
+    let channels = attached(&context.world.channels.list(|channel| {
+        matches!(&channel.0, Ok(channel) if channel.spec.gateway_ref.name == name)
+            && channel.namespace().as_ref() == Some(&namespace)
+    }));
+    let usage = Usage::of(&gateway, &channels);
+    context
+        .secret_index()
+        .record(&namespace, &name, usage.clone());
+    let secrets = read_secrets(&namespace, &usage, context).await?;
+    let children = read_children(&namespace, &gateway, context).await?;
+    Ok(Dereferenced {
+        gateway,
+        namespace,
+        routes,
+        channels,
+        secrets,
+        certificates: children.certificates,
+        deployment: children.deployment,
+        has_config: children.has_config,
+    })
+}
+
+fn attached<K: Clone>(objects: &[Arc<Guarded<K>>]) -> Vec<K> {
+    objects
+        .iter()
+        .filter_map(|object| object.0.as_ref().ok().cloned())
+        .collect()
+}
+
+async fn read_secrets(
+    namespace: &str,
+    usage: &Usage,
+    context: &Context,
+) -> Result<Secrets, Error> {
+    let api: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
+    let named = try_join_all(usage.names.iter().map(|name| {
+        let api = &api;
+        async move {
+            api.get_opt(name).await.map_err(|source| Error::Get {
+                namespace: namespace.to_owned(),
+                name: name.clone(),
+                source,
+            })
+        }
+    }))
+    .await?;
+    let selected = match &usage.selector {
+        Some(selector) => select(namespace, &api, selector.clone()).await?,
+        None => Vec::new(),
+    };
+    let mut secrets = Secrets::default();
+    for secret in named.into_iter().flatten().chain(selected) {
+        secrets.insert(secret.name_any(), CompileSecret::from(&secret));
+    }
+    Ok(secrets)
+}
+
+async fn select(
+    namespace: &str,
+    api: &Api<Secret>,
+    selector: k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector,
+) -> Result<Vec<Secret>, Error> {
+    // An invalid or empty selector is named by the compiler; here it selects nothing.
+    let Some(selector) = Selector::try_from(selector)
+        .ok()
+        .filter(|selector| !selector.selects_all())
+    else {
+        return Ok(Vec::new());
+    };
+    let list = api.list(&ListParams::default().labels_from(&selector)).await;
+    list.map(|list| list.items).map_err(|source| Error::List {
+        namespace: namespace.to_owned(),
+        source,
+    })
+}
+
+#[derive(Default)]
+struct OwnChildren {
+    certificates: pki::Store,
+    deployment: Option<Arc<Deployment>>,
+    has_config: bool,
+}
+
+async fn read_children(
+    namespace: &str,
+    gateway: &ClawGateway,
+    context: &Context,
+) -> Result<OwnChildren, Error> {
+    let Ok(name) = GatewayName::parse(&gateway.name_any()) else {
+        // Nothing can belong to it.
+        return Ok(OwnChildren::default());
+    };
+    let secret = async |name: String| {
+        live::find::<Secret>(context, namespace, &name)
+            .await
+            .map_err(|source| Error::Get {
+                namespace: namespace.to_owned(),
+                name,
+                source,
+            })
+    };
+    let certificates = if gateway.spec.tls.self_signed.is_some() {
+        let ca = secret(name.ca_secret()).await?;
+        let tls = secret(name.tls_secret()).await?;
+        certificates::stored(ca.as_deref(), tls.as_deref())
+    } else {
+        pki::Store::default()
+    };
+    let children = &context.world.children;
+    Ok(OwnChildren {
+        certificates,
+        deployment: children.deployments.get(namespace, &name.deployment()),
+        has_config: children
+            .secrets
+            .get(namespace, &name.config_secret())
+            .is_some(),
+    })
+}

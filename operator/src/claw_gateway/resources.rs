@@ -1,0 +1,46 @@
+//! All children of one gateway, and whether they are only prepared or already live.
+
+use std::marker::PhantomData;
+
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    autoscaling::v2::HorizontalPodAutoscaler,
+    core::v1::{Secret, Service, ServiceAccount},
+    policy::v1::PodDisruptionBudget,
+    rbac::v1::{Role, RoleBinding},
+};
+
+/// As built; nothing is known of the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prepared;
+
+/// As the API server answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Applied;
+
+/// Every child of one gateway.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resources<Stage> {
+    /// Who the pods are.
+    pub service_account: ServiceAccount,
+    /// What the pods may read: their own configuration.
+    pub role: Role,
+    /// Gives the role to the account.
+    pub role_binding: RoleBinding,
+    /// The certificate authority, where it is our own.
+    pub ca: Option<Secret>,
+    /// The serving certificate, where it is our own.
+    pub tls: Option<Secret>,
+    /// The configuration.
+    pub config: Secret,
+    /// The way in.
+    pub service: Service,
+    /// The pods.
+    pub deployment: Deployment,
+    /// The autoscaler, if wanted.
+    pub autoscaler: Option<HorizontalPodAutoscaler>,
+    /// How many pods a drain may take at once, where there can be several.
+    pub disruption_budget: Option<PodDisruptionBudget>,
+    /// How far it got.
+    pub stage: PhantomData<Stage>,
+}

@@ -1,0 +1,120 @@
+//! Step 5: what became of the gateway, its routes and its channels, told by their statuses. On failure, too.
+
+mod attachment;
+mod gateway;
+mod readiness;
+
+use claw_crds::{
+    ClawGateway, ClawGatewayStatus,
+    condition::{self, Finding, HasConditions},
+};
+use futures::future::join_all;
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::core::error_boundary::InvalidObject;
+
+use super::{
+    apply,
+    dereference::Dereferenced,
+    resources::{Applied, Resources},
+    validate::Validated,
+};
+use crate::{
+    context::Context,
+    report::{self, Error},
+};
+
+/// Whether the configuration of now is what the gateway has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Programmed {
+    /// It is.
+    Yes,
+    /// It cannot be made; the last good one stays.
+    Kept,
+    /// It cannot be made, and there was none before.
+    Never,
+    /// It was made, but could not be stored.
+    Failed(String),
+}
+
+/// Everything that statuses are made of.
+pub struct Outcome<'a> {
+    gateway: &'a ClawGateway,
+    namespace: &'a str,
+    validated: &'a Validated,
+    programmed: Programmed,
+    deployment: Option<&'a Deployment>,
+}
+
+impl<'a> Outcome<'a> {
+    /// Collect what the steps before gave.
+    pub fn new(
+        read: &'a Dereferenced,
+        validated: &'a Validated,
+        applied: Option<&'a Result<Resources<Applied>, apply::Error>>,
+    ) -> Self {
+        let (programmed, deployment) = match applied {
+            Some(Ok(resources)) => (Programmed::Yes, Some(&resources.deployment)),
+            Some(Err(error)) => (
+                Programmed::Failed(crate::error::chain(error)),
+                read.deployment.as_deref(),
+            ),
+            None if read.has_config => (Programmed::Kept, read.deployment.as_deref()),
+            None => (Programmed::Never, None),
+        };
+        Self {
+            gateway: &read.gateway,
+            namespace: &read.namespace,
+            validated,
+            programmed,
+            deployment,
+        }
+    }
+}
+
+/// Write every status that changed: of the gateway, its routes and its channels.
+pub async fn write(
+    context: &Context,
+    outcome: &Outcome<'_>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let status = gateway::status(outcome, now);
+    let is_ready = is_ready(&status);
+    context.metrics.set_certificate_expiry(
+        outcome.namespace,
+        outcome.gateway.metadata.name.as_deref().unwrap_or_default(),
+        status
+            .certificate_expires
+            .as_ref()
+            .and_then(|expires| expires.parse().ok()),
+    );
+    let world = &context.world;
+    let own = report::write(context, &world.gateways, outcome.gateway, status);
+    let routes = outcome.validated.routes.iter().map(|route| {
+        let status = attachment::route_status(route, &outcome.programmed, is_ready, now);
+        report::write(context, &world.routes, &route.object, status)
+    });
+    let channels = outcome.validated.channels.iter().map(|channel| {
+        let status = attachment::channel_status(channel, &outcome.programmed, is_ready, now);
+        report::write(context, &world.channels, &channel.object, status)
+    });
+    // One status that cannot be written must not keep back the others.
+    let (own, routes, channels) = futures::join!(own, join_all(routes), join_all(channels));
+    own?;
+    routes.into_iter().chain(channels).collect()
+}
+
+fn is_ready(status: &ClawGatewayStatus) -> bool {
+    let mut conditions = status.conditions().iter();
+    conditions.any(|condition| condition.type_ == condition::READY && condition.status == "True")
+}
+
+/// Tell that a gateway's object cannot be read at all.
+pub async fn write_unreadable(context: &Context, invalid: &InvalidObject) -> Result<(), Error> {
+    report::write_unreadable::<ClawGateway>(context, &context.world.gateways, invalid).await
+}
+
+/// The condition is False because another one is.
+fn pending(condition: &'static str, message: impl Into<String>) -> Finding {
+    Finding::is_false(condition, condition::reason::PENDING, message)
+}

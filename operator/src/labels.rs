@@ -1,0 +1,59 @@
+//! The labels of everything that belongs to a gateway. Nothing else makes labels.
+
+use std::collections::BTreeMap;
+
+use crate::names::GatewayName;
+
+/// Whose objects these are.
+const MANAGED_BY: &str = "claw-operator";
+/// Selects all children of all gateways; what the operator watches.
+pub const CHILDREN: &str = "app.kubernetes.io/managed-by=claw-operator";
+
+/// Labels of a child.
+pub fn of_child(gateway: &GatewayName) -> BTreeMap<String, String> {
+    let mut labels = of_pods(gateway);
+    labels.insert("app.kubernetes.io/managed-by".into(), MANAGED_BY.into());
+    labels.insert("app.kubernetes.io/part-of".into(), "claw".into());
+    labels
+}
+
+/// Labels that select the pods. A Deployment's selector is immutable, so these never change.
+pub fn of_pods(gateway: &GatewayName) -> BTreeMap<String, String> {
+    [
+        ("app.kubernetes.io/name", "clawdbot"),
+        ("app.kubernetes.io/instance", gateway.as_str()),
+        ("app.kubernetes.io/component", "gateway"),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .into()
+}
+
+/// The pods' selector as text, for the scale subresource.
+pub fn pod_selector(gateway: &GatewayName) -> String {
+    of_pods(gateway)
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect::<Vec<_>>()
+        .join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn children_carry_the_label_that_the_operator_watches() {
+        let labels = of_child(&GatewayName::parse("desk").expect("valid"));
+        let (key, value) = CHILDREN.split_once('=').expect("key=value");
+        assert_eq!(labels.get(key).map(String::as_str), Some(value));
+    }
+
+    #[test]
+    fn the_selector_matches_the_children_too() {
+        let name = GatewayName::parse("desk").expect("valid");
+        assert_eq!(
+            pod_selector(&name),
+            "app.kubernetes.io/component=gateway,app.kubernetes.io/instance=desk,app.kubernetes.io/name=clawdbot"
+        );
+    }
+}

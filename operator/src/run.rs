@@ -1,0 +1,222 @@
+//! The whole program: from arguments to a running operator.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use kube::{Client, Config, client::ClientBuilder};
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    args::Args,
+    context::Context,
+    controllers,
+    environment::Environment,
+    health::{self, Health, State},
+    leader::Elector,
+    metrics::Metrics,
+    scope::Scope,
+    telemetry,
+    world::World,
+};
+
+/// Signs of life without an election, which gives them otherwise.
+const BEAT: Duration = Duration::from_secs(5);
+
+/// Why the operator could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The log filter.
+    #[error("invalid value for --log-level: use error, warn, info, debug, trace or a filter such as warn,kube=info")]
+    LogLevel(#[source] tracing_subscriber::filter::ParseError),
+    /// Neither KUBECONFIG nor a pod's service account.
+    #[error("no cluster found: set KUBECONFIG, or run in a pod with a service account")]
+    Config(#[source] kube::config::InferConfigError),
+    /// A cluster whose certificates or credentials cannot be used.
+    #[error("failed to set up the connection to the cluster")]
+    Client(#[source] kube::Error),
+    /// The management address.
+    #[error("failed to listen on --management-address {address}: choose a free one")]
+    Bind {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The port file.
+    #[error("failed to write --port-file {}", path.display())]
+    PortFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    /// Whether the arguments are to blame.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::LogLevel(_))
+    }
+}
+
+/// Run in the cluster of KUBECONFIG, or the one this pod is in, until `shutdown`.
+pub async fn run(args: Args, shutdown: CancellationToken) -> Result<(), Error> {
+    telemetry::init(args.log_format, &args.log_level).map_err(Error::LogLevel)?;
+    let config = Config::infer().await.map_err(Error::Config)?;
+    run_with(config, args, shutdown).await
+}
+
+/// Run in the given cluster until `shutdown`. Sets up no logging.
+pub async fn run_with(
+    config: Config,
+    args: Args,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let Args {
+        namespace,
+        gateway_image,
+        gateway_cuda_image,
+        leader_election,
+        lease_namespace,
+        lease_name,
+        management_address,
+        log_format: _,
+        log_level: _,
+        port_file,
+    } = args;
+    // One provider for every TLS connection; somebody may have chosen it before.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let metrics = Metrics::new();
+    let health = Health::default();
+    let listener = bind(management_address, port_file).await?;
+    let lease_namespace = lease_namespace.unwrap_or_else(|| config.default_namespace.clone());
+    let client = connect(config, &metrics)?;
+
+    let tasks = TaskTracker::new();
+    let stopped = CancellationToken::new();
+    tasks.spawn(serve(listener, health.clone(), metrics.clone(), stopped.clone()));
+
+    let operator = Operator {
+        client: client.clone(),
+        scope: Scope::new(namespace),
+        environment: Environment {
+            image: gateway_image,
+            cuda_image: gateway_cuda_image,
+        },
+        identity: identity(),
+        metrics: metrics.clone(),
+        health: health.clone(),
+        shutdown: shutdown.clone(),
+    };
+    if leader_election {
+        let lease = (lease_namespace.as_str(), lease_name.as_str());
+        let identity = operator.identity.clone();
+        Elector::new(client, lease, &identity, health, metrics)
+            .run(move || operator.clone().reconcile(), &shutdown)
+            .await;
+    } else {
+        metrics.set_leader(true);
+        let mut beats = tokio::time::interval(BEAT);
+        let beating = async {
+            loop {
+                beats.tick().await;
+                health.beat();
+            }
+        };
+        tokio::select! {
+            () = operator.reconcile() => {}
+            () = beating => {}
+        }
+    }
+
+    stopped.cancel();
+    tasks.close();
+    tasks.wait().await;
+    Ok(())
+}
+
+#[derive(Clone)]
+struct Operator {
+    client: Client,
+    scope: Scope,
+    environment: Environment,
+    identity: String,
+    metrics: Metrics,
+    health: Health,
+    shutdown: CancellationToken,
+}
+
+impl Operator {
+    /// Reconcile until shutdown. Everything is listed anew, so nothing that another leader wrote is missed.
+    async fn reconcile(self) {
+        let (world, writers) = World::new();
+        let context = Arc::new(Context::new(
+            self.client,
+            world.clone(),
+            self.environment,
+            self.metrics,
+            &self.identity,
+        ));
+        let health = self.health;
+        let ready = async {
+            if world.wait_until_ready().await {
+                health.set(State::Leading);
+                tracing::info!("everything is listed; reconciling");
+            }
+        };
+        let work = controllers::run(context, writers, self.scope, self.shutdown);
+        futures::join!(work, ready);
+    }
+}
+
+async fn bind(
+    address: std::net::SocketAddr,
+    port_file: Option<PathBuf>,
+) -> Result<TcpListener, Error> {
+    let fail = |source| Error::Bind { address, source };
+    let listener = TcpListener::bind(address).await.map_err(fail)?;
+    if let Some(path) = port_file {
+        let port = listener.local_addr().map_err(fail)?.port();
+        let written = write_whole(&path, &port.to_string()).await;
+        written.map_err(|source| Error::PortFile { path, source })?;
+    }
+    Ok(listener)
+}
+
+/// Whoever waits for the file shall never read half of it.
+async fn write_whole(path: &std::path::Path, text: &str) -> std::io::Result<()> {
+    let draft = path.with_extension("tmp");
+    tokio::fs::write(&draft, text).await?;
+    tokio::fs::rename(&draft, path).await
+}
+
+fn connect(config: Config, metrics: &Metrics) -> Result<Client, Error> {
+    let builder = ClientBuilder::try_from(config).map_err(Error::Client)?;
+    Ok(builder.with_layer(&metrics.count_writes()).build())
+}
+
+async fn serve(
+    listener: TcpListener,
+    health: Health,
+    metrics: Metrics,
+    stopped: CancellationToken,
+) {
+    let router = health::router(health, metrics);
+    let served = axum::serve(listener, router)
+        .with_graceful_shutdown(stopped.cancelled_owned())
+        .await;
+    if let Err(error) = served {
+        tracing::error!(
+            error = crate::error::chain(&error),
+            "the management address is served no more"
+        );
+    }
+}
+
+/// Unlike any other process, and telling for people: the pod's name first.
+fn identity() -> String {
+    let host = std::env::var("POD_NAME")
+        .or_else(|_| std::env::var("HOSTNAME"))
+        .unwrap_or_else(|_| "claw-operator".to_owned());
+    format!("{host}_{:016x}", rand::random::<u64>())
+}

@@ -1,0 +1,109 @@
+//! Which gateways have to be looked at when a Secret changes. Pure; no polling, no Secret's content.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use claw_crds::{Channel, ClawGateway};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::core::{Selector, SelectorExt};
+
+/// What one gateway and its channels read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Usage {
+    /// Secrets by name.
+    pub names: BTreeSet<String>,
+    /// Secrets by labels.
+    pub selector: Option<LabelSelector>,
+}
+
+impl Usage {
+    /// Everything that the specs refer to.
+    pub fn of<'a>(
+        gateway: &ClawGateway,
+        channels: impl IntoIterator<Item = &'a Channel>,
+    ) -> Self {
+        let models = gateway.spec.models.iter();
+        let credentials = models
+            .filter_map(|model| model.remote.as_ref()?.credentials.as_ref())
+            .map(|value| &value.secret_key_ref.name);
+        let certificate = gateway.spec.tls.secret_ref.iter().map(|secret| &secret.name);
+        let telegram = channels
+            .into_iter()
+            .filter_map(|channel| channel.spec.telegram.as_ref())
+            .flat_map(|telegram| [&telegram.bot_token, &telegram.webhook_secret])
+            .map(|value| &value.secret_key_ref.name);
+        let names = credentials.chain(certificate).chain(telegram);
+        Self {
+            names: names.cloned().collect(),
+            selector: gateway
+                .spec
+                .auth
+                .api_keys
+                .as_ref()
+                .map(|keys| keys.selector.clone()),
+        }
+    }
+
+    fn reads(&self, name: &str, labels: &Labels) -> bool {
+        let selects = || {
+            let selector = self.selector.clone()?;
+            let selector = Selector::try_from(selector).ok()?;
+            Some(!selector.selects_all() && selector.matches(labels))
+        };
+        self.names.contains(name) || selects().unwrap_or(false)
+    }
+}
+
+type Labels = BTreeMap<String, String>;
+/// Namespace and name.
+type Key = (String, String);
+
+/// What every gateway reads, and the labels of every Secret.
+#[derive(Debug, Default)]
+pub struct SecretIndex {
+    usages: HashMap<Key, Usage>,
+    labels: HashMap<Key, Labels>,
+}
+
+impl SecretIndex {
+    /// Note what a gateway reads; to be called before reading, so that no change falls between.
+    pub fn record(&mut self, namespace: &str, gateway: &str, usage: Usage) {
+        self.usages.insert(key(namespace, gateway), usage);
+    }
+
+    /// A gateway is gone.
+    pub fn forget(&mut self, namespace: &str, gateway: &str) {
+        self.usages.remove(&key(namespace, gateway));
+    }
+
+    /// A Secret came, changed or went: the gateways of its namespace that read it, by its labels of now or of
+    /// before (a key is revoked by taking the label off, too).
+    pub fn touched(&mut self, namespace: &str, secret: &str, labels: Labels) -> Vec<String> {
+        let before = self
+            .labels
+            .insert(key(namespace, secret), labels.clone())
+            .unwrap_or_default();
+        let mut gateways: Vec<String> = self
+            .usages
+            .iter()
+            .filter(|((place, _), _)| place == namespace)
+            .filter(|(_, usage)| usage.reads(secret, &labels) || usage.reads(secret, &before))
+            .map(|((_, gateway), _)| gateway.clone())
+            .collect();
+        gateways.sort();
+        gateways
+    }
+
+    /// A Secret is gone.
+    pub fn deleted(&mut self, namespace: &str, secret: &str, labels: Labels) -> Vec<String> {
+        let gateways = self.touched(namespace, secret, labels);
+        self.labels.remove(&key(namespace, secret));
+        gateways
+    }
+}
+
+fn key(namespace: &str, name: &str) -> Key {
+    (namespace.to_owned(), name.to_owned())
+}
+
+#[cfg(test)]
+mod tests;

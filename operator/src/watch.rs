@@ -1,0 +1,84 @@
+//! One watch a kind: it fills the cache and tells what changed. What a change means is decided in `dispatch`.
+
+use std::{fmt::Debug, future::ready};
+
+use futures::{Stream, StreamExt};
+use kube::{
+    Api, Resource,
+    runtime::{WatchStreamExt, reflector::store::Writer, watcher, watcher::Event},
+};
+use serde::de::DeserializeOwned;
+
+use crate::{
+    cache::{Cache, Cacheable},
+    metrics::Metrics,
+};
+
+/// What a watch tells.
+#[derive(Clone, Debug)]
+pub enum Change<K> {
+    /// An object came or changed.
+    Touched(K),
+    /// An object is gone.
+    Deleted(K),
+    /// Everything was listed anew. What vanished in between is not told one by one.
+    Relisted,
+}
+
+/// Watch one kind and keep it in `cache`. Never ends; errors are logged, counted and waited out.
+pub fn watch<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    (cache, writer): (Cache<K>, Writer<K>),
+    metrics: &Metrics,
+) -> impl Stream<Item = Change<K>> + use<K>
+where
+    K: Cacheable + DeserializeOwned,
+{
+    let seen = watcher(api, config).default_backoff().reflect(writer);
+    let seen = seen.inspect(move |event| {
+        if let Ok(event) = event {
+            cache.observe(event);
+        }
+    });
+    changes(seen, metrics.clone())
+}
+
+/// Watch one kind without keeping anything.
+pub fn watch_only<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    metrics: &Metrics,
+) -> impl Stream<Item = Change<K>> + use<K>
+where
+    K: Resource<DynamicType: Default> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    changes(watcher(api, config).default_backoff(), metrics.clone())
+}
+
+fn changes<K: Resource<DynamicType: Default>>(
+    events: impl Stream<Item = watcher::Result<Event<K>>>,
+    metrics: Metrics,
+) -> impl Stream<Item = Change<K>> {
+    events.filter_map(move |event| {
+        ready(match event {
+            // Listed objects are told too: whoever keeps an index by them must not miss any.
+            Ok(Event::Apply(object) | Event::InitApply(object)) => Some(Change::Touched(object)),
+            Ok(Event::Delete(object)) => Some(Change::Deleted(object)),
+            Ok(Event::InitDone) => Some(Change::Relisted),
+            Ok(Event::Init) => None,
+            Err(error) => {
+                report(&error, &metrics, &K::kind(&K::DynamicType::default()));
+                None
+            }
+        })
+    })
+}
+
+fn report(error: &watcher::Error, metrics: &Metrics, kind: &str) {
+    metrics.watch_failed(kind);
+    tracing::warn!(
+        error = crate::error::chain(error),
+        "the watch of {kind} was interrupted; it is taken up again"
+    );
+}

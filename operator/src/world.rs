@@ -1,0 +1,176 @@
+//! Every kind that the operator watches, with what is known of it.
+
+use claw_crds::{Channel, ClawGateway, ModelRoute};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    autoscaling::v2::HorizontalPodAutoscaler,
+    core::v1::{Secret, Service, ServiceAccount},
+    policy::v1::PodDisruptionBudget,
+    rbac::v1::{Role, RoleBinding},
+};
+use kube::{core::DeserializeGuard, runtime::reflector::store::Writer};
+
+use crate::cache::Cache;
+
+/// Our own kinds: one object that cannot be read must not stop the watch of the others.
+pub type Guarded<K> = DeserializeGuard<K>;
+
+/// What is known of every kind.
+#[derive(Clone)]
+pub struct World {
+    /// Gateways.
+    pub gateways: Cache<Guarded<ClawGateway>>,
+    /// Routes.
+    pub routes: Cache<Guarded<ModelRoute>>,
+    /// Channels.
+    pub channels: Cache<Guarded<Channel>>,
+    /// What the gateways own.
+    pub children: Children,
+}
+
+/// What is known of the gateways' children.
+#[derive(Clone)]
+pub struct Children {
+    /// ServiceAccounts.
+    pub service_accounts: Cache<ServiceAccount>,
+    /// Roles.
+    pub roles: Cache<Role>,
+    /// RoleBindings.
+    pub role_bindings: Cache<RoleBinding>,
+    /// Configuration, authority and certificate; not the Secrets of users.
+    pub secrets: Cache<Secret>,
+    /// Services.
+    pub services: Cache<Service>,
+    /// Deployments.
+    pub deployments: Cache<Deployment>,
+    /// HorizontalPodAutoscalers.
+    pub autoscalers: Cache<HorizontalPodAutoscaler>,
+    /// PodDisruptionBudgets.
+    pub disruption_budgets: Cache<PodDisruptionBudget>,
+}
+
+/// What the watches write to, field by field as in [`World`] and [`Children`].
+#[expect(missing_docs, reason = "the fields are those of World and Children")]
+pub struct Writers {
+    pub gateways: Writer<Guarded<ClawGateway>>,
+    pub routes: Writer<Guarded<ModelRoute>>,
+    pub channels: Writer<Guarded<Channel>>,
+    pub service_accounts: Writer<ServiceAccount>,
+    pub roles: Writer<Role>,
+    pub role_bindings: Writer<RoleBinding>,
+    pub secrets: Writer<Secret>,
+    pub services: Writer<Service>,
+    pub deployments: Writer<Deployment>,
+    pub autoscalers: Writer<HorizontalPodAutoscaler>,
+    pub disruption_budgets: Writer<PodDisruptionBudget>,
+}
+
+impl World {
+    /// Nothing is known yet.
+    pub fn new() -> (Self, Writers) {
+        let (gateways, gateways_writer) = Cache::new();
+        let (routes, routes_writer) = Cache::new();
+        let (channels, channels_writer) = Cache::new();
+        let (service_accounts, service_accounts_writer) = Cache::new();
+        let (roles, roles_writer) = Cache::new();
+        let (role_bindings, role_bindings_writer) = Cache::new();
+        let (secrets, secrets_writer) = Cache::new();
+        let (services, services_writer) = Cache::new();
+        let (deployments, deployments_writer) = Cache::new();
+        let (autoscalers, autoscalers_writer) = Cache::new();
+        let (disruption_budgets, disruption_budgets_writer) = Cache::new();
+        let world = Self {
+            gateways,
+            routes,
+            channels,
+            children: Children {
+                service_accounts,
+                roles,
+                role_bindings,
+                secrets,
+                services,
+                deployments,
+                autoscalers,
+                disruption_budgets,
+            },
+        };
+        let writers = Writers {
+            gateways: gateways_writer,
+            routes: routes_writer,
+            channels: channels_writer,
+            service_accounts: service_accounts_writer,
+            roles: roles_writer,
+            role_bindings: role_bindings_writer,
+            secrets: secrets_writer,
+            services: services_writer,
+            deployments: deployments_writer,
+            autoscalers: autoscalers_writer,
+            disruption_budgets: disruption_budgets_writer,
+        };
+        (world, writers)
+    }
+
+    /// Resolves once every kind has been listed: true. Before that, what is missing may only be unseen. False when
+    /// the watches stopped before.
+    pub async fn wait_until_ready(&self) -> bool {
+        let Self {
+            gateways,
+            routes,
+            channels,
+            children,
+        } = self;
+        let Children {
+            service_accounts,
+            roles,
+            role_bindings,
+            secrets,
+            services,
+            deployments,
+            autoscalers,
+            disruption_budgets,
+        } = children;
+        gateways.wait_until_ready().await
+            && routes.wait_until_ready().await
+            && channels.wait_until_ready().await
+            && service_accounts.wait_until_ready().await
+            && roles.wait_until_ready().await
+            && role_bindings.wait_until_ready().await
+            && secrets.wait_until_ready().await
+            && services.wait_until_ready().await
+            && deployments.wait_until_ready().await
+            && autoscalers.wait_until_ready().await
+            && disruption_budgets.wait_until_ready().await
+    }
+}
+
+/// Kinds that a gateway owns.
+pub trait Child:
+    crate::cache::Cacheable
+    + kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+    + serde::Serialize
+    + serde::de::DeserializeOwned
+{
+    /// Where its kind is kept.
+    fn cache(children: &Children) -> &Cache<Self>;
+}
+
+macro_rules! child {
+    ($($kind:ty => $field:ident),* $(,)?) => {$(
+        impl Child for $kind {
+            fn cache(children: &Children) -> &Cache<Self> {
+                &children.$field
+            }
+        }
+    )*};
+}
+
+child! {
+    ServiceAccount => service_accounts,
+    Role => roles,
+    RoleBinding => role_bindings,
+    Secret => secrets,
+    Service => services,
+    Deployment => deployments,
+    HorizontalPodAutoscaler => autoscalers,
+    PodDisruptionBudget => disruption_budgets,
+}
