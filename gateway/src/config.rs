@@ -4,7 +4,10 @@
 
 mod certificate;
 mod model_entry;
+pub mod reload;
 mod runtime;
+pub mod source;
+pub mod watch;
 
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -4,12 +4,30 @@
 //! `dispatch` → `models` (in this process) or `provider` (elsewhere). The control path: `config` reads, checks and
 //! swaps what all of them run on.
 
+pub mod args;
 pub mod auth;
+pub mod channel;
 pub mod config;
+pub mod conversation;
+pub mod conversion;
+pub mod dispatch;
 pub mod error;
+pub mod exit;
+pub mod gateway;
+pub mod handlers;
+pub mod management;
+pub mod model_command;
+pub mod metrics;
+pub mod middleware;
 pub mod models;
+pub mod provider;
 pub mod respond;
+pub mod router;
 pub mod routing;
+pub mod server;
+pub mod shutdown;
 pub mod state;
+pub mod telemetry;
+pub mod types;
 
 pub use state::AppState;

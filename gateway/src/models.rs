@@ -3,9 +3,19 @@
 //! The engine stands behind [`Engine`] and [`Loader`], so everything here but `onnx` works without ONNX Runtime.
 
 mod engine;
+#[cfg(test)]
+pub(crate) mod fake;
+pub mod fetch;
+mod onnx;
+mod pool;
+mod preparation;
 mod slot;
 
 pub use engine::{
-    Engine, EngineError, EngineEvent, EngineInfo, EngineRequest, FinishReason, Loader, LoadProgress, Sink, SubmitError,
+    Cancellation, Engine, EngineError, EngineEvent, EngineInfo, EngineRequest, FinishReason, LoadProgress, Loader,
+    Sink, SubmitError,
 };
+pub use onnx::OnnxLoader;
+pub use pool::ModelPool;
+pub use preparation::Workshop;
 pub use slot::{ModelSlot, SlotKey, SlotState};

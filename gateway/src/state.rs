@@ -7,6 +7,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{RuntimeConfig, SharedRuntime};
+use crate::dispatch::Dispatcher;
+use crate::metrics::Metrics;
+use crate::middleware::RateLimits;
 use crate::respond::Respond;
 
 /// The parts of a running gateway; cheap to clone.
@@ -16,6 +19,12 @@ pub struct AppState {
     pub shared_runtime: SharedRuntime,
     /// Answers the conversations of channels.
     pub respond: Arc<dyn Respond>,
+    /// Answers requests.
+    pub dispatcher: Arc<Dispatcher>,
+    /// What callers have used of their limits.
+    pub rate_limits: Arc<RateLimits>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// Client of outgoing HTTP: no redirects, a connect timeout, system certificate authorities.
     pub http: reqwest::Client,
     /// Every task that shutdown waits for.

@@ -91,6 +91,11 @@ pub fn prepare(origin: &str, config: GatewayConfig) -> Result<Prepared, ConfigEr
 }
 
 impl Prepared {
+    /// The hash of the configuration.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
     /// Take the models that it names; `acquire` shares those which run already.
     pub fn install(self, mut acquire: impl FnMut(SlotKey) -> Arc<ModelSlot>) -> RuntimeConfig {
         let Self { origin, hash, gateway, models, device, routes, channels, access, tls, limits } = self;

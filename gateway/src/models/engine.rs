@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use claw_inference::Cancellation;
 use claw_crds::gateway_config::QuantizationConfig;
 
 use super::SlotKey;
@@ -42,9 +43,11 @@ pub type Sink = Box<dyn FnMut(EngineEvent) -> ControlFlow<()> + Send>;
 /// How far an import is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoadProgress {
-    /// Steps done.
+    /// What is being done, e.g. `converting`.
+    pub step: &'static str,
+    /// Bytes of the source done.
     pub done: u64,
-    /// Steps in all.
+    /// Bytes of the source in all.
     pub total: u64,
 }
 
@@ -62,7 +65,7 @@ pub struct EngineInfo {
 }
 
 /// A chat for a local model, every field checked.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct EngineRequest {
     /// The conversation.
     pub messages: Vec<ChatMessage>,
@@ -76,6 +79,8 @@ pub struct EngineRequest {
     pub seed: Option<u64>,
     /// Texts that end the answer.
     pub stop: Vec<String>,
+    /// Tells the engine that nobody waits any more, also while the request is still queued.
+    pub cancellation: Cancellation,
 }
 
 /// What a generation tells.
@@ -147,7 +152,14 @@ pub enum SubmitError {
     Closed,
 }
 
-/// Why a model is not loaded. The engine's own error, with its causes.
+/// Why a model is not loaded: the engine's own error, with its causes.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
-pub struct EngineError(#[from] pub Box<dyn std::error::Error + Send + Sync>);
+pub struct EngineError(Box<dyn std::error::Error + Send + Sync>);
+
+impl EngineError {
+    /// Wrap an engine's error.
+    pub fn new(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self(Box::new(error))
+    }
+}

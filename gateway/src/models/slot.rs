@@ -108,7 +108,7 @@ impl SlotState {
         match self {
             Self::Fetching { done, total: Some(total) } => Some(format!("{done} of {total} bytes")),
             Self::Fetching { done, total: None } => Some(format!("{done} bytes")),
-            Self::Importing(LoadProgress { done, total }) => Some(format!("{done} of {total} steps")),
+            Self::Importing(LoadProgress { step, done, total }) => Some(format!("{step}, {done} of {total} bytes")),
             Self::Failed { attempts, .. } => Some(format!("attempt {attempts} failed")),
             Self::Pending | Self::Loading | Self::Ready(..) => None,
         }

@@ -1,0 +1,33 @@
+//! The command line. Everything here is parsed and checked before a port is opened; see [`crate::exit`] for codes.
+
+mod gateway;
+mod model;
+mod model_argument;
+
+use clap::{Parser, Subcommand};
+
+pub use gateway::{Environment, GatewayArgs};
+pub use model::{FetchArgs, ImportArgs, ModelCommand, Weights};
+pub use model_argument::{ModelArgument, ModelTarget};
+
+/// An AI chat gateway: one door to local and remote models.
+#[derive(Debug, Parser)]
+#[command(name = "clawdbot", version, about, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve models and channels.
+    Gateway(Box<GatewayArgs>),
+    /// Fetch and import models.
+    #[command(subcommand)]
+    Model(ModelCommand),
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done or drained, 64 bad flags or configuration, 65 bad data (corrupt file, wrong \
+sha256), 69 a port cannot be opened, 70 internal error, 74 reading or writing failed, 75 not ready in time.";

@@ -1,0 +1,56 @@
+//! What becomes of a message, for the metrics.
+
+use claw_crds::gateway_config::{ChannelConfig, PlatformConfig};
+
+use crate::AppState;
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It was answered.
+    Answered,
+    /// The model did not answer; the person was told so.
+    Failed,
+    /// An answer could not be sent.
+    Undelivered,
+    /// The person cancelled it, or left.
+    Cancelled,
+    /// It was not meant for the bot.
+    Ignored,
+    /// The access rules say no.
+    Refused,
+    /// It came before.
+    Duplicate,
+    /// The queue was full.
+    Overflow,
+    /// It makes no sense.
+    Invalid,
+    /// It does not come from the platform.
+    Unverified,
+}
+
+impl Outcome {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Failed => "failed",
+            Self::Undelivered => "undelivered",
+            Self::Cancelled => "cancelled",
+            Self::Ignored => "ignored",
+            Self::Refused => "refused",
+            Self::Duplicate => "duplicate",
+            Self::Overflow => "overflow",
+            Self::Invalid => "invalid",
+            Self::Unverified => "unverified",
+        }
+    }
+}
+
+/// Count a message. Only configured channels are counted, so strangers cannot invent labels.
+pub(crate) fn record(app: &AppState, channel: &ChannelConfig, outcome: Outcome) {
+    let platform = match channel.platform {
+        PlatformConfig::WebSocket {} => "WebSocket",
+        PlatformConfig::Telegram { .. } => "Telegram",
+    };
+    app.metrics.channel_message(&channel.name, platform, outcome.label());
+}

@@ -1,0 +1,216 @@
+//! What happens to a message after Telegram was told that it arrived: who, what, ask the model, reply.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use claw_crds::gateway_config::ChannelConfig;
+use futures::StreamExt;
+use tokio::sync::OnceCell;
+
+use super::access::{self, Verdict};
+use super::bot_api::{BotApi, BotApiError, LinkPreviewOptions, ReplyParameters, SendMessage};
+use super::format;
+use super::mention::{self, Bot, Command, Reading};
+use super::update::{Message, User};
+use crate::channel::Outcome;
+use crate::channel::answer::{self, Question};
+use crate::config::chain;
+use crate::conversation::{Conversations, History};
+use crate::error::GatewayError;
+use crate::respond::{Reply, Respond};
+
+const HELP: &str = "Write a message and I answer it. /reset makes me forget our conversation.";
+const RESET: &str = "I have forgotten our conversation.";
+const TEXT_ONLY: &str = "I can only read text.";
+const FAILED: &str = "Sorry, I cannot answer right now. Please try again in a moment.";
+const BUSY: &str = "Sorry, too much is going on right now. Please try again in a moment.";
+const TOO_LONG: &str = "Sorry, that is too long for me. Please send something shorter.";
+const NO_WORDS: &str = "Sorry, I have no answer to that.";
+
+/// A conversation: a chat, or a topic within one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Place {
+    chat: i64,
+    topic: Option<i64>,
+}
+
+/// Works on the messages of one bot.
+pub(crate) struct Worker {
+    api: BotApi,
+    identity: OnceCell<Bot>,
+    conversations: Conversations<Place>,
+    typing_every: Duration,
+}
+
+/// What is to be said to a message.
+#[derive(Debug, PartialEq, Eq)]
+enum Decision {
+    /// Nothing.
+    Silence(Outcome),
+    /// These words.
+    Say(&'static str),
+    /// Forget the conversation, and say so.
+    Reset,
+    /// What the model answers to this.
+    Ask(String),
+}
+
+impl Worker {
+    /// A worker that has not asked yet who its bot is.
+    pub(crate) fn new(api: BotApi, conversations: Conversations<Place>, typing_every: Duration) -> Self {
+        Self { api, identity: OnceCell::new(), conversations, typing_every }
+    }
+
+    /// Work on a message to the end; what goes wrong is logged here.
+    pub(crate) async fn process(&self, message: Message, channel: &ChannelConfig, respond: &dyn Respond) -> Outcome {
+        match self.try_process(&message, channel, respond).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                tracing::warn!(
+                    channel.name, telegram.chat = message.chat.id, error = chain(&error),
+                    "a Telegram message could not be answered",
+                );
+                Outcome::Undelivered
+            }
+        }
+    }
+
+    async fn try_process(
+        &self,
+        message: &Message,
+        channel: &ChannelConfig,
+        respond: &dyn Respond,
+    ) -> Result<Outcome, BotApiError> {
+        let bot = self.identity.get_or_try_init(|| self.api.get_me()).await?;
+        let place = Place { chat: message.chat.id, topic: message.topic() };
+        match decide(message, channel, bot) {
+            Decision::Silence(outcome) => Ok(outcome),
+            Decision::Say(text) => self.reply(message, text).await.map(|()| Outcome::Answered),
+            Decision::Reset => {
+                self.conversations.enter(place).await.clear();
+                self.reply(message, RESET).await.map(|()| Outcome::Answered)
+            }
+            Decision::Ask(text) => {
+                let question = Question { model: channel.model.clone(), system: channel.system_prompt.clone(), text };
+                let mut history = self.conversations.enter(place).await;
+                let answer = tokio::select! {
+                    answer = self.answer(respond, question, &mut history) => answer,
+                    never = self.keep_typing(place) => match never {},
+                };
+                let (text, outcome) = match &answer {
+                    Ok(text) => (text.as_str(), Outcome::Answered),
+                    Err(error) => {
+                        tracing::warn!(channel.name, model.name = channel.model, error = chain(error), "no answer");
+                        (apology(error), Outcome::Failed)
+                    }
+                };
+                self.reply(message, text).await.map(|()| outcome)
+            }
+        }
+    }
+
+    async fn answer(
+        &self,
+        respond: &dyn Respond,
+        question: Question,
+        history: &mut History,
+    ) -> Result<String, GatewayError> {
+        let mut stream = answer::ask(respond, &question, history).await?;
+        let mut text = String::new();
+        while let Some(reply) = stream.next().await {
+            match reply? {
+                Reply::Text(piece) => text.push_str(&piece),
+                Reply::Done { .. } => {
+                    history.record(question.text, text.clone());
+                    return Ok(text);
+                }
+            }
+        }
+        Err(GatewayError::UpstreamInterrupted { model: question.model })
+    }
+
+    async fn reply(&self, message: &Message, text: &str) -> Result<(), BotApiError> {
+        let mut pieces = format::split(text, format::MESSAGE_LIMIT);
+        if pieces.is_empty() {
+            pieces.push(NO_WORDS.to_owned());
+        }
+        // In a group the first message shows what it answers; between two people that is plain.
+        let mut reply_parameters = (!message.chat.is_private())
+            .then_some(ReplyParameters { message_id: message.message_id, allow_sending_without_reply: true });
+        for text in pieces {
+            let message = SendMessage {
+                chat_id: message.chat.id,
+                message_thread_id: message.topic(),
+                text,
+                reply_parameters: reply_parameters.take(),
+                link_preview_options: LinkPreviewOptions { is_disabled: true },
+            };
+            self.api.send_message(&message).await?;
+        }
+        Ok(())
+    }
+
+    async fn keep_typing(&self, place: Place) -> Infallible {
+        loop {
+            if let Err(error) = self.api.send_typing(place.chat, place.topic).await {
+                tracing::debug!(error = chain(&error), "typing is not shown");
+            }
+            tokio::time::sleep(self.typing_every).await;
+        }
+    }
+}
+
+fn decide(message: &Message, channel: &ChannelConfig, bot: &Bot) -> Decision {
+    const IGNORED: Decision = Decision::Silence(Outcome::Ignored);
+    // Posts in the name of a chat have no sender whom an access rule could name.
+    let (Some(sender), None) = (&message.from, &message.sender_chat) else { return IGNORED };
+    if mention::is_from_a_bot(sender, bot) {
+        return IGNORED;
+    }
+    let reading = mention::read(message, bot);
+    let addressed = message.chat.is_private() || reading.as_ref().is_some_and(|reading| reading.addressed);
+    match access::judge(&channel.access, sender, &message.chat) {
+        Verdict::Allowed => {}
+        Verdict::IfAddressed if addressed => {}
+        Verdict::IfAddressed => return IGNORED,
+        Verdict::Closed | Verdict::Unlisted if !addressed => return IGNORED,
+        verdict => return refuse(message, channel, sender, verdict),
+    }
+    match reading {
+        Some(reading) => decide_on_text(reading),
+        None if message.has_media() && message.chat.is_private() => Decision::Say(TEXT_ONLY),
+        None => IGNORED,
+    }
+}
+
+fn decide_on_text(reading: Reading) -> Decision {
+    match reading.command {
+        Some(Command::Foreign) => Decision::Silence(Outcome::Ignored),
+        Some(Command::Start | Command::Help) => Decision::Say(HELP),
+        Some(Command::Reset) => Decision::Reset,
+        Some(Command::Other) | None if reading.prompt.is_empty() => Decision::Say(HELP),
+        Some(Command::Other) | None => Decision::Ask(reading.prompt),
+    }
+}
+
+/// Strangers are told nothing; the log has what an administrator needs to let them in.
+fn refuse(message: &Message, channel: &ChannelConfig, sender: &User, verdict: Verdict) -> Decision {
+    tracing::info!(
+        channel.name,
+        telegram.user = sender.id,
+        telegram.chat = message.chat.id,
+        rule = ?verdict,
+        "a Telegram message was refused by the access rules; add the user's or the group's id to allowFrom to admit it",
+    );
+    Decision::Silence(Outcome::Refused)
+}
+
+fn apology(error: &GatewayError) -> &'static str {
+    match error {
+        GatewayError::PromptTooLong { .. } => TOO_LONG,
+        GatewayError::Overloaded { .. }
+        | GatewayError::RateLimited { .. }
+        | GatewayError::UpstreamRateLimited { .. } => BUSY,
+        _ => FAILED,
+    }
+}

@@ -1,0 +1,72 @@
+//! Whether a caller may use a WebSocket channel; asked at the beginning and after every change of configuration.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::{ConnectInfo, Request};
+use claw_crds::gateway_config::{ChannelConfig, DirectAccess, PlatformConfig};
+use http::HeaderMap;
+
+use super::credentials;
+use crate::AppState;
+use crate::auth::{self, ANONYMOUS, Caller};
+use crate::channel::{Outcome, find, record};
+use crate::config::RuntimeConfig;
+use crate::error::GatewayError;
+
+/// What a client came with: a channel's name and a key.
+pub(super) struct Ticket {
+    channel: String,
+    credentials: HeaderMap,
+    /// Whose limits count where nobody needs a key.
+    address: Option<IpAddr>,
+}
+
+impl Ticket {
+    pub(super) fn new(channel: &str, request: &Request) -> Result<Self, GatewayError> {
+        let credentials = credentials::credentials(request.headers())?;
+        let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
+        Ok(Self { channel: channel.to_owned(), credentials, address })
+    }
+
+    /// Count a message against the limit of its sender, as a request to the API would be.
+    pub(super) fn count(&self, app: &AppState, runtime: &RuntimeConfig) -> Result<(), GatewayError> {
+        let caller = auth::authenticate(runtime, &self.credentials)?;
+        let name = match self.address {
+            Some(address) if &*caller.name == ANONYMOUS => address.to_string(),
+            _ => caller.name.to_string(),
+        };
+        app.rate_limits.check(runtime.limits.requests_per_second, &name)
+    }
+
+    /// The channel, if it still is one of this kind.
+    pub(super) fn channel<'a>(&self, runtime: &'a RuntimeConfig) -> Option<&'a ChannelConfig> {
+        runtime.channel(&self.channel).filter(|channel| matches!(channel.platform, PlatformConfig::WebSocket {}))
+    }
+
+    /// Who this is, if the configuration admits them.
+    pub(super) fn admit(&self, app: &AppState, runtime: &RuntimeConfig) -> Result<Caller, GatewayError> {
+        let channel = find(&runtime.channels, &self.channel)?;
+        let caller = auth::authenticate(runtime, &self.credentials)?;
+        let admitted = match channel.access.direct {
+            DirectAccess::Open => true,
+            DirectAccess::AllowList => channel.access.allow_from.contains(&*caller.name),
+            DirectAccess::Disabled => false,
+        };
+        if admitted {
+            return Ok(caller);
+        }
+        record(app, channel, Outcome::Refused);
+        tracing::info!(
+            channel.name,
+            caller = &*caller.name,
+            rule = ?channel.access.direct,
+            "a WebSocket client was refused by the access rules",
+        );
+        Err(GatewayError::Forbidden {
+            message: format!(
+                "`{}` may not use this channel: its access rules (access.direct, access.allowFrom) do not admit it",
+                caller.name
+            ),
+        })
+    }
+}

@@ -1,0 +1,67 @@
+//! A configuration made of `--model` flags, for one machine.
+
+use std::path::PathBuf;
+
+use claw_crds::GatewayConfig;
+use claw_crds::claw_gateway::DEFAULT_MAX_BODY_BYTES;
+use claw_crds::gateway_config::{
+    AuthConfig, DeviceConfig, GatewayIdentity, LimitsConfig, LocalModelConfig, ModelBackend, ModelConfig,
+    QuantizationConfig, Redacted, RemoteModelConfig, SCHEMA_VERSION, SourceConfig,
+};
+
+use super::routes_file;
+use crate::args::{ModelArgument, ModelTarget};
+use crate::config::ConfigError;
+
+/// Connections of one machine's users.
+const MAX_CONNECTIONS: u32 = 200;
+
+/// Models named on the command line.
+#[derive(Debug)]
+pub struct QuickStart {
+    /// The models.
+    pub models: Vec<ModelArgument>,
+    /// Sent to every API among them.
+    pub upstream_key: Option<Redacted>,
+    /// A routing file.
+    pub routes: Option<PathBuf>,
+}
+
+impl QuickStart {
+    /// Nobody is let in by it; keys come from the overlay.
+    pub(super) fn config(&self) -> Result<GatewayConfig, ConfigError> {
+        let models: Vec<_> = self.models.iter().map(|model| self.model(model)).collect();
+        let routes = self.routes.as_ref().map_or_else(|| Ok(Vec::new()), |path| routes_file::read(path, &models))?;
+        Ok(GatewayConfig {
+            schema_version: SCHEMA_VERSION,
+            gateway: GatewayIdentity { namespace: "default".into(), name: "standalone".into() },
+            models,
+            routes,
+            channels: Vec::new(),
+            auth: AuthConfig::ApiKeys(Vec::new()),
+            tls: None,
+            limits: LimitsConfig {
+                requests_per_second: None,
+                max_connections: MAX_CONNECTIONS,
+                max_body_bytes: DEFAULT_MAX_BODY_BYTES,
+            },
+            device: DeviceConfig::Auto,
+        })
+    }
+
+    fn model(&self, argument: &ModelArgument) -> ModelConfig {
+        let backend = match &argument.target {
+            ModelTarget::Path(path) => ModelBackend::Local(LocalModelConfig {
+                source: SourceConfig::Path(path.to_string_lossy().into_owned()),
+                quantization: QuantizationConfig::Int8,
+                context_length: None,
+            }),
+            ModelTarget::Url(url) => ModelBackend::Remote(RemoteModelConfig {
+                base_url: url.clone(),
+                model: argument.name.clone(),
+                api_key: self.upstream_key.clone(),
+            }),
+        };
+        ModelConfig { name: argument.name.clone(), backend }
+    }
+}

@@ -1,0 +1,144 @@
+//! A request as the engine in this process gets it. What the engine cannot honour is refused by name, never dropped.
+
+use serde_json::{Map, Value};
+
+use crate::error::GatewayError;
+use crate::models::{Cancellation, EngineRequest};
+use crate::respond::{ChatMessage, Role};
+use crate::types::{ChatRequest, Content, Message};
+
+/// Fields that the engine honours.
+const HONOURED: [&str; 10] = [
+    "messages",
+    "model",
+    "stream",
+    "stream_options",
+    "max_tokens",
+    "max_completion_tokens",
+    "temperature",
+    "top_p",
+    "seed",
+    "stop",
+];
+/// Fields that say something about the request, and nothing about the answer.
+const INFORMATIVE: [&str; 4] = ["user", "metadata", "safety_identifier", "prompt_cache_key"];
+
+/// Translate for the local model of that name.
+pub fn engine_request(request: &ChatRequest, model: &str) -> Result<EngineRequest, GatewayError> {
+    let unsupported = |field: String| GatewayError::UnsupportedField { model: model.to_owned(), field };
+    if let Some(field) = first_unsupported(&request.body) {
+        return Err(unsupported(field));
+    }
+    let messages = request
+        .messages
+        .iter()
+        .enumerate()
+        .map(|(index, message)| chat_message(message).map_err(|what| unsupported(format!("messages[{index}].{what}"))))
+        .collect::<Result<_, _>>()?;
+    Ok(EngineRequest {
+        messages,
+        max_tokens: request.max_tokens,
+        temperature: request.temperature.map(single),
+        top_p: request.top_p.map(single),
+        seed: request.seed,
+        stop: request.stop.clone(),
+        cancellation: Cancellation::default(),
+    })
+}
+
+fn first_unsupported(body: &Map<String, Value>) -> Option<String> {
+    body.iter()
+        .find(|(field, value)| {
+            let field = field.as_str();
+            !HONOURED.contains(&field) && !INFORMATIVE.contains(&field) && !says_nothing(field, value)
+        })
+        .map(|(field, _)| field.clone())
+}
+
+/// Clients send defaults; a default changes nothing.
+fn says_nothing(field: &str, value: &Value) -> bool {
+    match (field, value) {
+        (_, Value::Null) => true,
+        ("n", value) => value.as_u64() == Some(1),
+        ("frequency_penalty" | "presence_penalty", value) => value.as_f64() == Some(0.0),
+        ("logprobs" | "store", value) => value == &Value::Bool(false),
+        ("tools" | "functions", Value::Array(items)) => items.is_empty(),
+        ("logit_bias", Value::Object(biases)) => biases.is_empty(),
+        ("tool_choice", Value::String(choice)) => choice == "none",
+        ("response_format", Value::Object(format)) => format.get("type").and_then(Value::as_str) == Some("text"),
+        ("modalities", Value::Array(items)) => items.iter().all(|item| item == "text"),
+        ("service_tier", Value::String(tier)) => matches!(tier.as_str(), "auto" | "default"),
+        _ => false,
+    }
+}
+
+/// The error is the part of the message that is not supported.
+fn chat_message(message: &Message) -> Result<ChatMessage, String> {
+    let role = match message.role {
+        "system" | "developer" => Role::System,
+        "user" => Role::User,
+        "assistant" => Role::Assistant,
+        other => return Err(format!("role {other}")),
+    };
+    match &message.content {
+        Content::Text(content) => Ok(ChatMessage { role, content: content.clone() }),
+        Content::Other(kind) => Err(format!("content of type {kind}")),
+        Content::Absent => Err("tool_calls".to_owned()),
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a sampling parameter needs no more than single precision")]
+fn single(number: f64) -> f32 {
+    number as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+
+    fn convert(field: &str, value: Value) -> Result<EngineRequest, GatewayError> {
+        let mut body = json!({"messages": [{"role": "developer", "content": "be kind"}]});
+        body[field] = value;
+        let Value::Object(object) = body else { panic!("not an object") };
+        engine_request(&ChatRequest::from_object(object).expect("valid"), "tiny")
+    }
+
+    #[rstest]
+    #[case("tools", json!([{"type": "function"}]), "tools")]
+    #[case("response_format", json!({"type": "json_object"}), "response_format")]
+    #[case("logprobs", json!(true), "logprobs")]
+    #[case("n", json!(2), "n")]
+    #[case("frequency_penalty", json!(0.5), "frequency_penalty")]
+    #[case("novel_field", json!(0), "novel_field")]
+    #[case("messages", json!([{"role": "tool", "content": "x"}]), "messages[0].role tool")]
+    #[case(
+        "messages",
+        json!([{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]),
+        "messages[0].content of type image_url"
+    )]
+    fn what_the_engine_cannot_honour_is_refused_by_name(
+        #[case] field: &str,
+        #[case] value: Value,
+        #[case] expected: &str,
+    ) {
+        let error = convert(field, value).expect_err("unsupported");
+        let GatewayError::UnsupportedField { model, field } = error else { panic!("{error}") };
+        assert_eq!((model.as_str(), field.as_str()), ("tiny", expected));
+    }
+
+    #[rstest]
+    #[case("n", json!(1))]
+    #[case("tools", json!([]))]
+    #[case("tool_choice", json!("none"))]
+    #[case("response_format", json!({"type": "text"}))]
+    #[case("presence_penalty", json!(0))]
+    #[case("user", json!("kim"))]
+    #[case("anything", json!(null))]
+    fn a_default_is_no_demand(#[case] field: &str, #[case] value: Value) {
+        let request = convert(field, value).expect("supported");
+        assert_eq!(request.messages, [ChatMessage { role: Role::System, content: "be kind".into() }]);
+    }
+}

@@ -1,0 +1,174 @@
+//! Answers of engines in this process.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use serde_json::{Map, json};
+use tokio::sync::mpsc;
+
+use super::stream::Rest;
+use crate::conversion::engine_request;
+use crate::error::GatewayError;
+use crate::models::{Cancellation, Engine, EngineEvent, EngineRequest, ModelSlot, SlotState, SubmitError};
+use crate::types::{ChatChunk, ChatCompletion, ChatRequest, Choice, Delta, Usage, completion_id, unix_seconds};
+
+/// A full queue has moved on after about this long.
+const QUEUE_PAUSE: Duration = Duration::from_secs(1);
+/// A model that is on its way may be there after this long.
+const LOAD_PAUSE: Duration = Duration::from_secs(5);
+
+/// The events of one generation. Dropping it cancels the generation.
+pub(super) struct Generation {
+    model: String,
+    id: String,
+    /// Unbounded, because the engine's thread must never wait for a slow client; what can pile up is one answer,
+    /// whose length the context bounds.
+    events: mpsc::UnboundedReceiver<EngineEvent>,
+    is_over: bool,
+    cancellation: Cancellation,
+}
+
+impl Drop for Generation {
+    fn drop(&mut self) {
+        self.cancellation.cancel();
+    }
+}
+
+pub(super) async fn complete(
+    model: &str,
+    slot: &Arc<ModelSlot>,
+    request: &ChatRequest,
+) -> Result<ChatCompletion, GatewayError> {
+    let mut generation = Generation::start(model, slot, request)?;
+    let mut text = String::new();
+    while let Some(event) = generation.event().await? {
+        match event {
+            EngineEvent::Started { .. } => {}
+            EngineEvent::Text(piece) => text.push_str(&piece),
+            EngineEvent::Finished { reason, prompt_tokens, completion_tokens } => {
+                let usage = Usage::new(prompt_tokens, completion_tokens);
+                return Ok(completion(generation.id.clone(), text, reason.as_str(), usage));
+            }
+            EngineEvent::Failed(detail) => return Err(generation.failed(detail)),
+        }
+    }
+    Err(generation.failed("the engine ended without an event".to_owned()))
+}
+
+pub(super) async fn stream(
+    model: &str,
+    slot: &Arc<ModelSlot>,
+    request: &ChatRequest,
+) -> Result<(Vec<ChatChunk>, Generation), GatewayError> {
+    let mut generation = Generation::start(model, slot, request)?;
+    let mut head = vec![ChatChunk::piece(&generation.id, model, Delta::role(), None)];
+    while let Some(chunk) = Rest::next(&mut generation).await? {
+        let has_content = chunk.has_content();
+        head.push(chunk);
+        if has_content {
+            return Ok((head, generation));
+        }
+    }
+    Err(generation.failed("the engine ended without an event".to_owned()))
+}
+
+impl Generation {
+    fn start(model: &str, slot: &Arc<ModelSlot>, request: &ChatRequest) -> Result<Self, GatewayError> {
+        let engine_request = engine_request(request, model)?;
+        let engine = ready(model, slot.state())?;
+        let cancellation = engine_request.cancellation.clone();
+        let (sender, events) = mpsc::unbounded_channel();
+        let sink = Box::new(move |event| match sender.send(event) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        });
+        submit(model, &*engine, engine_request, sink)?;
+        Ok(Self { model: model.to_owned(), id: completion_id(), events, is_over: false, cancellation })
+    }
+
+    async fn event(&mut self) -> Result<Option<EngineEvent>, GatewayError> {
+        match self.events.recv().await {
+            Some(event) => Ok(Some(event)),
+            None if self.is_over => Ok(None),
+            None => Err(self.failed("the engine dropped the request".to_owned())),
+        }
+    }
+
+    fn failed(&self, detail: String) -> GatewayError {
+        GatewayError::GenerationFailed { model: self.model.clone(), detail }
+    }
+
+    fn piece(&self, delta: Delta, finish_reason: Option<String>) -> ChatChunk {
+        ChatChunk::piece(&self.id, &self.model, delta, finish_reason)
+    }
+
+    async fn next_chunk(&mut self) -> Result<Option<ChatChunk>, GatewayError> {
+        while !self.is_over {
+            match self.event().await? {
+                None => break,
+                Some(EngineEvent::Started { .. }) => {}
+                Some(EngineEvent::Text(text)) => return Ok(Some(self.piece(Delta::text(text), None))),
+                Some(EngineEvent::Failed(detail)) => return Err(self.failed(detail)),
+                Some(EngineEvent::Finished { reason, prompt_tokens, completion_tokens }) => {
+                    self.is_over = true;
+                    let mut chunk = self.piece(Delta::default(), Some(reason.as_str().to_owned()));
+                    chunk.usage = Some(Usage::new(prompt_tokens, completion_tokens));
+                    return Ok(Some(chunk));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Rest for Generation {
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<ChatChunk>, GatewayError>> {
+        Box::pin(self.next_chunk())
+    }
+}
+
+fn ready(model: &str, state: SlotState) -> Result<Arc<dyn Engine>, GatewayError> {
+    let model = model.to_owned();
+    match state {
+        SlotState::Ready(engine, _) => Ok(engine),
+        SlotState::Failed { .. } => {
+            // The cause may name files of the host; the log and the management port have it.
+            Err(GatewayError::ModelUnavailable { model, reason: "it failed to load; see the gateway's status".into() })
+        }
+        state @ (SlotState::Pending | SlotState::Fetching { .. } | SlotState::Importing(_) | SlotState::Loading) => {
+            Err(GatewayError::ModelNotReady { model, state: state.label().to_owned(), retry_after: LOAD_PAUSE })
+        }
+    }
+}
+
+fn submit(
+    model: &str,
+    engine: &dyn Engine,
+    request: EngineRequest,
+    sink: crate::models::Sink,
+) -> Result<(), GatewayError> {
+    let model = model.to_owned();
+    engine.submit(request, sink).map_err(|error| match error {
+        SubmitError::QueueFull => GatewayError::Overloaded { model, retry_after: QUEUE_PAUSE },
+        SubmitError::PromptTooLong { tokens, limit } => GatewayError::PromptTooLong { model, tokens, limit },
+        SubmitError::InvalidRequest { field, message } => GatewayError::InvalidRequest { message, param: field },
+        SubmitError::Closed => {
+            GatewayError::ModelNotReady { model, state: "unloading".to_owned(), retry_after: QUEUE_PAUSE }
+        }
+    })
+}
+
+fn completion(id: String, text: String, finish_reason: &str, usage: Usage) -> ChatCompletion {
+    let message = Map::from_iter([("role".to_owned(), json!("assistant")), ("content".to_owned(), json!(text))]);
+    ChatCompletion {
+        id,
+        object: "chat.completion".to_owned(),
+        created: unix_seconds(),
+        model: String::new(),
+        choices: vec![Choice { index: 0, message, finish_reason: Some(finish_reason.to_owned()), extra: Map::new() }],
+        usage: Some(usage),
+        extra: Map::new(),
+    }
+}

@@ -1,0 +1,215 @@
+//! The last step of every streamed answer: the gateway's model name, a role in the first piece, usage always counted
+//! and shown where it was asked for.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures::Stream;
+use futures::future::BoxFuture;
+
+use crate::error::GatewayError;
+use crate::metrics::Metrics;
+use crate::provider::UpstreamStream;
+use crate::types::{ChatChunk, ChatRequest, Content, Usage, completion_id};
+
+/// The pieces of an answer. An `Err` is the last item.
+pub type ChunkStream = Pin<Box<dyn Stream<Item = Result<ChatChunk, GatewayError>> + Send>>;
+
+/// The rest of an answer, from wherever it comes.
+pub(super) trait Rest: Send + 'static {
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<ChatChunk>, GatewayError>>;
+}
+
+impl Rest for UpstreamStream {
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<ChatChunk>, GatewayError>> {
+        Box::pin(Self::next(self))
+    }
+}
+
+pub(super) struct Finisher {
+    id: String,
+    model: String,
+    shows_usage: bool,
+    usage: Option<Usage>,
+    prompt_bytes: usize,
+    said_bytes: usize,
+    is_first: bool,
+    metrics: Arc<Metrics>,
+}
+
+/// The text of a conversation, for estimates.
+pub(super) fn prompt_bytes(request: &ChatRequest) -> usize {
+    request
+        .messages
+        .iter()
+        .map(|message| if let Content::Text(text) = &message.content { text.len() } else { 0 })
+        .sum()
+}
+
+impl Finisher {
+    pub(super) fn new(model: &str, request: &ChatRequest, metrics: Arc<Metrics>) -> Self {
+        Self {
+            id: completion_id(),
+            model: model.to_owned(),
+            shows_usage: request.include_usage,
+            usage: None,
+            prompt_bytes: prompt_bytes(request),
+            said_bytes: 0,
+            is_first: true,
+            metrics,
+        }
+    }
+
+    pub(super) fn finish(self, head: Vec<ChatChunk>, rest: impl Rest) -> ChunkStream {
+        let state = State { finisher: self, head: head.into(), rest: Box::new(rest), is_over: false };
+        Box::pin(futures::stream::unfold(state, State::step))
+    }
+
+    /// `None` where the piece held nothing but usage.
+    fn piece(&mut self, mut chunk: ChatChunk) -> Option<ChatChunk> {
+        if self.is_first && !chunk.id.is_empty() {
+            self.id.clone_from(&chunk.id);
+        }
+        if let Some(usage) = chunk.usage.take() {
+            self.usage = Some(usage);
+        }
+        if chunk.choices.is_empty() {
+            return None;
+        }
+        chunk.id.clone_from(&self.id);
+        chunk.model.clone_from(&self.model);
+        "chat.completion.chunk".clone_into(&mut chunk.object);
+        for choice in &mut chunk.choices {
+            self.said_bytes += choice.delta.content.as_ref().map_or(0, String::len);
+            if self.is_first && choice.delta.role.is_none() {
+                choice.delta.role = Some("assistant".to_owned());
+            }
+        }
+        self.is_first = false;
+        Some(chunk)
+    }
+
+    fn last(&mut self) -> Option<ChatChunk> {
+        let usage = self.counted();
+        self.shows_usage.then(|| ChatChunk::of_usage(&self.id, &self.model, Some(usage)))
+    }
+
+    fn counted(&self) -> Usage {
+        self.usage.clone().unwrap_or_else(|| Usage::estimate(self.prompt_bytes, self.said_bytes))
+    }
+}
+
+impl Drop for Finisher {
+    /// Also an answer that its client left, or that was cut off, has cost something.
+    fn drop(&mut self) {
+        self.metrics.usage(&self.model, &self.counted());
+    }
+}
+
+struct State {
+    finisher: Finisher,
+    head: VecDeque<ChatChunk>,
+    rest: Box<dyn Rest>,
+    is_over: bool,
+}
+
+impl State {
+    async fn step(mut self) -> Option<(Result<ChatChunk, GatewayError>, Self)> {
+        while !self.is_over {
+            let next = match self.head.pop_front() {
+                Some(chunk) => Ok(Some(chunk)),
+                None => self.rest.next().await,
+            };
+            let item = match next {
+                Ok(Some(chunk)) => self.finisher.piece(chunk).map(Ok),
+                Ok(None) => {
+                    self.is_over = true;
+                    self.finisher.last().map(Ok)
+                }
+                Err(error) => {
+                    self.is_over = true;
+                    Some(Err(error))
+                }
+            };
+            if let Some(item) = item {
+                return Some((item, self));
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt as _;
+    use serde_json::json;
+
+    use super::*;
+    use crate::types::Delta;
+
+    struct Script(VecDeque<Result<ChatChunk, GatewayError>>);
+
+    impl Rest for Script {
+        fn next(&mut self) -> BoxFuture<'_, Result<Option<ChatChunk>, GatewayError>> {
+            Box::pin(std::future::ready(self.0.pop_front().transpose()))
+        }
+    }
+
+    fn request(include_usage: bool) -> ChatRequest {
+        let body = json!({
+            "messages": [{"role": "user", "content": "12345678"}],
+            "stream": true,
+            "stream_options": {"include_usage": include_usage},
+        });
+        ChatRequest::parse(&body.to_string().into()).expect("valid")
+    }
+
+    fn text(text: &str) -> ChatChunk {
+        ChatChunk::piece("far-id", "far-model", Delta::text(text.into()), None)
+    }
+
+    async fn run(include_usage: bool, rest: Vec<Result<ChatChunk, GatewayError>>) -> (Vec<serde_json::Value>, String) {
+        let metrics = Arc::new(Metrics::default());
+        let finisher = Finisher::new("near", &request(include_usage), Arc::clone(&metrics));
+        let stream = finisher.finish(vec![text("abcd")], Script(rest.into()));
+        let items = stream
+            .map(|item| item.map_or_else(|error| json!(error.metric_label()), |chunk| json!(chunk)))
+            .collect::<Vec<_>>()
+            .await;
+        (items, metrics.encode(None, 0).expect("encodes"))
+    }
+
+    #[tokio::test]
+    async fn the_first_piece_has_a_role_and_every_piece_our_model_name() {
+        let (items, _) = run(false, vec![Ok(text("e"))]).await;
+        assert_eq!(items[0]["choices"][0]["delta"], json!({"role": "assistant", "content": "abcd"}));
+        assert_eq!(items[1]["choices"][0]["delta"], json!({"content": "e"}));
+        assert!(items.iter().all(|item| item["model"] == "near" && item["id"] == "far-id"), "{items:?}");
+    }
+
+    #[tokio::test]
+    async fn usage_is_counted_always_and_shown_on_demand() {
+        let usage = || Ok(ChatChunk::of_usage("x", "y", Some(Usage::new(3, 5))));
+        let (items, metrics) = run(false, vec![usage()]).await;
+        assert_eq!(items.len(), 1);
+        assert!(metrics.contains(r#"tokens_total{model="near",kind="completion"} 5"#), "{metrics}");
+        let (items, _) = run(true, vec![usage()]).await;
+        assert_eq!(items[1]["usage"], json!({"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}));
+        assert_eq!(items[1]["choices"], json!([]));
+    }
+
+    #[tokio::test]
+    async fn an_api_that_does_not_count_is_estimated() {
+        let (items, _) = run(true, Vec::new()).await;
+        assert_eq!(items[1]["usage"]["prompt_tokens"], 2);
+        assert_eq!(items[1]["usage"]["estimated"], true);
+    }
+
+    #[tokio::test]
+    async fn an_error_ends_the_stream() {
+        let cut = GatewayError::UpstreamInterrupted { model: "near".into() };
+        let (items, _) = run(true, vec![Err(cut), Ok(text("never seen"))]).await;
+        assert_eq!(items[1..], [json!("upstream_interrupted")]);
+    }
+}

@@ -1,0 +1,39 @@
+//! `clawdbot gateway`: from flags to a running gateway, and to its end.
+//!
+//! The order matters: everything that can be wrong is checked before a port is opened, and ports before models load.
+
+mod listeners;
+mod plan;
+mod serve;
+
+use std::sync::Arc;
+
+use crate::args::{Environment, GatewayArgs};
+use crate::exit::Failure;
+use crate::telemetry;
+use listeners::Listeners;
+use plan::Plan;
+use serve::Parts;
+
+/// Run a gateway to its end.
+pub fn run(args: GatewayArgs, environment: Environment) -> Result<(), Failure> {
+    telemetry::init(args.log_format, args.verbose);
+    let plan = Plan::new(args, environment)?;
+    // Chosen once for all of TLS; a second choice would come from us and be the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let first = plan.first_draft()?;
+    let listeners = Listeners::open(&plan)?;
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Some(workers) = plan.max_workers {
+        builder.worker_threads(workers.get());
+    }
+    let runtime = builder
+        .enable_all()
+        .thread_name("gateway")
+        .build()
+        .map_err(|error| Failure::Internal(format!("failed to start threads: {error}")))?;
+    let outcome = runtime.block_on(async { Parts::new(Arc::new(plan), first)?.serve(listeners).await });
+    // A model that is loading on a blocking thread cannot be interrupted, and must not be waited for.
+    runtime.shutdown_background();
+    outcome
+}

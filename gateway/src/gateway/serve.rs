@@ -1,0 +1,176 @@
+//! A running gateway: its parts, put together, and its life.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::listeners::Listeners;
+use super::plan::Plan;
+use crate::config::SharedRuntime;
+use crate::config::chain;
+use crate::config::reload::Reloader;
+use crate::config::source::{Draft, Source};
+use crate::config::watch::SecretWatch;
+use crate::dispatch::Dispatcher;
+use crate::exit::Failure;
+use crate::management::{self, Management, Readiness};
+use crate::metrics::Metrics;
+use crate::models::{ModelPool, OnnxLoader, Workshop};
+use crate::provider::{Provider, http_client};
+use crate::shutdown::Signals;
+use crate::{AppState, router, server};
+
+/// How often readiness is looked at while somebody waits for it.
+const READINESS_INTERVAL: Duration = Duration::from_millis(50);
+
+/// What a gateway is made of.
+pub(super) struct Parts {
+    plan: Arc<Plan>,
+    management: Arc<Management>,
+    reloader: Arc<Reloader>,
+    tasks: TaskTracker,
+    shutdown: CancellationToken,
+    signals: Signals,
+}
+
+impl Parts {
+    /// Put the first configuration in force, where there is one; its models begin to load.
+    pub(super) fn new(plan: Arc<Plan>, first: Option<Draft>) -> Result<Self, Failure> {
+        let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
+        let management = Arc::new(Management { shutdown: shutdown.clone(), ..Management::default() });
+        let loader = Arc::new(OnnxLoader { threads: plan.inference_threads });
+        let workshop = Workshop::new(loader, plan.state_dir.clone());
+        let pool = ModelPool::new(workshop, tasks.clone(), shutdown.clone());
+        let reloader = Arc::new(Reloader::new(Arc::clone(&plan.reader), pool, Arc::clone(&management)));
+        if let Some(draft) = first {
+            reloader.put_in_force(draft)?;
+        }
+        // Before anything else is told that we are there, so that a signal from then on is ours.
+        let signals = Signals::listen()
+            .map_err(|error| Failure::Internal(format!("failed to listen to signals: {error}")))?;
+        Ok(Self { plan, management, reloader, tasks, shutdown, signals })
+    }
+
+    /// Serve to the end.
+    pub(super) async fn serve(mut self, mut listeners: Listeners) -> Result<(), Failure> {
+        if let Some(path) = &self.plan.port_file {
+            listeners.write_port_file(path)?;
+        }
+        if let Some((listener, address)) = listeners.management.take() {
+            management::spawn(listener, Arc::clone(&self.management))
+                .map_err(|error| Failure::Internal(format!("failed to serve the management port: {error}")))?;
+            tracing::info!(%address, "the management port is open");
+        }
+        let installed = self.follow_configuration().await?;
+        let closing = CancellationToken::new();
+        let runtime = tokio::select! {
+            runtime = first_runtime(&self.management, &installed) => runtime,
+            () = self.signals.next() => return Ok(()),
+        };
+        self.start_serving(listeners, runtime, closing.clone())?;
+        let outcome = tokio::select! {
+            () = self.signals.next() => Ok(()),
+            outcome = ready_within(self.plan.ready_within, &self.management) => outcome,
+        };
+        self.drain(closing).await;
+        outcome
+    }
+
+    /// Start whatever notices changes. The result is notified after each attempt to read.
+    async fn follow_configuration(&self) -> Result<Arc<Notify>, Failure> {
+        let changed = Arc::new(Notify::new());
+        if let Source::Secret { namespace, name } = &self.plan.reader.source {
+            let watch = SecretWatch::new(namespace.as_deref(), name)
+                .await
+                .map_err(|error| Failure::Usage(chain(&error)))?;
+            let (reader, management) = (Arc::clone(&self.plan.reader), Arc::clone(&self.management));
+            self.tasks.spawn(watch.follow(reader, management, Arc::clone(&changed), self.shutdown.clone()));
+        }
+        let reloader = Arc::clone(&self.reloader);
+        self.tasks.spawn(reloader.follow(Arc::clone(&changed), self.shutdown.clone()));
+        Ok(changed)
+    }
+
+    fn start_serving(
+        &self,
+        listeners: Listeners,
+        runtime: SharedRuntime,
+        closing: CancellationToken,
+    ) -> Result<(), Failure> {
+        let state = self.state(runtime)?;
+        let internal = |error| Failure::Internal(format!("failed to serve {}: {error}", listeners.public_address));
+        let listener = tokio::net::TcpListener::from_std(listeners.public).map_err(internal)?;
+        let app = router::build_router(state.clone());
+        tracing::info!(address = %listeners.public_address, "serving");
+        self.tasks.spawn(async move {
+            if let Err(error) = server::serve(listener, app, state, closing).await {
+                tracing::error!(%error, "the public port failed");
+            }
+        });
+        Ok(())
+    }
+
+    fn state(&self, shared_runtime: SharedRuntime) -> Result<AppState, Failure> {
+        let http = http_client()
+            .map_err(|error| Failure::Internal(format!("failed to prepare outgoing HTTP: {}", chain(&error))))?;
+        let metrics: Arc<Metrics> = Arc::clone(&self.management.metrics);
+        let provider = Provider::new(http.clone(), self.plan.timeouts);
+        let dispatcher = Arc::new(Dispatcher::new(Arc::clone(&shared_runtime), provider, Arc::clone(&metrics)));
+        Ok(AppState {
+            shared_runtime,
+            respond: Arc::<Dispatcher>::clone(&dispatcher),
+            dispatcher,
+            rate_limits: Arc::default(),
+            metrics,
+            http,
+            tasks: self.tasks.clone(),
+            shutdown: self.shutdown.clone(),
+        })
+    }
+
+    /// Unready, then closed for new connections, then done with those there are, or out of patience.
+    async fn drain(&mut self, closing: CancellationToken) {
+        tracing::info!(grace_s = self.plan.shutdown_grace.as_secs(), "shutting down");
+        self.shutdown.cancel();
+        self.tasks.close();
+        tokio::select! {
+            () = self.tasks.wait() => tracing::info!("every request was answered"),
+            () = tokio::time::sleep(self.plan.shutdown_grace) => {
+                tracing::warn!("the grace period is over, open requests are cut off");
+            }
+            () = self.signals.next() => tracing::warn!("a second signal, open requests are cut off"),
+        }
+        closing.cancel();
+    }
+}
+
+/// Waits for a configuration from a cluster.
+async fn first_runtime(management: &Management, _changed: &Notify) -> SharedRuntime {
+    let mut interval = tokio::time::interval(READINESS_INTERVAL);
+    loop {
+        if let Some(runtime) = management.runtime.get() {
+            return Arc::clone(runtime);
+        }
+        interval.tick().await;
+    }
+}
+
+/// Ends only with a failure.
+async fn ready_within(limit: Option<Duration>, management: &Management) -> Result<(), Failure> {
+    let ready = async {
+        let mut interval = tokio::time::interval(READINESS_INTERVAL);
+        while !Readiness::of(management).ready {
+            interval.tick().await;
+        }
+    };
+    if let Some(limit) = limit
+        && tokio::time::timeout(limit, ready).await.is_err()
+    {
+        let reasons = Readiness::of(management).reasons.join("; ");
+        return Err(Failure::NotReady(format!("--ready-within {}s: not ready: {reasons}", limit.as_secs_f32())));
+    }
+    std::future::pending().await
+}

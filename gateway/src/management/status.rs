@@ -1,0 +1,159 @@
+//! What the operator and people read: the configuration in force and how its parts are.
+
+use claw_crds::gateway_config::PlatformConfig;
+use serde::Serialize;
+
+use super::{Management, Readiness};
+use crate::config::{Backend, ModelEntry, RuntimeConfig};
+use crate::models::SlotState;
+
+/// The state of a gateway, without any secret.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Status {
+    version: &'static str,
+    ready: bool,
+    reasons: Vec<String>,
+    config: Option<Config>,
+    /// Why the newest configuration is not the one in force.
+    refused_config: Option<Refused>,
+    warnings: Vec<String>,
+    models: Vec<Model>,
+    routes: Vec<Route>,
+    channels: Vec<Channel>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Config {
+    gateway: String,
+    origin: String,
+    hash: String,
+    tls: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_not_after: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Refused {
+    origin: String,
+    problems: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Model {
+    name: String,
+    kind: &'static str,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<String>,
+    /// Why this device, or what is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Route {
+    origin: String,
+    pattern: String,
+    targets: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Channel {
+    name: String,
+    platform: &'static str,
+    model: String,
+    path: String,
+}
+
+impl Status {
+    pub(super) fn of(management: &Management) -> Self {
+        let Readiness { ready, reasons } = Readiness::of(management);
+        let runtime = management.current();
+        let runtime = runtime.as_deref();
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            ready,
+            reasons,
+            config: runtime.map(Config::of),
+            refused_config: management
+                .refused
+                .load_full()
+                .map(|error| Refused { origin: error.origin.clone(), problems: error.problems.clone() }),
+            warnings: management.warnings.load_full().map_or_else(Vec::new, |warnings| warnings.to_vec()),
+            models: runtime.map_or_else(Vec::new, |runtime| runtime.models.iter().map(Model::of).collect()),
+            routes: runtime.map_or_else(Vec::new, routes),
+            channels: runtime.map_or_else(Vec::new, channels),
+        }
+    }
+}
+
+impl Config {
+    fn of(runtime: &RuntimeConfig) -> Self {
+        let not_after = runtime.tls.as_ref().and_then(|tls| jiff::Timestamp::from_second(tls.not_after).ok());
+        Self {
+            gateway: format!("{}/{}", runtime.gateway.namespace, runtime.gateway.name),
+            origin: runtime.origin.clone(),
+            hash: runtime.hash.clone(),
+            tls: runtime.tls.is_some(),
+            certificate_not_after: not_after.map(|time| time.to_string()),
+        }
+    }
+}
+
+impl Model {
+    fn of(entry: &ModelEntry) -> Self {
+        let kind = entry.backend.label();
+        let model = Self { name: entry.name.clone(), kind, state: "ready", device: None, reason: None, progress: None };
+        match &entry.backend {
+            Backend::Remote(_) => model,
+            Backend::Unavailable { reason } => {
+                Self { state: "unavailable", reason: Some(reason.clone()), ..model }
+            }
+            Backend::Local(slot) => {
+                let state = slot.state();
+                let model = Self { state: state.label(), progress: state.progress(), ..model };
+                match state {
+                    SlotState::Ready(_, info) => Self { device: Some(info.device), reason: info.reason, ..model },
+                    SlotState::Failed { error, .. } => Self { reason: Some(error), ..model },
+                    SlotState::Pending
+                    | SlotState::Fetching { .. }
+                    | SlotState::Importing(_)
+                    | SlotState::Loading => model,
+                }
+            }
+        }
+    }
+}
+
+fn routes(runtime: &RuntimeConfig) -> Vec<Route> {
+    runtime
+        .routes
+        .rules()
+        .iter()
+        .map(|rule| Route {
+            origin: rule.origin.clone(),
+            pattern: rule.pattern.clone(),
+            targets: rule.targets.clone(),
+        })
+        .collect()
+}
+
+fn channels(runtime: &RuntimeConfig) -> Vec<Channel> {
+    runtime
+        .channels
+        .iter()
+        .map(|channel| Channel {
+            name: channel.name.clone(),
+            platform: match &channel.platform {
+                PlatformConfig::WebSocket {} => "WebSocket",
+                PlatformConfig::Telegram { .. } => "Telegram",
+            },
+            model: channel.model.clone(),
+            path: format!("/channels/{}", channel.name),
+        })
+        .collect()
+}

@@ -1,0 +1,15 @@
+//! What happens around every handler. `router` orders these; each decides one thing.
+
+mod authenticate;
+mod body_limit;
+mod observe;
+mod panic;
+mod rate_limit;
+mod request_id;
+
+pub use authenticate::authenticate;
+pub use body_limit::limit_body;
+pub use observe::observe;
+pub use panic::answer_panic;
+pub use rate_limit::{RateLimits, limit_rate};
+pub use request_id::{RequestId, identify};

@@ -1,0 +1,21 @@
+//! Only known callers pass.
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+
+use crate::{AppState, auth};
+
+/// Refuse strangers; tell the inner layers, and the outer ones by the response, who calls.
+pub async fn authenticate(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+    let identified = auth::authenticate(&state.peek(), request.headers());
+    match identified {
+        Err(error) => error.into_response(),
+        Ok(caller) => {
+            request.extensions_mut().insert(caller.clone());
+            let mut response = next.run(request).await;
+            response.extensions_mut().insert(caller);
+            response
+        }
+    }
+}

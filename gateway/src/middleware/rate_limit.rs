@@ -1,0 +1,107 @@
+//! Each caller has a number of requests per second, counted in this process.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use governor::clock::{Clock as _, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+use crate::AppState;
+use crate::auth::{ANONYMOUS, Caller};
+use crate::error::GatewayError;
+
+/// Above this many callers, those who were quiet are forgotten.
+const MOST_CALLERS: usize = 10_000;
+
+/// What callers have used of their limits. Survives a change of the configuration, unless the limit itself changes.
+#[derive(Default)]
+pub struct RateLimits {
+    current: ArcSwapOption<Limit>,
+}
+
+struct Limit {
+    per_second: NonZeroU32,
+    used: DefaultKeyedRateLimiter<String>,
+}
+
+impl RateLimits {
+    /// Count a request; the error says when the next one is let in.
+    pub fn check(&self, per_second: Option<u32>, caller: &str) -> Result<(), GatewayError> {
+        let Some(per_second) = per_second.and_then(NonZeroU32::new) else { return Ok(()) };
+        let limit = self.limit(per_second);
+        if limit.used.len() > MOST_CALLERS {
+            limit.used.retain_recent();
+        }
+        limit.used.check_key(&caller.to_owned()).map_err(|denied| GatewayError::RateLimited {
+            limit: per_second.get(),
+            retry_after: denied.wait_time_from(DefaultClock::default().now()).max(Duration::from_millis(1)),
+        })
+    }
+
+    fn limit(&self, per_second: NonZeroU32) -> Arc<Limit> {
+        if let Some(limit) = self.current.load_full()
+            && limit.per_second == per_second
+        {
+            return limit;
+        }
+        let limit = Arc::new(Limit { per_second, used: RateLimiter::keyed(Quota::per_second(per_second)) });
+        self.current.store(Some(Arc::clone(&limit)));
+        limit
+    }
+}
+
+/// Hold callers to their limit: a key by its name, an anonymous caller by its address.
+pub async fn limit_rate(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let per_second = state.peek().limits.requests_per_second;
+    match state.rate_limits.check(per_second, &identity(&request)) {
+        Err(error) => error.into_response(),
+        Ok(()) => next.run(request).await,
+    }
+}
+
+fn identity(request: &Request) -> String {
+    match request.extensions().get::<Caller>() {
+        Some(caller) if &*caller.name != ANONYMOUS => caller.name.to_string(),
+        _ => request
+            .extensions()
+            .get::<ConnectInfo<SocketAddr>>()
+            .map_or_else(|| ANONYMOUS.to_owned(), |ConnectInfo(address)| address.ip().to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_caller_has_its_own_count() {
+        let limits = RateLimits::default();
+        for _ in 0..3 {
+            limits.check(Some(3), "a").expect("within the limit");
+        }
+        let error = limits.check(Some(3), "a").expect_err("used up");
+        assert_eq!(error.status(), 429);
+        assert!(error.retry_after().is_some_and(|wait| wait <= Duration::from_millis(334)), "{error:?}");
+        limits.check(Some(3), "b").expect("another caller");
+    }
+
+    #[test]
+    fn without_a_limit_nothing_is_counted() {
+        let limits = RateLimits::default();
+        assert!((0..1000).all(|_| limits.check(None, "a").is_ok()));
+    }
+
+    #[test]
+    fn a_new_limit_counts_from_the_start() {
+        let limits = RateLimits::default();
+        limits.check(Some(1), "a").expect("first");
+        limits.check(Some(1), "a").expect_err("second");
+        limits.check(Some(2), "a").expect("the limit was raised");
+    }
+}

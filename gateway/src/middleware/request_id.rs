@@ -1,0 +1,49 @@
+//! A name for every request, the client's own where it sends one.
+
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
+use http::{HeaderName, HeaderValue};
+
+const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+/// Longest name that is taken from a client.
+const LONGEST: usize = 128;
+
+/// The name of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestId(pub String);
+
+/// Name the request, and tell its client.
+pub async fn identify(mut request: Request, next: Next) -> Response {
+    let id = request
+        .headers()
+        .get(&HEADER)
+        .and_then(sane)
+        .unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string());
+    let echo = HeaderValue::from_str(&id);
+    request.extensions_mut().insert(RequestId(id));
+    let mut response = next.run(request).await;
+    if let Ok(echo) = echo {
+        response.headers_mut().insert(HEADER, echo);
+    }
+    response
+}
+
+/// Names go into logs, so only plain ones are taken over.
+fn sane(value: &HeaderValue) -> Option<String> {
+    let text = value.to_str().ok()?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'/' | b'=');
+    (!text.is_empty() && text.len() <= LONGEST && text.bytes().all(is_plain)).then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_names_are_taken_over() {
+        let taken = |text: &str| sane(&HeaderValue::from_str(text).expect("a header")).is_some();
+        assert!(taken("trace-1.a:b/c=d_e"));
+        assert!(!taken("") && !taken("a b") && !taken("{\"forged\":1}") && !taken(&"x".repeat(129)));
+    }
+}

@@ -1,0 +1,89 @@
+//! `clawdbot model …`: models as files, with progress for people.
+
+use std::path::Path;
+use std::time::Duration;
+
+use claw_crds::gateway_config::QuantizationConfig;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::args::{FetchArgs, ImportArgs, ModelCommand, Weights};
+use crate::config::chain;
+use crate::exit::Failure;
+use crate::models::fetch::{Download, FetchError, fetch};
+use crate::models::{LoadProgress, Loader as _, OnnxLoader};
+
+/// Run one of the commands.
+pub fn run(command: ModelCommand) -> Result<(), Failure> {
+    match command {
+        ModelCommand::Import(args) => import(&args),
+        ModelCommand::Fetch(args) => download(&args),
+    }
+}
+
+fn import(args: &ImportArgs) -> Result<(), Failure> {
+    let ImportArgs { source, target, quantization } = args;
+    if let Err(error) = std::fs::File::open(source) {
+        return Err(Failure::Io(format!("{}: cannot be read: {error}", source.display())));
+    }
+    let bar = progress_bar();
+    let mut report = |LoadProgress { step, done, total }| {
+        bar.set_message(step);
+        bar.set_length(total);
+        bar.set_position(done);
+    };
+    let weights = match quantization {
+        Weights::None => QuantizationConfig::None,
+        Weights::Int8 => QuantizationConfig::Int8,
+    };
+    let imported = OnnxLoader::default().import(source, target, weights, &mut report);
+    bar.finish_and_clear();
+    imported.map_err(|error| Failure::Data(chain(&error)))?;
+    say(&format!("imported {} into {}", source.display(), target.display()))
+}
+
+fn download(args: &FetchArgs) -> Result<(), Failure> {
+    let FetchArgs { url, target, sha256 } = args;
+    if sha256.len() != 64 || !sha256.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return Err(Failure::Usage(format!("--sha256 {sha256:?}: not 64 hexadecimal digits")));
+    }
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Internal(format!("failed to start: {error}")))?;
+    let bar = progress_bar();
+    let progress = |done, total: Option<u64>| {
+        bar.set_message("downloading");
+        if let Some(total) = total {
+            bar.set_length(total);
+        }
+        bar.set_position(done);
+    };
+    let fetched = runtime.block_on(fetch(Download { url, sha256, target: Path::new(target) }, progress));
+    bar.finish_and_clear();
+    fetched.map_err(|error| match error {
+        FetchError::Checksum { .. } => Failure::Data(chain(&error)),
+        FetchError::Client(_)
+        | FetchError::Unreachable { .. }
+        | FetchError::Status { .. }
+        | FetchError::Interrupted { .. }
+        | FetchError::Write { .. } => Failure::Io(chain(&error)),
+    })?;
+    say(&format!("fetched {}", target.display()))
+}
+
+/// Draws to standard error, and nothing at all where that is no terminal.
+fn progress_bar() -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    let style = ProgressStyle::with_template("{msg} [{bar:40}] {bytes}/{total_bytes} {bytes_per_sec} {eta}");
+    bar.set_style(style.expect("the template is a constant"));
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
+/// Standard output is what a command says.
+fn say(line: &str) -> Result<(), Failure> {
+    use std::io::Write as _;
+    writeln!(std::io::stdout(), "{line}")
+        .map_err(|error| Failure::Io(format!("standard output cannot be written: {error}")))
+}

@@ -1,0 +1,209 @@
+//! A file from the network, whole and checked, or not at all.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use sha2::{Digest as _, Sha256};
+use tokio::io::AsyncWriteExt as _;
+
+/// A server that is silent for longer has gone.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// Model hubs redirect to their storage, some of them more than once.
+const MOST_REDIRECTS: usize = 10;
+
+/// Why a file was not fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The client of downloads does not start.
+    #[error("failed to prepare the download")]
+    Client(#[source] reqwest::Error),
+    /// No connection, or no answer.
+    #[error("failed to reach {url}: check the address and the network")]
+    Unreachable {
+        /// The address.
+        url: String,
+        /// The cause.
+        source: reqwest::Error,
+    },
+    /// An answer without the file.
+    #[error("failed to download {url}: the server answered with status {status}")]
+    Status {
+        /// The address.
+        url: String,
+        /// The status.
+        status: reqwest::StatusCode,
+    },
+    /// The connection broke.
+    #[error("the download of {url} was cut off after {received} bytes")]
+    Interrupted {
+        /// The address.
+        url: String,
+        /// What had come.
+        received: u64,
+        /// The cause.
+        source: reqwest::Error,
+    },
+    /// Not the file that was meant.
+    #[error(
+        "the file at {url} has sha256 {actual}, expected {expected}: correct `http.sha256` if the file is the right one"
+    )]
+    Checksum {
+        /// The address.
+        url: String,
+        /// What was configured.
+        expected: String,
+        /// What came.
+        actual: String,
+    },
+    /// The file cannot be kept.
+    #[error("failed to write {}", path.display())]
+    Write {
+        /// Where.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+}
+
+/// What to fetch.
+#[derive(Clone, Copy, Debug)]
+pub struct Download<'a> {
+    /// The address.
+    pub url: &'a str,
+    /// What the file must have.
+    pub sha256: &'a str,
+    /// Where it goes. Nothing is there until the file is whole and right.
+    pub target: &'a Path,
+}
+
+/// Fetch a file. `progress` hears the bytes received and, where the server tells, the bytes in all.
+pub async fn fetch(download: Download<'_>, mut progress: impl FnMut(u64, Option<u64>)) -> Result<(), FetchError> {
+    let folder = download.target.parent().unwrap_or(Path::new("."));
+    let written = |source| FetchError::Write { path: download.target.to_owned(), source };
+    tokio::fs::create_dir_all(folder).await.map_err(written)?;
+    // Removed when dropped, whatever happens before it is whole.
+    let temporary = tempfile::Builder::new().prefix(".fetch-").tempfile_in(folder).map_err(written)?;
+    let file = tokio::fs::File::from_std(temporary.reopen().map_err(written)?);
+    let actual = receive(download, file, &mut progress).await?;
+    if !actual.eq_ignore_ascii_case(download.sha256) {
+        let (url, expected) = (shown(download.url), download.sha256.to_owned());
+        return Err(FetchError::Checksum { url, expected, actual });
+    }
+    temporary.persist(download.target).map_err(|error| written(error.error))?;
+    Ok(())
+}
+
+async fn receive(
+    download: Download<'_>,
+    mut file: tokio::fs::File,
+    progress: &mut impl FnMut(u64, Option<u64>),
+) -> Result<String, FetchError> {
+    let url = shown(download.url);
+    let written = |source| FetchError::Write { path: download.target.to_owned(), source };
+    let response = client()?
+        .get(download.url)
+        .send()
+        .await
+        .map_err(|source| FetchError::Unreachable { url: url.clone(), source: source.without_url() })?;
+    if !response.status().is_success() {
+        return Err(FetchError::Status { url, status: response.status() });
+    }
+    let total = response.content_length();
+    let mut received = 0;
+    let mut digest = Sha256::new();
+    let mut body = response.bytes_stream();
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(|source| {
+            FetchError::Interrupted { url: url.clone(), received, source: source.without_url() }
+        })?;
+        digest.update(&chunk);
+        file.write_all(&chunk).await.map_err(written)?;
+        received += chunk.len() as u64;
+        progress(received, total);
+    }
+    // On the disk before the rename: a crash must not leave a file with the right name and holes.
+    file.sync_all().await.map_err(written)?;
+    Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn client() -> Result<reqwest::Client, FetchError> {
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::limited(MOST_REDIRECTS))
+        .connect_timeout(Duration::from_secs(10))
+        .read_timeout(READ_TIMEOUT)
+        .user_agent(concat!("clawdbot/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(FetchError::Client)
+}
+
+/// An address without what may be secret in it: user, password, signature.
+fn shown(url: &str) -> String {
+    url::Url::parse(url).map_or_else(
+        |_| "(not a URL)".to_owned(),
+        |mut url| {
+            // Only URLs that cannot carry credentials refuse, and those have none.
+            let _ = url.set_username("");
+            let _ = url.set_password(None);
+            url.set_query(None);
+            url.to_string()
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use wiremock::matchers::path;
+    use wiremock::{Mock, MockServer, ResponseTemplate};
+
+    use super::*;
+
+    const BODY: &[u8] = b"weights";
+
+    async fn server() -> MockServer {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let server = MockServer::start().await;
+        let moved = ResponseTemplate::new(302).insert_header("location", "/storage");
+        Mock::given(path("/model")).respond_with(moved).mount(&server).await;
+        Mock::given(path("/storage")).respond_with(ResponseTemplate::new(200).set_body_bytes(BODY)).mount(&server).await;
+        server
+    }
+
+    fn sha256() -> String {
+        Sha256::digest(BODY).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[tokio::test]
+    async fn a_redirected_file_is_kept_when_it_is_the_right_one() {
+        let (server, folder) = (server().await, tempfile::tempdir().expect("a folder"));
+        let target = folder.path().join("deep/model.gguf");
+        let mut last = (0, None);
+        let url = format!("{}/model", server.uri());
+        let download = Download { url: &url, sha256: &sha256(), target: &target };
+        fetch(download, |done, total| last = (done, total)).await.expect("fetched");
+        assert_eq!(std::fs::read(&target).expect("a file"), BODY);
+        assert_eq!(last, (7, Some(7)));
+    }
+
+    #[tokio::test]
+    async fn a_wrong_checksum_leaves_nothing_and_names_both() {
+        let (server, folder) = (server().await, tempfile::tempdir().expect("a folder"));
+        let target = folder.path().join("model.gguf");
+        let (url, expected) = (format!("{}/model?signature=hunter2", server.uri()), "0".repeat(64));
+        let error = fetch(Download { url: &url, sha256: &expected, target: &target }, |_, _| ())
+            .await
+            .expect_err("another file");
+        let text = error.to_string();
+        assert!(text.contains(&expected) && text.contains(&sha256()) && !text.contains("hunter2"), "{text}");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_missing_file_is_told_with_its_status() {
+        let (server, folder) = (server().await, tempfile::tempdir().expect("a folder"));
+        let url = format!("{}/gone", server.uri());
+        let download = Download { url: &url, sha256: &sha256(), target: &folder.path().join("x") };
+        let error = fetch(download, |_, _| ()).await.expect_err("no such file");
+        assert!(error.to_string().contains("404"), "{error}");
+    }
+}

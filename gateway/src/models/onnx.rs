@@ -1,0 +1,134 @@
+//! The engine of `claw-inference` behind our traits. Translations only.
+
+use std::num::NonZero;
+use std::path::Path;
+use std::sync::Arc;
+
+use claw_crds::gateway_config::{DeviceConfig, QuantizationConfig};
+use claw_inference::import::{IMPORTER_VERSION, ImportStep, import_gguf};
+use claw_inference::{ChatModel, Device, Event, LoadOptions, Message, Quantization};
+
+use super::{
+    Engine, EngineError, EngineEvent, EngineInfo, EngineRequest, FinishReason, LoadProgress, Loader, Sink, SlotKey,
+    SubmitError,
+};
+
+/// Loads models into ONNX Runtime.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OnnxLoader {
+    /// Threads of one computation; all of the processor's when absent.
+    pub threads: Option<NonZero<usize>>,
+}
+
+impl Loader for OnnxLoader {
+    fn importer_version(&self) -> String {
+        IMPORTER_VERSION.to_string()
+    }
+
+    fn import(
+        &self,
+        source: &Path,
+        target: &Path,
+        quantization: QuantizationConfig,
+        progress: &mut dyn FnMut(LoadProgress),
+    ) -> Result<(), EngineError> {
+        let mut report = |at: claw_inference::import::ImportProgress| {
+            let step = match at.step {
+                ImportStep::Hashing => "hashing",
+                ImportStep::Converting => "converting",
+            };
+            progress(LoadProgress { step, done: at.done, total: at.total });
+        };
+        import_gguf(source, target, weights(quantization), &mut report).map(drop).map_err(EngineError::new)
+    }
+
+    fn load(&self, directory: &Path, key: &SlotKey) -> Result<Arc<dyn Engine>, EngineError> {
+        // Here rather than at start: a gateway without local models needs no ONNX Runtime.
+        claw_inference::runtime::init(None).map_err(EngineError::new)?;
+        let options = LoadOptions {
+            device: match key.device {
+                DeviceConfig::Auto => Device::Auto,
+                DeviceConfig::Cpu => Device::Cpu,
+                DeviceConfig::Cuda => Device::Cuda,
+            },
+            threads: self.threads,
+            context_length: key.model.context_length.and_then(|length| usize::try_from(length).ok()),
+            ..LoadOptions::default()
+        };
+        let model = ChatModel::load(directory, options).map_err(EngineError::new)?;
+        Ok(Arc::new(OnnxEngine(model)))
+    }
+}
+
+fn weights(quantization: QuantizationConfig) -> Quantization {
+    match quantization {
+        QuantizationConfig::None => Quantization::None,
+        QuantizationConfig::Int8 => Quantization::Int8,
+    }
+}
+
+struct OnnxEngine(ChatModel);
+
+impl Engine for OnnxEngine {
+    fn info(&self) -> EngineInfo {
+        let info = self.0.info();
+        EngineInfo {
+            device: info.device.clone(),
+            reason: info.device_reason.clone(),
+            context_length: info.context_length as u64,
+        }
+    }
+
+    fn submit(&self, request: EngineRequest, mut sink: Sink) -> Result<(), SubmitError> {
+        let EngineRequest { messages, max_tokens, temperature, top_p, seed, stop, cancellation } = request;
+        let messages = messages
+            .into_iter()
+            .map(|message| Message { role: message.role.as_str().to_owned(), content: message.content })
+            .collect();
+        // top_k is no field of OpenAI's API.
+        let request = claw_inference::ChatRequest {
+            messages,
+            max_tokens,
+            temperature,
+            top_p,
+            top_k: None,
+            seed,
+            stop,
+            cancellation,
+        };
+        self.0.submit(request, Box::new(move |event| sink(translate(event)))).map_err(refusal)
+    }
+}
+
+fn translate(event: Event) -> EngineEvent {
+    match event {
+        Event::Started { prompt_tokens } => EngineEvent::Started { prompt_tokens: prompt_tokens as u64 },
+        Event::Text(text) => EngineEvent::Text(text),
+        Event::Finished { reason, usage } => EngineEvent::Finished {
+            reason: match reason {
+                claw_inference::FinishReason::Stop => FinishReason::Stop,
+                claw_inference::FinishReason::Length => FinishReason::Length,
+            },
+            prompt_tokens: usage.prompt_tokens as u64,
+            completion_tokens: usage.completion_tokens as u64,
+        },
+        Event::Failed(error) => EngineEvent::Failed(crate::config::chain(&error)),
+    }
+}
+
+fn refusal(error: claw_inference::SubmitError) -> SubmitError {
+    use claw_inference::SubmitError as Refusal;
+    match error {
+        Refusal::QueueFull { .. } => SubmitError::QueueFull,
+        Refusal::PromptTooLong { prompt_tokens, context_length } => {
+            SubmitError::PromptTooLong { tokens: prompt_tokens as u64, limit: context_length as u64 }
+        }
+        Refusal::InvalidRequest { field, problem } => {
+            SubmitError::InvalidRequest { field: Some(field.to_owned()), message: format!("`{field}` {problem}") }
+        }
+        error @ (Refusal::Template(_) | Refusal::Encode(_)) => {
+            SubmitError::InvalidRequest { field: Some("messages".to_owned()), message: crate::config::chain(&error) }
+        }
+        Refusal::Closed => SubmitError::Closed,
+    }
+}

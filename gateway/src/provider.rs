@@ -1,0 +1,96 @@
+//! Answers of remote OpenAI-compatible APIs.
+//!
+//! One attempt at one API, with its timeouts; whether another model is tried is for `dispatch`. Dropping an answer
+//! closes the connection, which tells the API that nobody listens any more.
+
+mod attempt;
+mod response;
+mod sse;
+mod upstream_stream;
+
+use std::time::Duration;
+
+use claw_crds::gateway_config::RemoteModelConfig;
+
+use crate::error::GatewayError;
+use crate::types::{ChatChunk, ChatCompletion, ChatRequest};
+
+pub use upstream_stream::UpstreamStream;
+
+/// How long a silent API is waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// Until a stream says its first content.
+    pub first_token: Duration,
+    /// Between two pieces of a stream.
+    pub idle: Duration,
+    /// Until a whole answer is there.
+    pub whole: Duration,
+}
+
+/// Client of all remote APIs.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    http: reqwest::Client,
+    timeouts: Timeouts,
+}
+
+/// The client of everything outgoing.
+///
+/// No redirects: they would carry a credential or a request to where nobody sent it.
+pub fn http_client() -> reqwest::Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(Duration::from_secs(3))
+        .pool_idle_timeout(Duration::from_secs(30))
+        .tcp_nodelay(true)
+        .user_agent(concat!("clawdbot/", env!("CARGO_PKG_VERSION")))
+        .build()
+}
+
+impl Provider {
+    /// A client with these limits.
+    pub fn new(http: reqwest::Client, timeouts: Timeouts) -> Self {
+        Self { http, timeouts }
+    }
+
+    /// A whole answer of the API behind the model called `name`.
+    pub async fn complete(
+        &self,
+        name: &str,
+        remote: &RemoteModelConfig,
+        request: &ChatRequest,
+    ) -> Result<ChatCompletion, GatewayError> {
+        let limit = self.timeouts.whole;
+        let whole = async {
+            let response = attempt::send(&self.http, name, remote, request).await?;
+            response::completion(name, response).await
+        };
+        tokio::time::timeout(limit, whole)
+            .await
+            .unwrap_or_else(|_| Err(timed_out(name, "answer", limit)))
+    }
+
+    /// A streamed answer, with the pieces up to its first content at hand.
+    pub async fn stream(
+        &self,
+        name: &str,
+        remote: &RemoteModelConfig,
+        request: &ChatRequest,
+    ) -> Result<(Vec<ChatChunk>, UpstreamStream), GatewayError> {
+        let limit = self.timeouts.first_token;
+        let start = async {
+            let response = attempt::send(&self.http, name, remote, request).await?;
+            let mut stream = UpstreamStream::new(name, response, self.timeouts.idle)?;
+            let head = stream.head().await?;
+            Ok((head, stream))
+        };
+        tokio::time::timeout(limit, start)
+            .await
+            .unwrap_or_else(|_| Err(timed_out(name, "first token", limit)))
+    }
+}
+
+fn timed_out(name: &str, awaited: &'static str, limit: Duration) -> GatewayError {
+    GatewayError::UpstreamTimeout { model: name.to_owned(), awaited, limit }
+}

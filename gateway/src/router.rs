@@ -1,0 +1,47 @@
+//! Which path goes where, behind which layers. The list of endpoints is this file.
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{get, post};
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::handlers::{chat_completions, models, route_paths};
+use crate::{AppState, channel, middleware, routing};
+
+/// The router of the public port.
+pub fn build_router(state: AppState) -> Router {
+    let layers = ServiceBuilder::new()
+        // First, so that every answer and every log line carries the name of its request.
+        .layer(from_fn(middleware::identify))
+        // Outside of the panic layer: a request that panicked is counted and logged as well.
+        .layer(from_fn_with_state(state.clone(), middleware::observe))
+        // A panic in a handler answers 500 and costs nothing else.
+        .layer(CatchPanicLayer::custom(middleware::answer_panic))
+        // Before anything reads a body.
+        .layer(from_fn_with_state(state.clone(), middleware::limit_body))
+        // Ours is the only limit, so that its answer is OpenAI-shaped.
+        .layer(DefaultBodyLimit::disable());
+    api(&state)
+        // Webhooks bring credentials of their platforms, and WebSocket clients theirs; channels check them.
+        .merge(channel::router())
+        .layer(layers)
+        .with_state(state)
+}
+
+/// Everything for holders of an API key: also the fallback, so that a path outside of every list needs a key too.
+fn api(state: &AppState) -> Router<AppState> {
+    let layers = ServiceBuilder::new()
+        // Deny by default; only `channel::router` stays outside.
+        .layer(from_fn_with_state(state.clone(), middleware::authenticate))
+        // After authentication, because limits are each caller's own, and strangers must not use them up.
+        .layer(from_fn_with_state(state.clone(), middleware::limit_rate));
+    Router::new()
+        .route(routing::CHAT_COMPLETIONS, post(chat_completions::create))
+        .route("/v1/models", get(models::list))
+        .route("/v1/models/{*id}", get(models::show))
+        .method_not_allowed_fallback(route_paths::method_not_allowed)
+        .fallback(route_paths::create)
+        .layer(layers)
+}

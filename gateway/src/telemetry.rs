@@ -1,0 +1,39 @@
+//! Logs: one JSON object a line for machines, text for people at a terminal. To standard error, since standard
+//! output belongs to what commands print.
+
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::FmtSpan;
+
+/// The shape of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// Text at a terminal, else JSON.
+    #[default]
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// Start logging. `verbose` shows our own debug lines; those of libraries stay out.
+pub fn init(format: LogFormat, verbose: bool) {
+    let filter = if verbose { "info,clawdbot=debug,claw_inference=debug,claw_crds=debug" } else { "info" };
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(filter))
+        .with_span_events(FmtSpan::NONE)
+        .with_writer(std::io::stderr);
+    let is_json = match format {
+        LogFormat::Auto => !std::io::stderr().is_terminal(),
+        LogFormat::Json => true,
+        LogFormat::Text => false,
+    };
+    // A second initialisation (in tests) changes nothing.
+    let _ = if is_json {
+        subscriber.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
+    } else {
+        subscriber.try_init()
+    };
+}

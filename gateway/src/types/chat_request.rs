@@ -1,0 +1,267 @@
+//! A chat completion request: known fields typed and checked, the rest kept as it came.
+//!
+//! What a particular model can honour is decided in `conversion`.
+
+use bytes::Bytes;
+use serde_json::{Map, Value};
+
+use super::fields;
+use crate::error::GatewayError;
+
+/// Most texts of `stop`.
+const MOST_STOPS: usize = 4;
+/// The roles of OpenAI's API.
+const ROLES: [&str; 6] = ["system", "developer", "user", "assistant", "tool", "function"];
+
+/// A checked request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChatRequest {
+    /// The whole body as sent, for models that take more than we know.
+    pub body: Map<String, Value>,
+    /// The model asked for.
+    pub model: Option<String>,
+    /// The conversation, never empty.
+    pub messages: Vec<Message>,
+    /// Whether the answer comes in pieces.
+    pub stream: bool,
+    /// Whether a stream ends with its usage.
+    pub include_usage: bool,
+    /// Most tokens of the answer.
+    pub max_tokens: Option<u32>,
+    /// From 0 to 2.
+    pub temperature: Option<f64>,
+    /// From 0 to 1.
+    pub top_p: Option<f64>,
+    /// For repeatable answers.
+    pub seed: Option<u64>,
+    /// Texts that end the answer.
+    pub stop: Vec<String>,
+}
+
+/// One message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    /// One of OpenAI's roles.
+    pub role: &'static str,
+    /// What was said.
+    pub content: Content,
+}
+
+/// What a message says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    /// Text; parts are joined.
+    Text(String),
+    /// Something else than text: the type of the part.
+    Other(String),
+    /// Nothing (an assistant that only called tools).
+    Absent,
+}
+
+impl ChatRequest {
+    /// Read and check a body.
+    pub fn parse(bytes: &Bytes) -> Result<Self, GatewayError> {
+        let text = std::str::from_utf8(bytes).map_err(|error| GatewayError::InvalidRequest {
+            message: format!("the request body is not UTF-8: invalid byte at offset {}", error.valid_up_to()),
+            param: None,
+        })?;
+        let body: Map<String, Value> = serde_json::from_str(text).map_err(|error| GatewayError::InvalidRequest {
+            message: format!("the request body is not a JSON object: {error}"),
+            param: None,
+        })?;
+        Self::from_object(body)
+    }
+
+    /// Check an object.
+    pub fn from_object(body: Map<String, Value>) -> Result<Self, GatewayError> {
+        let stream = fields::boolean(&body, "stream")?.unwrap_or(false);
+        let max_completion_tokens = fields::count(&body, "max_completion_tokens")?;
+        Ok(Self {
+            model: fields::string(&body, "model")?,
+            messages: messages(&body)?,
+            stream,
+            include_usage: include_usage(&body, stream)?,
+            max_tokens: max_completion_tokens.or(fields::count(&body, "max_tokens")?),
+            temperature: fields::number(&body, "temperature", (0.0, 2.0))?,
+            top_p: fields::number(&body, "top_p", (0.0, 1.0))?,
+            seed: fields::seed(&body)?,
+            stop: fields::strings(&body, "stop", MOST_STOPS)?,
+            body,
+        })
+    }
+}
+
+fn include_usage(body: &Map<String, Value>, stream: bool) -> Result<bool, GatewayError> {
+    match fields::present(body, "stream_options") {
+        None => Ok(false),
+        Some(Value::Object(_)) if !stream => {
+            Err(GatewayError::invalid("stream_options", "`stream_options` is only allowed with `stream`: true"))
+        }
+        Some(Value::Object(options)) => Ok(fields::boolean(options, "include_usage")?.unwrap_or(false)),
+        Some(other) => Err(GatewayError::invalid(
+            "stream_options",
+            format!("`stream_options` is {}, but must be an object", fields::quoted(other)),
+        )),
+    }
+}
+
+fn messages(body: &Map<String, Value>) -> Result<Vec<Message>, GatewayError> {
+    match fields::present(body, "messages") {
+        Some(Value::Array(items)) if !items.is_empty() => {
+            items.iter().enumerate().map(|(index, item)| message(index, item)).collect()
+        }
+        Some(Value::Array(_)) | None => {
+            Err(GatewayError::invalid("messages", "`messages` is missing or empty: send at least one message"))
+        }
+        Some(other) => Err(GatewayError::invalid(
+            "messages",
+            format!("`messages` is {}, but must be a list", fields::quoted(other)),
+        )),
+    }
+}
+
+fn message(index: usize, item: &Value) -> Result<Message, GatewayError> {
+    let at = format!("messages[{index}]");
+    let Value::Object(object) = item else {
+        return Err(GatewayError::invalid(&at, format!("`{at}` must be an object with `role` and `content`")));
+    };
+    let role = object.get("role").and_then(Value::as_str);
+    let Some(role) = ROLES.into_iter().find(|known| Some(*known) == role) else {
+        let param = format!("{at}.role");
+        let found = object.get("role").map_or_else(|| "missing".to_owned(), fields::quoted);
+        return Err(GatewayError::invalid(&param, format!("`{param}` is {found}, but must be one of {ROLES:?}")));
+    };
+    let content = match object.get("tool_calls") {
+        Some(Value::Array(calls)) if !calls.is_empty() => Content::Other("tool_calls".to_owned()),
+        _ => content(&format!("{at}.content"), object.get("content"))?,
+    };
+    if content == Content::Absent && !matches!(role, "assistant" | "function") {
+        let param = format!("{at}.content");
+        return Err(GatewayError::invalid(&param, format!("`{param}` is missing: say something")));
+    }
+    Ok(Message { role, content })
+}
+
+fn content(at: &str, value: Option<&Value>) -> Result<Content, GatewayError> {
+    match value {
+        None | Some(Value::Null) => Ok(Content::Absent),
+        Some(Value::String(text)) => Ok(Content::Text(text.clone())),
+        Some(Value::Array(parts)) => parts.iter().enumerate().try_fold(
+            Content::Text(String::new()),
+            |so_far, (index, part)| Ok(join(so_far, self::part(&format!("{at}[{index}]"), part)?)),
+        ),
+        Some(other) => Err(GatewayError::invalid(
+            at,
+            format!("`{at}` is {}, but must be a string or a list of parts", fields::quoted(other)),
+        )),
+    }
+}
+
+/// One part that is no text makes the message one that is no text.
+fn join(so_far: Content, next: Content) -> Content {
+    match (so_far, next) {
+        (Content::Text(mut text), Content::Text(more)) => {
+            text.push_str(&more);
+            Content::Text(text)
+        }
+        (Content::Text(_), other) | (other, _) => other,
+    }
+}
+
+fn part(at: &str, part: &Value) -> Result<Content, GatewayError> {
+    let Some(kind) = part.get("type").and_then(Value::as_str) else {
+        return Err(GatewayError::invalid(at, format!("`{at}` must be an object with a `type`")));
+    };
+    if kind != "text" {
+        return Ok(Content::Other(kind.to_owned()));
+    }
+    match part.get("text").and_then(Value::as_str) {
+        Some(text) => Ok(Content::Text(text.to_owned())),
+        None => Err(GatewayError::invalid(at, format!("`{at}.text` must be a string"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+
+    fn parse(body: &Value) -> Result<ChatRequest, GatewayError> {
+        ChatRequest::parse(&Bytes::from(body.to_string()))
+    }
+
+    fn with(field: &str, value: Value) -> Value {
+        let mut body = json!({"messages": [{"role": "user", "content": "hi"}]});
+        body[field] = value;
+        body
+    }
+
+    #[test]
+    fn text_parts_are_joined_and_unknown_fields_kept() {
+        let body = json!({
+            "messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}],
+            "novel_field": {"deep": [1, 2.5]},
+            "max_tokens": 3,
+            "max_completion_tokens": 4,
+            "stop": "x",
+            "seed": -1,
+        });
+        let request = parse(&body).expect("valid");
+        assert_eq!(request.messages, [Message { role: "user", content: Content::Text("ab".into()) }]);
+        assert_eq!(Value::Object(request.body), body);
+        assert_eq!((request.max_tokens, request.seed), (Some(4), Some(u64::MAX)));
+        assert_eq!(request.stop, ["x"]);
+    }
+
+    #[rstest]
+    #[case("temperature", json!(2.1), "a number from 0 to 2")]
+    #[case("temperature", json!("warm"), "\"warm\"")]
+    #[case("top_p", json!(-0.1), "a number from 0 to 1")]
+    #[case("max_tokens", json!(0), "at least 1")]
+    #[case("max_completion_tokens", json!(1.5), "whole number")]
+    #[case("stop", json!(["a", "b", "c", "d", "e"]), "at most 4")]
+    #[case("stop", json!([1]), "strings")]
+    #[case("seed", json!(0.5), "whole number")]
+    #[case("stream", json!("yes"), "true or false")]
+    #[case("stream_options", json!({"include_usage": true}), "only allowed")]
+    #[case("model", json!(7), "a string")]
+    #[case("messages", json!([]), "at least one message")]
+    #[case("messages", json!("hi"), "must be a list")]
+    fn a_wrong_value_is_answered_with_its_field(#[case] field: &str, #[case] value: Value, #[case] expected: &str) {
+        let error = parse(&with(field, value)).expect_err("invalid");
+        let GatewayError::InvalidRequest { message, param } = error else { panic!("{error}") };
+        assert_eq!(param.as_deref(), Some(field));
+        assert!(message.contains(expected) && message.contains(field), "{message}");
+    }
+
+    #[rstest]
+    #[case(json!({"role": "wizard", "content": "x"}), "messages[0].role")]
+    #[case(json!({"content": "x"}), "messages[0].role")]
+    #[case(json!({"role": "user"}), "messages[0].content")]
+    #[case(json!({"role": "user", "content": 1}), "messages[0].content")]
+    #[case(json!({"role": "user", "content": [{"text": "x"}]}), "messages[0].content[0]")]
+    #[case(json!("hi"), "messages[0]")]
+    fn a_wrong_message_is_answered_with_its_place(#[case] message: Value, #[case] expected: &str) {
+        let error = parse(&with("messages", json!([message]))).expect_err("invalid");
+        let GatewayError::InvalidRequest { param, .. } = error else { panic!("{error}") };
+        assert_eq!(param.as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn invalid_utf8_and_bad_json_are_answered_with_a_position() {
+        let error = ChatRequest::parse(&Bytes::from_static(b"{\"model\": \"\xff\"}")).expect_err("not UTF-8");
+        assert!(error.to_string().contains("offset 11"), "{error}");
+        let error = ChatRequest::parse(&Bytes::from_static(b"{\n\"model\": ?}")).expect_err("not JSON");
+        assert!(error.to_string().contains("line 2 column 10"), "{error}");
+        assert_eq!(error.status(), 400);
+    }
+
+    #[test]
+    fn an_image_is_a_valid_part_that_is_no_text() {
+        let parts = json!([{"type": "text", "text": "what is this"}, {"type": "image_url", "image_url": {"url": "x"}}]);
+        let request = parse(&with("messages", json!([{"role": "user", "content": parts}]))).expect("valid");
+        assert_eq!(request.messages[0].content, Content::Other("image_url".into()));
+    }
+}
