@@ -1,2 +1,53 @@
-//! Project tasks: `cargo xtask`.
-fn main() {}
+//! Project tasks: `cargo xtask --help`.
+#![expect(
+    clippy::print_stdout,
+    reason = "telling what happens is what these commands are for"
+)]
+
+mod bench;
+mod cache;
+mod command;
+mod crds;
+mod demo;
+mod fetch;
+mod rbac;
+mod test;
+
+use clap::{Parser, Subcommand};
+
+/// Build, try, test and measure the project.
+#[derive(Parser)]
+#[command(name = "cargo xtask", version)]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Fetch a model, start the gateway from examples/ on port 18789, and chat with it.
+    Demo(demo::Args),
+    /// Run every check and test, or only the named stages.
+    Test(test::Args),
+    /// Measure against a peer, interleaved, in one run.
+    Bench(bench::Args),
+    /// Write the files generated from Rust: crds/*.yaml, the charts' copies, the operator's permissions.
+    Crds(crds::Args),
+    /// Fetch ONNX Runtime and the model, and print where they lie.
+    Fetch,
+}
+
+fn main() -> anyhow::Result<()> {
+    let Args { task } = Args::parse();
+    match task {
+        Task::Demo(args) => demo::run(args),
+        Task::Test(args) => test::run(args),
+        Task::Bench(args) => bench::run(args),
+        Task::Crds(args) => crds::run(args),
+        Task::Fetch => {
+            let assets = fetch::all()?;
+            println!("{}\n{}", assets.runtime.display(), assets.model.display());
+            Ok(())
+        }
+    }
+}

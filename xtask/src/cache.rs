@@ -1,0 +1,27 @@
+//! Where tasks keep what they fetch and build, shared by all checkouts of the project.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+/// `<user cache>/claw/<name>`, made if need be.
+pub(crate) fn directory(name: &str) -> anyhow::Result<PathBuf> {
+    let base = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))
+        .context(
+            "neither XDG_CACHE_HOME nor HOME is set: set one of them to a writable directory",
+        )?;
+    let directory = base.join("claw").join(name);
+    std::fs::create_dir_all(&directory)
+        .with_context(|| format!("failed to make {}", directory.display()))?;
+    Ok(directory)
+}
+
+/// The repository's root.
+pub(crate) fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask lies in the repository")
+}
