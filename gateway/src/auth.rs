@@ -12,6 +12,7 @@ use subtle::{Choice, ConstantTimeEq};
 
 use crate::config::RuntimeConfig;
 use crate::error::GatewayError;
+use crate::hex;
 
 /// The name of callers without a key, where the configuration lets them in.
 pub const ANONYMOUS: &str = "anonymous";
@@ -75,7 +76,7 @@ impl AccessPolicy {
 
 impl HashedKey {
     fn new(config: &ApiKeyConfig) -> Result<Self, InvalidKey> {
-        let sha256 = decode_hex(&config.sha256).ok_or_else(|| InvalidKey { name: config.name.clone() })?;
+        let sha256 = hex::decode_sha256(&config.sha256).ok_or_else(|| InvalidKey { name: config.name.clone() })?;
         Ok(Self { name: config.name.as_str().into(), sha256 })
     }
 
@@ -91,11 +92,7 @@ pub fn authenticate(runtime: &RuntimeConfig, headers: &HeaderMap) -> Result<Call
 
 /// Lower-case hexadecimal SHA-256 of a key, as configurations hold it.
 pub fn hash_key(key: &str) -> String {
-    use std::fmt::Write as _;
-    Sha256::digest(key.as_bytes()).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    hex::encode(&Sha256::digest(key.as_bytes()))
 }
 
 fn bearer_token(headers: &HeaderMap) -> Result<&str, GatewayError> {
@@ -107,20 +104,6 @@ fn bearer_token(headers: &HeaderMap) -> Result<&str, GatewayError> {
             message: "the Authorization header is not of the form `Bearer <key>`",
         }),
     }
-}
-
-fn decode_hex(text: &str) -> Option<[u8; 32]> {
-    let digits = text.as_bytes();
-    if digits.len() != 64 {
-        return None;
-    }
-    let mut bytes = [0; 32];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        let high = char::from(pair[0]).to_digit(16)?;
-        let low = char::from(pair[1]).to_digit(16)?;
-        *byte = u8::try_from(high * 16 + low).ok()?;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]

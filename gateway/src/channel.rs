@@ -44,16 +44,30 @@ pub fn router() -> Router<AppState> {
 
 /// The routes of all channels, tuned.
 pub fn router_with(settings: Settings) -> Router<AppState> {
-    let Settings { web_socket, telegram } = settings;
-    let channels = Arc::new(Channels { web_socket, bots: telegram::Roster::new(telegram) });
+    let Settings {
+        web_socket,
+        telegram,
+    } = settings;
+    let channels = Arc::new(Channels {
+        web_socket,
+        bots: telegram::Roster::new(telegram),
+    });
     let serve = move |State(app): State<AppState>, Path(name): Path<String>, request: Request| async move {
-        channels.serve(&app, &name, request).await.unwrap_or_else(IntoResponse::into_response)
+        channels
+            .serve(&app, &name, request)
+            .await
+            .unwrap_or_else(IntoResponse::into_response)
     };
     Router::new().route("/channels/{name}", any(serve))
 }
 
 impl Channels {
-    async fn serve(&self, app: &AppState, name: &str, request: Request) -> Result<Response, GatewayError> {
+    async fn serve(
+        &self,
+        app: &AppState,
+        name: &str,
+        request: Request,
+    ) -> Result<Response, GatewayError> {
         let runtime = app.runtime();
         let channel = find(&runtime.channels, name)?;
         match &channel.platform {
@@ -62,19 +76,38 @@ impl Channels {
                 allow(&request, &[Method::GET, Method::CONNECT], "GET")?;
                 web_socket::accept(app, name, &self.web_socket, request).await
             }
-            PlatformConfig::Telegram { bot_token, webhook_secret, api_base_url } => {
+            PlatformConfig::Telegram {
+                bot_token,
+                webhook_secret,
+                api_base_url,
+            } => {
                 allow(&request, &[Method::POST], "POST")?;
-                let credentials = telegram::Credentials { bot_token, webhook_secret, api_base_url };
-                telegram::Webhook { app, channel, credentials, roster: &self.bots }.receive(request).await
+                let credentials = telegram::Credentials {
+                    bot_token,
+                    webhook_secret,
+                    api_base_url,
+                };
+                telegram::Webhook {
+                    app,
+                    channel,
+                    credentials,
+                    roster: &self.bots,
+                }
+                .receive(request)
+                .await
             }
         }
     }
 }
 
 fn find<'a>(channels: &'a [ChannelConfig], name: &str) -> Result<&'a ChannelConfig, GatewayError> {
-    channels.iter().find(|channel| channel.name == name).ok_or_else(|| GatewayError::NotFound {
-        message: "there is no channel of that name on this gateway: see `kubectl get channels`".to_owned(),
-    })
+    channels
+        .iter()
+        .find(|channel| channel.name == name)
+        .ok_or_else(|| GatewayError::NotFound {
+            message: "there is no channel of that name on this gateway: see `kubectl get channels`"
+                .to_owned(),
+        })
 }
 
 fn allow(request: &Request, methods: &[Method], allow: &'static str) -> Result<(), GatewayError> {
@@ -82,5 +115,9 @@ fn allow(request: &Request, methods: &[Method], allow: &'static str) -> Result<(
         return Ok(());
     }
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    Err(GatewayError::MethodNotAllowed { method, path, allow })
+    Err(GatewayError::MethodNotAllowed {
+        method,
+        path,
+        allow,
+    })
 }

@@ -21,7 +21,10 @@ pub struct HistoryLimits {
 
 impl Default for HistoryLimits {
     fn default() -> Self {
-        Self { messages: 50, bytes: 32 * 1024 }
+        Self {
+            messages: 50,
+            bytes: 32 * 1024,
+        }
     }
 }
 
@@ -42,12 +45,18 @@ struct Exchange {
 impl History {
     /// A conversation that has not begun.
     pub fn new(limits: HistoryLimits) -> Self {
-        Self { exchanges: VecDeque::new(), limits }
+        Self {
+            exchanges: VecDeque::new(),
+            limits,
+        }
     }
 
     /// The messages for a model: system prompt, what was said before, and the new question.
     pub fn prompt(&self, system: Option<&str>, question: &str) -> Vec<ChatMessage> {
-        let message = |role, content: &str| ChatMessage { role, content: content.to_owned() };
+        let message = |role, content: &str| ChatMessage {
+            role,
+            content: content.to_owned(),
+        };
         let mut messages = Vec::with_capacity(2 * self.exchanges.len() + 2);
         messages.extend(system.map(|content| message(Role::System, content)));
         for Exchange { question, answer } in &self.exchanges {
@@ -82,7 +91,10 @@ impl History {
     }
 
     fn bytes(&self) -> usize {
-        self.exchanges.iter().map(|exchange| exchange.question.len() + exchange.answer.len()).sum()
+        self.exchanges
+            .iter()
+            .map(|exchange| exchange.question.len() + exchange.answer.len())
+            .sum()
     }
 }
 
@@ -100,14 +112,21 @@ mod tests {
 
     fn texts(history: &History) -> String {
         let messages = history.prompt(Some("sys"), "now");
-        messages.iter().map(|message| message.content.as_str()).collect::<Vec<_>>().join(" ")
+        messages
+            .iter()
+            .map(|message| message.content.as_str())
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     #[test]
     fn the_system_prompt_is_first_and_the_question_last() {
         let messages = history(50, 1000, 1).prompt(Some("sys"), "now");
         let roles: Vec<Role> = messages.iter().map(|message| message.role).collect();
-        assert_eq!(roles, [Role::System, Role::User, Role::Assistant, Role::User]);
+        assert_eq!(
+            roles,
+            [Role::System, Role::User, Role::Assistant, Role::User]
+        );
         assert_eq!(history(50, 1000, 0).prompt(None, "now").len(), 1);
     }
 

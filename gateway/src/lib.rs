@@ -15,6 +15,7 @@ pub mod error;
 pub mod exit;
 pub mod gateway;
 pub mod handlers;
+pub mod hex;
 pub mod management;
 pub mod model_command;
 pub mod metrics;

@@ -244,6 +244,6 @@ mod tests {
         let runtime = fixture::runtime(config);
         let not_after = runtime.tls.as_ref().expect("tls").not_after;
         let text = Metrics::default().encode(Some(&runtime), not_after - 90).expect("encodes");
-        assert!(text.contains("claw_gateway_certificate_expiry_seconds 90.0"), "{text}");
+        assert!(text.contains("claw_gateway_certificate_expiry_seconds{} 90.0"), "{text}");
     }
 }

@@ -33,7 +33,9 @@ pub(crate) async fn ask(
 fn is_too_long(error: &GatewayError) -> bool {
     match error {
         GatewayError::PromptTooLong { .. } => true,
-        GatewayError::UpstreamRejected { detail, .. } => detail.code.as_deref() == Some("context_length_exceeded"),
+        GatewayError::UpstreamRejected { detail, .. } => {
+            detail.code.as_deref() == Some("context_length_exceeded")
+        }
         _ => false,
     }
 }
@@ -56,26 +58,44 @@ mod tests {
     }
 
     impl Respond for Narrow {
-        fn respond(&self, _: &str, messages: Vec<ChatMessage>) -> BoxFuture<'_, Result<ReplyStream, GatewayError>> {
-            self.asked.lock().expect("not poisoned").push(messages.len());
+        fn respond(
+            &self,
+            _: &str,
+            messages: Vec<ChatMessage>,
+        ) -> BoxFuture<'_, Result<ReplyStream, GatewayError>> {
+            self.asked
+                .lock()
+                .expect("not poisoned")
+                .push(messages.len());
             let fits = messages.len() <= self.room;
             async move {
                 if fits {
                     return Ok(stream::empty().boxed());
                 }
-                Err(GatewayError::PromptTooLong { model: "narrow".into(), tokens: 9, limit: 5 })
+                Err(GatewayError::PromptTooLong {
+                    model: "narrow".into(),
+                    tokens: 9,
+                    limit: 5,
+                })
             }
             .boxed()
         }
     }
 
     async fn ask_with(room: usize, exchanges: usize) -> (bool, Vec<usize>) {
-        let narrow = Narrow { room, asked: Mutex::default() };
+        let narrow = Narrow {
+            room,
+            asked: Mutex::default(),
+        };
         let mut history = History::new(HistoryLimits::default());
         for _ in 0..exchanges {
             history.record("q".into(), "a".into());
         }
-        let question = Question { model: "narrow".into(), system: Some("be kind".into()), text: "why?".into() };
+        let question = Question {
+            model: "narrow".into(),
+            system: Some("be kind".into()),
+            text: "why?".into(),
+        };
         let answered = ask(&narrow, &question, &mut history).await.is_ok();
         (answered, narrow.asked.into_inner().expect("not poisoned"))
     }

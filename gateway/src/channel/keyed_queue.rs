@@ -43,7 +43,10 @@ impl<K: Hash + Eq + Clone + Send + 'static> KeyedQueue<K> {
     /// An empty queue, whose tasks shutdown waits for.
     pub(crate) fn new(limits: QueueLimits, tasks: TaskTracker) -> Arc<Self> {
         Arc::new(Self {
-            lanes: Mutex::new(Lanes { waiting: HashMap::new(), jobs: 0 }),
+            lanes: Mutex::new(Lanes {
+                waiting: HashMap::new(),
+                jobs: 0,
+            }),
             permits: Semaphore::new(limits.parallel),
             capacity: limits.jobs,
             tasks,
@@ -51,7 +54,11 @@ impl<K: Hash + Eq + Clone + Send + 'static> KeyedQueue<K> {
     }
 
     /// Append a job to a lane. Jobs that were taken are run to their end, also when the gateway drains.
-    pub(crate) fn push(self: &Arc<Self>, key: K, job: impl Future<Output = ()> + Send + 'static) -> Result<(), Full> {
+    pub(crate) fn push(
+        self: &Arc<Self>,
+        key: K,
+        job: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), Full> {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         if lanes.jobs >= self.capacity {
             return Err(Full);
@@ -61,7 +68,9 @@ impl<K: Hash + Eq + Clone + Send + 'static> KeyedQueue<K> {
             lane.push_back(job.boxed());
             return Ok(());
         }
-        lanes.waiting.insert(key.clone(), VecDeque::from([job.boxed()]));
+        lanes
+            .waiting
+            .insert(key.clone(), VecDeque::from([job.boxed()]));
         drop(lanes);
         let queue = Arc::clone(self);
         self.tasks.spawn(async move { queue.work(key).await });
@@ -70,13 +79,20 @@ impl<K: Hash + Eq + Clone + Send + 'static> KeyedQueue<K> {
 
     async fn work(&self, key: K) {
         while let Some(job) = self.next(&key) {
-            let permit = self.permits.acquire().await.expect("the semaphore is never closed");
+            let permit = self
+                .permits
+                .acquire()
+                .await
+                .expect("the semaphore is never closed");
             // A job that panics must not take its lane along.
             if AssertUnwindSafe(job).catch_unwind().await.is_err() {
                 tracing::error!("a message was lost: its processing panicked");
             }
             drop(permit);
-            self.lanes.lock().unwrap_or_else(PoisonError::into_inner).jobs -= 1;
+            self.lanes
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .jobs -= 1;
         }
     }
 
@@ -116,7 +132,12 @@ mod tests {
             async move { done.send(name).expect("received") }
         };
         let (first, second, third) = (report("slow"), report("after slow"), report("other"));
-        queue.push(1, async move { drop(gate.await); first.await }).expect("room");
+        queue
+            .push(1, async move {
+                drop(gate.await);
+                first.await
+            })
+            .expect("room");
         queue.push(1, second).expect("room");
         queue.push(2, third).expect("room");
         assert_eq!(order.recv().await, Some("other"));
@@ -133,8 +154,15 @@ mod tests {
         let (open, gate) = oneshot::channel::<()>();
         let (done, mut order) = mpsc::unbounded_channel();
         let late = done.clone();
-        queue.push(1, async move { drop(gate.await); done.send(1).expect("received") }).expect("room");
-        queue.push(2, async move { late.send(2).expect("received") }).expect("room");
+        queue
+            .push(1, async move {
+                drop(gate.await);
+                done.send(1).expect("received")
+            })
+            .expect("room");
+        queue
+            .push(2, async move { late.send(2).expect("received") })
+            .expect("room");
         tokio::task::yield_now().await;
         assert!(order.try_recv().is_err());
         open.send(()).expect("waiting");
@@ -145,7 +173,9 @@ mod tests {
     async fn a_full_queue_refuses_until_a_job_is_done() {
         let queue = queue(1, 1);
         let (open, gate) = oneshot::channel::<()>();
-        queue.push(1, async move { drop(gate.await) }).expect("room");
+        queue
+            .push(1, async move { drop(gate.await) })
+            .expect("room");
         assert_eq!(queue.push(2, async {}), Err(Full));
         open.send(()).expect("waiting");
         finish(&queue).await;
@@ -157,7 +187,9 @@ mod tests {
         let queue = queue(10, 1);
         let (done, after) = oneshot::channel();
         queue.push(1, async { panic!("on purpose") }).expect("room");
-        queue.push(1, async move { done.send(()).expect("received") }).expect("room");
+        queue
+            .push(1, async move { done.send(()).expect("received") })
+            .expect("room");
         after.await.expect("the lane goes on");
         finish(&queue).await;
         assert_eq!(queue.lanes.lock().expect("not poisoned").jobs, 0);

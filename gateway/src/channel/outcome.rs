@@ -52,5 +52,6 @@ pub(crate) fn record(app: &AppState, channel: &ChannelConfig, outcome: Outcome) 
         PlatformConfig::WebSocket {} => "WebSocket",
         PlatformConfig::Telegram { .. } => "Telegram",
     };
-    app.metrics.channel_message(&channel.name, platform, outcome.label());
+    app.metrics
+        .channel_message(&channel.name, platform, outcome.label());
 }

@@ -54,7 +54,10 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            queue: QueueLimits { jobs: 256, parallel: 16 },
+            queue: QueueLimits {
+                jobs: 256,
+                parallel: 16,
+            },
             remembered_updates: 4096,
             typing_every: Duration::from_millis(4500),
             retry: RetryPolicy::default(),
@@ -75,7 +78,12 @@ pub(super) struct Webhook<'a> {
 impl Webhook<'_> {
     /// Take an update in.
     pub(super) async fn receive(self, request: Request) -> Result<Response, GatewayError> {
-        let Self { app, channel, credentials, roster } = self;
+        let Self {
+            app,
+            channel,
+            credentials,
+            roster,
+        } = self;
         if !verify::is_genuine(request.headers(), credentials.webhook_secret) {
             record(app, channel, Outcome::Unverified);
             return Err(GatewayError::Unauthorized {
@@ -99,14 +107,22 @@ impl Webhook<'_> {
             }
             Admission::Full => {
                 record(app, channel, Outcome::Overflow);
-                Ok((StatusCode::SERVICE_UNAVAILABLE, [(http::header::RETRY_AFTER, "5")]).into_response())
+                Ok((
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    [(http::header::RETRY_AFTER, "5")],
+                )
+                    .into_response())
             }
         }
     }
 }
 
 async fn read(request: Request, limit: u64) -> Result<Update, GatewayError> {
-    let bytes = axum::body::to_bytes(request.into_body(), usize::try_from(limit).unwrap_or(usize::MAX)).await;
+    let bytes = axum::body::to_bytes(
+        request.into_body(),
+        usize::try_from(limit).unwrap_or(usize::MAX),
+    )
+    .await;
     // The limit is by far the likeliest cause; for a caller who hung up the answer does not matter.
     let bytes = bytes.map_err(|_| GatewayError::BodyTooLarge { limit })?;
     Update::parse(&bytes).map_err(|error| GatewayError::InvalidRequest {

@@ -12,8 +12,8 @@ mod session;
 use std::time::Duration;
 
 use axum::RequestPartsExt;
-use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::Request;
+use axum::extract::ws::WebSocketUpgrade;
 use axum::response::Response;
 use http::HeaderValue;
 
@@ -71,15 +71,24 @@ pub(super) async fn accept(
     let caller = ticket.admit(app, &runtime)?;
     let knows_subprotocol = credentials::offers_subprotocol(request.headers());
     let (mut parts, _) = request.into_parts();
-    let upgrade = parts.extract::<WebSocketUpgrade>().await.map_err(|rejection| GatewayError::InvalidRequest {
-        message: format!("this path speaks WebSocket: {rejection}"),
-        param: None,
-    })?;
-    let mut upgrade = upgrade.max_message_size(settings.max_message_bytes).max_frame_size(settings.max_message_bytes);
+    let upgrade = parts
+        .extract::<WebSocketUpgrade>()
+        .await
+        .map_err(|rejection| GatewayError::InvalidRequest {
+            message: format!("this path speaks WebSocket: {rejection}"),
+            param: None,
+        })?;
+    let mut upgrade = upgrade
+        .max_message_size(settings.max_message_bytes)
+        .max_frame_size(settings.max_message_bytes);
     if knows_subprotocol {
         upgrade.set_selected_protocol(HeaderValue::from_static(credentials::SUBPROTOCOL));
     }
-    tracing::debug!(channel.name = channel, caller = &*caller.name, "a WebSocket client connected");
+    tracing::debug!(
+        channel.name = channel,
+        caller = &*caller.name,
+        "a WebSocket client connected"
+    );
     let (app, settings) = (app.clone(), *settings);
     // Taken before the upgrade, so that shutdown waits for a connection that is just coming up.
     let task = app.tasks.token();

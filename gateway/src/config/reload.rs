@@ -18,7 +18,7 @@ const QUIET: Duration = Duration::from_millis(20);
 /// But no change waits longer than this.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 /// Certificates are renewed by time, not by events.
-const RENEWAL_CHECK: Duration = Duration::from_secs(3600);
+const RENEWAL_CHECK: Duration = Duration::from_hours(1);
 
 /// Keeps the newest good configuration in force.
 pub struct Reloader {

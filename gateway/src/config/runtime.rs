@@ -128,7 +128,7 @@ impl RuntimeConfig {
 
 fn hash(config: &GatewayConfig) -> String {
     let digest = Sha256::digest(config.to_json().as_bytes());
-    digest[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    crate::hex::encode(&digest[..16])
 }
 
 fn duplicates<'a>(field: &str, names: impl Iterator<Item = &'a String>) -> Vec<String> {

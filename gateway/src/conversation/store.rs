@@ -39,13 +39,21 @@ pub struct Conversations<K> {
 impl<K: Hash + Eq + Send + Sync + 'static> Conversations<K> {
     /// An empty store.
     pub fn new(limits: StoreLimits) -> Self {
-        let cache = Cache::builder().max_capacity(limits.conversations).time_to_idle(limits.idle).build();
-        Self { cache, history: limits.history }
+        let cache = Cache::builder()
+            .max_capacity(limits.conversations)
+            .time_to_idle(limits.idle)
+            .build();
+        Self {
+            cache,
+            history: limits.history,
+        }
     }
 
     /// Enter a conversation, after everyone who entered before has left it.
     pub async fn enter(&self, key: K) -> OwnedMutexGuard<History> {
-        let history = self.cache.get_with(key, || Arc::new(Mutex::new(History::new(self.history))));
+        let history = self
+            .cache
+            .get_with(key, || Arc::new(Mutex::new(History::new(self.history))));
         history.lock_owned().await
     }
 }
@@ -57,7 +65,10 @@ mod tests {
     use super::*;
 
     fn store(conversations: u64) -> Conversations<&'static str> {
-        Conversations::new(StoreLimits { conversations, ..StoreLimits::default() })
+        Conversations::new(StoreLimits {
+            conversations,
+            ..StoreLimits::default()
+        })
     }
 
     #[tokio::test]

@@ -99,11 +99,15 @@ mod tests {
 
     use super::*;
 
-    fn convert(field: &str, value: Value) -> Result<EngineRequest, GatewayError> {
+    fn request(field: &str, value: Value) -> ChatRequest {
         let mut body = json!({"messages": [{"role": "developer", "content": "be kind"}]});
         body[field] = value;
         let Value::Object(object) = body else { panic!("not an object") };
-        engine_request(&ChatRequest::from_object(object).expect("valid"), "tiny")
+        ChatRequest::from_object(object).expect("valid")
+    }
+
+    fn convert(field: &str, value: Value) -> Result<EngineRequest, GatewayError> {
+        engine_request(&request(field, value), "tiny")
     }
 
     #[rstest]

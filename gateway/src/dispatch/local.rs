@@ -49,7 +49,7 @@ pub(super) async fn complete(
             EngineEvent::Text(piece) => text.push_str(&piece),
             EngineEvent::Finished { reason, prompt_tokens, completion_tokens } => {
                 let usage = Usage::new(prompt_tokens, completion_tokens);
-                return Ok(completion(generation.id.clone(), text, reason.as_str(), usage));
+                return Ok(completion(generation.id.clone(), &text, reason.as_str(), usage));
             }
             EngineEvent::Failed(detail) => return Err(generation.failed(detail)),
         }
@@ -160,7 +160,7 @@ fn submit(
     })
 }
 
-fn completion(id: String, text: String, finish_reason: &str, usage: Usage) -> ChatCompletion {
+fn completion(id: String, text: &str, finish_reason: &str, usage: Usage) -> ChatCompletion {
     let message = Map::from_iter([("role".to_owned(), json!("assistant")), ("content".to_owned(), json!(text))]);
     ChatCompletion {
         id,

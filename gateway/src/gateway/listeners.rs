@@ -28,7 +28,7 @@ impl Listeners {
             "management": self.management.as_ref().map(|(_, address)| address.to_string()),
         });
         let write = || -> io::Result<()> {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
             let mut file = tempfile::NamedTempFile::new_in(folder)?;
             file.write_all(addresses.to_string().as_bytes())?;
             file.persist(path).map(drop).map_err(|error| error.error)

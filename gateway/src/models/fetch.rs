@@ -7,8 +7,10 @@ use futures::StreamExt as _;
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
 
+use crate::hex;
+
 /// A server that is silent for longer has gone.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
+const READ_TIMEOUT: Duration = Duration::from_mins(1);
 /// Model hubs redirect to their storage, some of them more than once.
 const MOST_REDIRECTS: usize = 10;
 
@@ -79,7 +81,7 @@ pub struct Download<'a> {
 
 /// Fetch a file. `progress` hears the bytes received and, where the server tells, the bytes in all.
 pub async fn fetch(download: Download<'_>, mut progress: impl FnMut(u64, Option<u64>)) -> Result<(), FetchError> {
-    let folder = download.target.parent().unwrap_or(Path::new("."));
+    let folder = download.target.parent().unwrap_or_else(|| Path::new("."));
     let written = |source| FetchError::Write { path: download.target.to_owned(), source };
     tokio::fs::create_dir_all(folder).await.map_err(written)?;
     // Removed when dropped, whatever happens before it is whole.
@@ -124,7 +126,7 @@ async fn receive(
     }
     // On the disk before the rename: a crash must not leave a file with the right name and holes.
     file.sync_all().await.map_err(written)?;
-    Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex::encode(&digest.finalize()))
 }
 
 fn client() -> Result<reqwest::Client, FetchError> {
@@ -170,7 +172,7 @@ mod tests {
     }
 
     fn sha256() -> String {
-        Sha256::digest(BODY).iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(&Sha256::digest(BODY))
     }
 
     #[tokio::test]

@@ -168,7 +168,7 @@ impl Workshop {
 fn file_sha256(path: &Path) -> std::io::Result<String> {
     let mut digest = Sha256::new();
     std::io::copy(&mut File::open(path)?, &mut DigestWriter(&mut digest))?;
-    Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(crate::hex::encode(&digest.finalize()))
 }
 
 struct DigestWriter<'a>(&'a mut Sha256);

@@ -30,7 +30,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// From the handshake to the end of the first request's head, in whatever version of HTTP.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// For the head of each HTTP/1.1 request, the silence before it included.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
 /// For all header fields of a request.
 const HEAD_LIMIT: usize = 64 << 10;
 /// Header fields of a request.

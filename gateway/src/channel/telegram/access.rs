@@ -22,7 +22,9 @@ pub(crate) fn judge(access: &AccessConfig, sender: &User, chat: &Chat) -> Verdic
     if chat.is_private() {
         return match access.direct {
             DirectAccess::Open => Verdict::Allowed,
-            DirectAccess::AllowList if is_listed(access, sender.id, sender.username.as_deref()) => Verdict::Allowed,
+            DirectAccess::AllowList if is_listed(access, sender.id, sender.username.as_deref()) => {
+                Verdict::Allowed
+            }
             DirectAccess::AllowList => Verdict::Unlisted,
             DirectAccess::Disabled => Verdict::Closed,
         };
@@ -39,10 +41,13 @@ pub(crate) fn judge(access: &AccessConfig, sender: &User, chat: &Chat) -> Verdic
 }
 
 fn is_listed(access: &AccessConfig, id: i64, username: Option<&str>) -> bool {
-    access.allow_from.iter().any(|entry| match entry.strip_prefix('@') {
-        Some(name) => username.is_some_and(|username| username.eq_ignore_ascii_case(name)),
-        None => entry.parse() == Ok(id),
-    })
+    access
+        .allow_from
+        .iter()
+        .any(|entry| match entry.strip_prefix('@') {
+            Some(name) => username.is_some_and(|username| username.eq_ignore_ascii_case(name)),
+            None => entry.parse() == Ok(id),
+        })
 }
 
 #[cfg(test)]
@@ -55,15 +60,27 @@ mod tests {
     use super::*;
 
     fn access(direct: D, groups: G, allow_from: &[&str]) -> AccessConfig {
-        AccessConfig { direct, groups, allow_from: allow_from.iter().map(ToString::to_string).collect() }
+        AccessConfig {
+            direct,
+            groups,
+            allow_from: allow_from.iter().map(ToString::to_string).collect(),
+        }
     }
 
     fn ada() -> User {
-        User { id: 42, is_bot: false, username: Some("Ada_L".into()) }
+        User {
+            id: 42,
+            is_bot: false,
+            username: Some("Ada_L".into()),
+        }
     }
 
     fn chat(id: i64, kind: &str) -> Chat {
-        Chat { id, kind: kind.into(), username: (id < 0).then(|| "engines".into()) }
+        Chat {
+            id,
+            kind: kind.into(),
+            username: (id < 0).then(|| "engines".into()),
+        }
     }
 
     #[rstest]
@@ -75,7 +92,10 @@ mod tests {
     #[case::an_id_after_an_at_is_a_name(D::AllowList, &["@42"], Unlisted)]
     #[case::disabled_even_when_listed(D::Disabled, &["42"], Closed)]
     fn direct_messages(#[case] direct: D, #[case] allow: &[&str], #[case] expected: Verdict) {
-        assert_eq!(judge(&access(direct, G::All, allow), &ada(), &chat(42, "private")), expected);
+        assert_eq!(
+            judge(&access(direct, G::All, allow), &ada(), &chat(42, "private")),
+            expected
+        );
     }
 
     #[rstest]
@@ -88,13 +108,35 @@ mod tests {
     #[case::nobody_listed(D::AllowList, G::All, &["7"], Unlisted)]
     #[case::direct_disabled_still_serves_listed_groups(D::Disabled, G::All, &["-100123"], Allowed)]
     #[case::direct_disabled_opens_nothing(D::Disabled, G::All, &[], Unlisted)]
-    fn groups(#[case] direct: D, #[case] groups: G, #[case] allow: &[&str], #[case] expected: Verdict) {
-        assert_eq!(judge(&access(direct, groups, allow), &ada(), &chat(-100_123, "supergroup")), expected);
+    fn group_messages(
+        #[case] direct: D,
+        #[case] groups: G,
+        #[case] allow: &[&str],
+        #[case] expected: Verdict,
+    ) {
+        assert_eq!(
+            judge(
+                &access(direct, groups, allow),
+                &ada(),
+                &chat(-100_123, "supergroup")
+            ),
+            expected
+        );
     }
 
     #[test]
     fn a_sender_without_a_name_matches_no_name() {
-        let nameless = User { username: None, ..ada() };
-        assert_eq!(judge(&access(D::AllowList, G::All, &["@", "@none"]), &nameless, &chat(42, "private")), Unlisted);
+        let nameless = User {
+            username: None,
+            ..ada()
+        };
+        assert_eq!(
+            judge(
+                &access(D::AllowList, G::All, &["@", "@none"]),
+                &nameless,
+                &chat(42, "private")
+            ),
+            Unlisted
+        );
     }
 }

@@ -102,7 +102,9 @@ pub(crate) enum BotApiError {
         description: String,
     },
     /// The answer is not one of the Bot API.
-    #[error("the Bot API method {method} gave an unreadable answer: is the apiBaseURL of the channel right?")]
+    #[error(
+        "the Bot API method {method} gave an unreadable answer: is the apiBaseURL of the channel right?"
+    )]
     Malformed {
         /// The method.
         method: &'static str,
@@ -125,9 +127,20 @@ struct Parameters {
 
 impl BotApi {
     /// A client for a bot.
-    pub(crate) fn new(http: reqwest::Client, base_url: &str, token: Redacted, policy: (RetryPolicy, Arc<dyn Pause>)) -> Self {
+    pub(crate) fn new(
+        http: reqwest::Client,
+        base_url: &str,
+        token: Redacted,
+        policy: (RetryPolicy, Arc<dyn Pause>),
+    ) -> Self {
         let (retry, pause) = policy;
-        Self { http, base_url: base_url.trim_end_matches('/').to_owned(), token, retry, pause }
+        Self {
+            http,
+            base_url: base_url.trim_end_matches('/').to_owned(),
+            token,
+            retry,
+            pause,
+        }
     }
 
     /// Who the bot is.
@@ -144,16 +157,24 @@ impl BotApi {
 
     /// Send a message.
     pub(crate) async fn send_message(&self, message: &SendMessage) -> Result<(), BotApiError> {
-        self.call_patiently::<IgnoredAny>("sendMessage", message).await.map(|_| ())
+        self.call_patiently::<IgnoredAny>("sendMessage", message)
+            .await
+            .map(|_| ())
     }
 
     /// Show "typing…" for five seconds. Tried once: the next one comes soon anyway.
-    pub(crate) async fn send_typing(&self, chat_id: i64, topic: Option<i64>) -> Result<(), BotApiError> {
+    pub(crate) async fn send_typing(
+        &self,
+        chat_id: i64,
+        topic: Option<i64>,
+    ) -> Result<(), BotApiError> {
         let mut body = serde_json::json!({"chat_id": chat_id, "action": "typing"});
         if let Some(topic) = topic {
             body["message_thread_id"] = topic.into();
         }
-        self.call::<IgnoredAny>("sendChatAction", &body).await.map(|_| ())
+        self.call::<IgnoredAny>("sendChatAction", &body)
+            .await
+            .map(|_| ())
     }
 
     async fn call_patiently<T: DeserializeOwned>(
@@ -167,15 +188,24 @@ impl BotApi {
                 Ok(result) => return Ok(result),
                 Err(error) => error,
             };
-            let Some(delay) = self.retry.delay(&error, attempt) else { return Err(error) };
+            let Some(delay) = self.retry.delay(&error, attempt) else {
+                return Err(error);
+            };
             tracing::debug!(%error, attempt, delay_ms = delay.as_millis(), "the Bot API is called again later");
             self.pause.pause(delay).await;
             attempt += 1;
         }
     }
 
-    async fn call<T: DeserializeOwned>(&self, method: &'static str, body: &impl Serialize) -> Result<T, BotApiError> {
-        let transport = |error: reqwest::Error| BotApiError::Transport { method, source: error.without_url() };
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        body: &impl Serialize,
+    ) -> Result<T, BotApiError> {
+        let transport = |error: reqwest::Error| BotApiError::Transport {
+            method,
+            source: error.without_url(),
+        };
         let url = format!("{}/bot{}/{method}", self.base_url, self.token.expose());
         let request = self.http.post(url).timeout(CALL_TIMEOUT).json(body);
         let mut response = request.send().await.map_err(transport)?;
@@ -203,14 +233,31 @@ impl BotApi {
         let answer = serde_json::from_slice::<Answer<T>>(bytes).ok();
         if status == StatusCode::TOO_MANY_REQUESTS {
             let seconds = answer.and_then(|answer| answer.parameters?.retry_after);
-            return Err(BotApiError::TooMany { method, retry_after: Duration::from_secs(seconds.unwrap_or(1)) });
+            return Err(BotApiError::TooMany {
+                method,
+                retry_after: Duration::from_secs(seconds.unwrap_or(1)),
+            });
         }
         match answer {
-            Some(Answer { ok: true, result: Some(result), .. }) if status.is_success() => Ok(result),
-            Some(Answer { ok: false, description, .. }) => {
+            Some(Answer {
+                ok: true,
+                result: Some(result),
+                ..
+            }) if status.is_success() => Ok(result),
+            Some(Answer {
+                ok: false,
+                description,
+                ..
+            }) => {
                 // A proxy in between may repeat the path.
-                let description = description.unwrap_or_default().replace(self.token.expose(), "[redacted]");
-                Err(BotApiError::Refused { method, status, description })
+                let description = description
+                    .unwrap_or_default()
+                    .replace(self.token.expose(), "[redacted]");
+                Err(BotApiError::Refused {
+                    method,
+                    status,
+                    description,
+                })
             }
             _ => Err(BotApiError::Malformed { method }),
         }

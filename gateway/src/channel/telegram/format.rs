@@ -59,19 +59,25 @@ mod tests {
     #[case::blank(" \n\t ", 10, &[])]
     #[case::words("one two three", 8, &["one two", "three"])]
     #[case::a_border_exactly_at_the_limit("one two three", 7, &["one two", "three"])]
-    #[case::lines("one\ntwo three", 8, &["one", "two", "three"])]
+    #[case::an_early_line_is_no_reason_to_cut("one\ntwo three", 8, &["one\ntwo", "three"])]
     #[case::a_line_in_the_second_half("first one\nb c", 12, &["first one", "b c"])]
-    #[case::a_paragraph_before_a_line("alpha\n\nbe\nga de", 12, &["alpha", "be\nga de"])]
+    #[case::a_paragraph_before_a_line("alphas\n\nbe\nga de", 12, &["alphas", "be\nga de"])]
     #[case::an_early_paragraph_is_no_reason_to_cut("a\n\nbeta gamma delta", 14, &["a\n\nbeta gamma", "delta"])]
     #[case::no_border("abcdefgh", 3, &["abc", "def", "gh"])]
     #[case::surrogate_pairs_stay_whole("😀😀😀", 3, &["😀", "😀", "😀"])]
     #[case::surrogate_pairs_fill_the_limit("😀😀😀", 4, &["😀😀", "😀"])]
-    fn texts_are_cut_at_the_best_border(#[case] text: &str, #[case] limit: usize, #[case] expected: &[&str]) {
+    fn texts_are_cut_at_the_best_border(
+        #[case] text: &str,
+        #[case] limit: usize,
+        #[case] expected: &[&str],
+    ) {
         assert_eq!(split(text, limit), expected);
     }
 
     fn visible(text: &str) -> String {
-        text.chars().filter(|character| !character.is_whitespace()).collect()
+        text.chars()
+            .filter(|character| !character.is_whitespace())
+            .collect()
     }
 
     proptest! {

@@ -37,7 +37,11 @@ pub(super) struct Inbox {
 
 impl Inbox {
     pub(super) fn new(seen: Seen, queue: Arc<KeyedQueue<i64>>, worker: Worker) -> Self {
-        Self { seen: Mutex::new(seen), queue, worker: Arc::new(worker) }
+        Self {
+            seen: Mutex::new(seen),
+            queue,
+            worker: Arc::new(worker),
+        }
     }
 
     /// The processing of a message, with the settings that the channel has now.
@@ -50,7 +54,9 @@ impl Inbox {
         let (app, channel, worker) = (app.clone(), channel.clone(), Arc::clone(&self.worker));
         let chat = message.chat.id;
         let work = async move {
-            let outcome = worker.process(message, &channel, app.respond.as_ref()).await;
+            let outcome = worker
+                .process(message, &channel, app.respond.as_ref())
+                .await;
             record(&app, &channel, outcome);
         };
         Job { chat, work }
@@ -58,7 +64,11 @@ impl Inbox {
 
     /// Take an update in, unless it came before. It is remembered under the same lock under which it is queued, so
     /// of two deliveries at once only one is taken.
-    pub(super) fn admit(&self, update: i64, job: Job<impl Future<Output = ()> + Send + 'static>) -> Admission {
+    pub(super) fn admit(
+        &self,
+        update: i64,
+        job: Job<impl Future<Output = ()> + Send + 'static>,
+    ) -> Admission {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.contains(update) {
             return Admission::Duplicate;

@@ -45,10 +45,16 @@ pub(crate) enum Command {
 /// Read a message; `None` when it has neither text nor caption.
 pub(crate) fn read(message: &Message, bot: &Bot) -> Option<Reading> {
     let (text, entities) = message.content()?;
-    let mut reading = Reading { prompt: String::new(), addressed: is_reply_to(message, bot), command: None };
+    let mut reading = Reading {
+        prompt: String::new(),
+        addressed: is_reply_to(message, bot),
+        command: None,
+    };
     let mut removed = Vec::new();
     for entity in entities {
-        let Some(range) = byte_range(text, entity) else { continue };
+        let Some(range) = byte_range(text, entity) else {
+            continue;
+        };
         let marked = &text[range.clone()];
         match entity.kind.as_str() {
             "mention" if is_name_of(bot, marked.trim_start_matches('@')) => {
@@ -79,7 +85,11 @@ pub(crate) fn is_from_a_bot(sender: &User, bot: &Bot) -> bool {
 
 fn is_reply_to(message: &Message, bot: &Bot) -> bool {
     message.reply_to_message.as_ref().is_some_and(|replied| {
-        replied.is_deliberate() && replied.from.as_ref().is_some_and(|author| author.id == bot.id)
+        replied.is_deliberate()
+            && replied
+                .from
+                .as_ref()
+                .is_some_and(|author| author.id == bot.id)
     })
 }
 
@@ -138,7 +148,8 @@ fn without(text: &str, mut removed: Vec<Range<usize>>) -> String {
         if kept.trim().is_empty() {
             from += text[from..].len() - text[from..].trim_start_matches([',', ':']).len();
         }
-        if text[from..].starts_with(' ') && (kept.is_empty() || kept.ends_with(char::is_whitespace)) {
+        if text[from..].starts_with(' ') && (kept.is_empty() || kept.ends_with(char::is_whitespace))
+        {
             from += 1;
         }
     }
@@ -155,7 +166,10 @@ mod tests {
     use crate::channel::telegram::update::Update;
 
     fn bot() -> Bot {
-        Bot { id: 99, username: "Helpdesk_Bot".into() }
+        Bot {
+            id: 99,
+            username: "Helpdesk_Bot".into(),
+        }
     }
 
     fn message(fields: &Value) -> Message {
@@ -164,7 +178,10 @@ mod tests {
             message[name] = value.clone();
         }
         let update = json!({"update_id": 1, "message": message});
-        Update::parse(update.to_string().as_bytes()).expect("parses").message.expect("a message")
+        Update::parse(update.to_string().as_bytes())
+            .expect("parses")
+            .message
+            .expect("a message")
     }
 
     fn reading(fields: &Value) -> Reading {
@@ -218,8 +235,16 @@ mod tests {
     #[test]
     fn a_text_mention_counts_by_user_id() {
         let mut fields = marked("text_mention", "😀 |Help Desk| hello");
-        fields["entities"][0]["user"] = json!({"id": 99, "is_bot": true, "first_name": "Help Desk"});
-        assert_eq!(reading(&fields), Reading { prompt: "😀 hello".into(), addressed: true, command: None });
+        fields["entities"][0]["user"] =
+            json!({"id": 99, "is_bot": true, "first_name": "Help Desk"});
+        assert_eq!(
+            reading(&fields),
+            Reading {
+                prompt: "😀 hello".into(),
+                addressed: true,
+                command: None
+            }
+        );
         fields["entities"][0]["user"]["id"] = json!(98);
         assert!(!reading(&fields).addressed);
     }
@@ -232,15 +257,27 @@ mod tests {
     #[case("|/new|", Command::Reset, false, "")]
     #[case("|/ask@helpdesk_bot| why?", Command::Other, true, "why?")]
     #[case("|/help@other_bot|", Command::Foreign, false, "")]
-    fn commands(#[case] text: &str, #[case] command: Command, #[case] addressed: bool, #[case] prompt: &str) {
-        let expected = Reading { prompt: prompt.into(), addressed, command: Some(command) };
+    fn commands(
+        #[case] text: &str,
+        #[case] command: Command,
+        #[case] addressed: bool,
+        #[case] prompt: &str,
+    ) {
+        let expected = Reading {
+            prompt: prompt.into(),
+            addressed,
+            command: Some(command),
+        };
         assert_eq!(reading(&marked("bot_command", text)), expected);
     }
 
     #[test]
     fn a_command_in_the_middle_is_text() {
         let reading = reading(&marked("bot_command", "what does |/help| do"));
-        assert_eq!((reading.command, reading.prompt.as_str()), (None, "what does /help do"));
+        assert_eq!(
+            (reading.command, reading.prompt.as_str()),
+            (None, "what does /help do")
+        );
     }
 
     #[test]
@@ -248,7 +285,14 @@ mod tests {
         let fields = json!({"photo": [{}], "caption": "@helpdesk_bot look", "caption_entities": [
             {"type": "mention", "offset": 0, "length": 13},
         ]});
-        assert_eq!(reading(&fields), Reading { prompt: "look".into(), addressed: true, command: None });
+        assert_eq!(
+            reading(&fields),
+            Reading {
+                prompt: "look".into(),
+                addressed: true,
+                command: None
+            }
+        );
     }
 
     #[rstest]
@@ -257,7 +301,10 @@ mod tests {
     #[case::to_the_notice_that_opened_the_topic(
         json!({"from": {"id": 99}, "forum_topic_created": {"name": "x"}}), false)]
     fn a_reply_addresses_its_author(#[case] replied: Value, #[case] addressed: bool) {
-        assert_eq!(reading(&json!({"text": "yes", "reply_to_message": replied})).addressed, addressed);
+        assert_eq!(
+            reading(&json!({"text": "yes", "reply_to_message": replied})).addressed,
+            addressed
+        );
     }
 
     #[test]
@@ -275,7 +322,11 @@ mod tests {
 
     #[test]
     fn bots_are_told_from_people() {
-        let user = |id, is_bot| User { id, is_bot, username: None };
+        let user = |id, is_bot| User {
+            id,
+            is_bot,
+            username: None,
+        };
         assert!(is_from_a_bot(&user(1, true), &bot()));
         assert!(is_from_a_bot(&user(99, false), &bot()));
         assert!(!is_from_a_bot(&user(1, false), &bot()));

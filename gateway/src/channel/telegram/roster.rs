@@ -38,11 +38,19 @@ struct Post {
 impl Roster {
     /// No bot yet.
     pub(crate) fn new(settings: Settings) -> Self {
-        Self { settings, posts: Mutex::default() }
+        Self {
+            settings,
+            posts: Mutex::default(),
+        }
     }
 
     /// The inbox of a channel's bot.
-    pub(super) fn inbox(&self, app: &AppState, channel: &ChannelConfig, credentials: Credentials<'_>) -> Arc<Inbox> {
+    pub(super) fn inbox(
+        &self,
+        app: &AppState,
+        channel: &ChannelConfig,
+        credentials: Credentials<'_>,
+    ) -> Arc<Inbox> {
         let mut posts = self.posts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(post) = posts.get(&channel.name)
             && post.is_of(credentials)
@@ -64,8 +72,17 @@ impl Roster {
     fn hire(&self, app: &AppState, credentials: Credentials<'_>) -> Inbox {
         let settings = &self.settings;
         let policy = (settings.retry, Arc::clone(&settings.pause));
-        let api = BotApi::new(app.http.clone(), credentials.api_base_url, credentials.bot_token.clone(), policy);
-        let worker = Worker::new(api, Conversations::new(settings.conversations), settings.typing_every);
+        let api = BotApi::new(
+            app.http.clone(),
+            credentials.api_base_url,
+            credentials.bot_token.clone(),
+            policy,
+        );
+        let worker = Worker::new(
+            api,
+            Conversations::new(settings.conversations),
+            settings.typing_every,
+        );
         let queue = KeyedQueue::new(settings.queue, app.tasks.clone());
         Inbox::new(Seen::new(settings.remembered_updates), queue, worker)
     }

@@ -13,7 +13,11 @@ pub(crate) struct Seen {
 impl Seen {
     /// Remember this many.
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { ids: HashSet::new(), order: VecDeque::new(), capacity }
+        Self {
+            ids: HashSet::new(),
+            order: VecDeque::new(),
+            capacity,
+        }
     }
 
     /// Whether the update came already.

@@ -39,7 +39,11 @@ mod tests {
     #[case::twice("s3cret", &["s3cret", "s3cret"], false)]
     #[case::right_and_wrong("s3cret", &["s3cret", "x"], false)]
     #[case::empty_secret_matches_nothing("", &[""], false)]
-    fn only_the_one_right_secret_is_genuine(#[case] secret: &str, #[case] sent: &[&'static str], #[case] genuine: bool) {
+    fn only_the_one_right_secret_is_genuine(
+        #[case] secret: &str,
+        #[case] sent: &[&'static str],
+        #[case] genuine: bool,
+    ) {
         let mut headers = HeaderMap::new();
         for value in sent {
             headers.append(SECRET_HEADER, HeaderValue::from_static(value));

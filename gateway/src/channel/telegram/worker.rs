@@ -57,17 +57,33 @@ enum Decision {
 
 impl Worker {
     /// A worker that has not asked yet who its bot is.
-    pub(crate) fn new(api: BotApi, conversations: Conversations<Place>, typing_every: Duration) -> Self {
-        Self { api, identity: OnceCell::new(), conversations, typing_every }
+    pub(crate) fn new(
+        api: BotApi,
+        conversations: Conversations<Place>,
+        typing_every: Duration,
+    ) -> Self {
+        Self {
+            api,
+            identity: OnceCell::new(),
+            conversations,
+            typing_every,
+        }
     }
 
     /// Work on a message to the end; what goes wrong is logged here.
-    pub(crate) async fn process(&self, message: Message, channel: &ChannelConfig, respond: &dyn Respond) -> Outcome {
+    pub(crate) async fn process(
+        &self,
+        message: Message,
+        channel: &ChannelConfig,
+        respond: &dyn Respond,
+    ) -> Outcome {
         match self.try_process(&message, channel, respond).await {
             Ok(outcome) => outcome,
             Err(error) => {
                 tracing::warn!(
-                    channel.name, telegram.chat = message.chat.id, error = chain(&error),
+                    channel.name,
+                    telegram.chat = message.chat.id,
+                    error = chain(&error),
                     "a Telegram message could not be answered",
                 );
                 Outcome::Undelivered
@@ -82,7 +98,10 @@ impl Worker {
         respond: &dyn Respond,
     ) -> Result<Outcome, BotApiError> {
         let bot = self.identity.get_or_try_init(|| self.api.get_me()).await?;
-        let place = Place { chat: message.chat.id, topic: message.topic() };
+        let place = Place {
+            chat: message.chat.id,
+            topic: message.topic(),
+        };
         match decide(message, channel, bot) {
             Decision::Silence(outcome) => Ok(outcome),
             Decision::Say(text) => self.reply(message, text).await.map(|()| Outcome::Answered),
@@ -91,7 +110,11 @@ impl Worker {
                 self.reply(message, RESET).await.map(|()| Outcome::Answered)
             }
             Decision::Ask(text) => {
-                let question = Question { model: channel.model.clone(), system: channel.system_prompt.clone(), text };
+                let question = Question {
+                    model: channel.model.clone(),
+                    system: channel.system_prompt.clone(),
+                    text,
+                };
                 let mut history = self.conversations.enter(place).await;
                 let answer = tokio::select! {
                     answer = self.answer(respond, question, &mut history) => answer,
@@ -100,7 +123,12 @@ impl Worker {
                 let (text, outcome) = match &answer {
                     Ok(text) => (text.as_str(), Outcome::Answered),
                     Err(error) => {
-                        tracing::warn!(channel.name, model.name = channel.model, error = chain(error), "no answer");
+                        tracing::warn!(
+                            channel.name,
+                            model.name = channel.model,
+                            error = chain(error),
+                            "no answer"
+                        );
                         (apology(error), Outcome::Failed)
                     }
                 };
@@ -126,7 +154,9 @@ impl Worker {
                 }
             }
         }
-        Err(GatewayError::UpstreamInterrupted { model: question.model })
+        Err(GatewayError::UpstreamInterrupted {
+            model: question.model,
+        })
     }
 
     async fn reply(&self, message: &Message, text: &str) -> Result<(), BotApiError> {
@@ -135,8 +165,10 @@ impl Worker {
             pieces.push(NO_WORDS.to_owned());
         }
         // In a group the first message shows what it answers; between two people that is plain.
-        let mut reply_parameters = (!message.chat.is_private())
-            .then_some(ReplyParameters { message_id: message.message_id, allow_sending_without_reply: true });
+        let mut reply_parameters = (!message.chat.is_private()).then_some(ReplyParameters {
+            message_id: message.message_id,
+            allow_sending_without_reply: true,
+        });
         for text in pieces {
             let message = SendMessage {
                 chat_id: message.chat.id,
@@ -163,12 +195,15 @@ impl Worker {
 fn decide(message: &Message, channel: &ChannelConfig, bot: &Bot) -> Decision {
     const IGNORED: Decision = Decision::Silence(Outcome::Ignored);
     // Posts in the name of a chat have no sender whom an access rule could name.
-    let (Some(sender), None) = (&message.from, &message.sender_chat) else { return IGNORED };
+    let (Some(sender), None) = (&message.from, &message.sender_chat) else {
+        return IGNORED;
+    };
     if mention::is_from_a_bot(sender, bot) {
         return IGNORED;
     }
     let reading = mention::read(message, bot);
-    let addressed = message.chat.is_private() || reading.as_ref().is_some_and(|reading| reading.addressed);
+    let addressed =
+        message.chat.is_private() || reading.as_ref().is_some_and(|reading| reading.addressed);
     match access::judge(&channel.access, sender, &message.chat) {
         Verdict::Allowed => {}
         Verdict::IfAddressed if addressed => {}

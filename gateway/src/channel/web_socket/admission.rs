@@ -24,27 +24,45 @@ pub(super) struct Ticket {
 impl Ticket {
     pub(super) fn new(channel: &str, request: &Request) -> Result<Self, GatewayError> {
         let credentials = credentials::credentials(request.headers())?;
-        let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
-        Ok(Self { channel: channel.to_owned(), credentials, address })
+        let address = request
+            .extensions()
+            .get::<ConnectInfo<SocketAddr>>()
+            .map(|ConnectInfo(address)| address.ip());
+        Ok(Self {
+            channel: channel.to_owned(),
+            credentials,
+            address,
+        })
     }
 
     /// Count a message against the limit of its sender, as a request to the API would be.
-    pub(super) fn count(&self, app: &AppState, runtime: &RuntimeConfig) -> Result<(), GatewayError> {
+    pub(super) fn count(
+        &self,
+        app: &AppState,
+        runtime: &RuntimeConfig,
+    ) -> Result<(), GatewayError> {
         let caller = auth::authenticate(runtime, &self.credentials)?;
         let name = match self.address {
             Some(address) if &*caller.name == ANONYMOUS => address.to_string(),
             _ => caller.name.to_string(),
         };
-        app.rate_limits.check(runtime.limits.requests_per_second, &name)
+        app.rate_limits
+            .check(runtime.limits.requests_per_second, &name)
     }
 
     /// The channel, if it still is one of this kind.
     pub(super) fn channel<'a>(&self, runtime: &'a RuntimeConfig) -> Option<&'a ChannelConfig> {
-        runtime.channel(&self.channel).filter(|channel| matches!(channel.platform, PlatformConfig::WebSocket {}))
+        runtime
+            .channel(&self.channel)
+            .filter(|channel| matches!(channel.platform, PlatformConfig::WebSocket {}))
     }
 
     /// Who this is, if the configuration admits them.
-    pub(super) fn admit(&self, app: &AppState, runtime: &RuntimeConfig) -> Result<Caller, GatewayError> {
+    pub(super) fn admit(
+        &self,
+        app: &AppState,
+        runtime: &RuntimeConfig,
+    ) -> Result<Caller, GatewayError> {
         let channel = find(&runtime.channels, &self.channel)?;
         let caller = auth::authenticate(runtime, &self.credentials)?;
         let admitted = match channel.access.direct {

@@ -54,18 +54,36 @@ impl Connection {
         let channel = ticket.channel(&runtime)?.clone();
         let session = Session::new(settings.history, settings.max_waiting);
         let (last_heard, leaving) = (Instant::now(), None);
-        Some(Self { socket, session, app, ticket, settings, runtime, channel, last_heard, leaving })
+        Some(Self {
+            socket,
+            session,
+            app,
+            ticket,
+            settings,
+            runtime,
+            channel,
+            last_heard,
+            leaving,
+        })
     }
 
     /// Serve the client until either side leaves. Dropping the session cancels what is being generated.
     pub(super) async fn run(mut self) {
-        let Err(farewell) = self.converse().await else { return };
+        let Err(farewell) = self.converse().await else {
+            return;
+        };
         if !self.session.is_idle() {
             record(&self.app, &self.channel, Outcome::Cancelled);
         }
         drop(self.session);
-        let Some(frame) = farewell.frame() else { return };
-        tracing::debug!(channel.name = self.channel.name, code = frame.code, "a WebSocket is closed");
+        let Some(frame) = farewell.frame() else {
+            return;
+        };
+        tracing::debug!(
+            channel.name = self.channel.name,
+            code = frame.code,
+            "a WebSocket is closed"
+        );
         let goodbye = async {
             if self.socket.send(Message::Close(Some(frame))).await.is_ok() {
                 while let Some(Ok(_)) = self.socket.recv().await {}
@@ -76,7 +94,11 @@ impl Connection {
 
     async fn converse(&mut self) -> Step {
         let channel = self.channel.name.clone();
-        self.send(ServerFrame::Ready { channel, protocol: VERSION }).await?;
+        self.send(ServerFrame::Ready {
+            channel,
+            protocol: VERSION,
+        })
+        .await?;
         let mut ping = interval(self.settings.ping_every);
         let mut look = interval(self.settings.look_every);
         for ticker in [&mut ping, &mut look] {
@@ -107,30 +129,50 @@ impl Connection {
             for Ask { id, .. } in self.session.dismiss().collect::<Vec<_>>() {
                 self.refuse_while_leaving(id).await?;
             }
-            return if self.session.is_idle() { self.depart() } else { Ok(()) };
+            return if self.session.is_idle() {
+                self.depart()
+            } else {
+                Ok(())
+            };
         }
-        let Some(ask) = self.session.startable() else { return Ok(()) };
+        let Some(ask) = self.session.startable() else {
+            return Ok(());
+        };
         self.look()?;
         if self.leaving.is_some() {
             self.refuse_while_leaving(ask.id).await?;
             return self.depart();
         }
-        self.send(ServerFrame::Started { id: ask.id.clone() }).await?;
-        let ChannelConfig { model, system_prompt, .. } = &self.channel;
-        self.session.start(ask, model, system_prompt.as_deref(), Arc::clone(&self.app.respond));
+        self.send(ServerFrame::Started { id: ask.id.clone() })
+            .await?;
+        let ChannelConfig {
+            model,
+            system_prompt,
+            ..
+        } = &self.channel;
+        self.session.start(
+            ask,
+            model,
+            system_prompt.as_deref(),
+            Arc::clone(&self.app.respond),
+        );
         Ok(())
     }
 
     async fn on_frame(&mut self, frame: Option<Result<Message, axum::Error>>) -> Step {
-        let Some(message) = frame else { return Err(Farewell::Gone) };
+        let Some(message) = frame else {
+            return Err(Farewell::Gone);
+        };
         let max_bytes = self.settings.max_message_bytes;
         let message = message.map_err(|error| Farewell::of_read_error(error, max_bytes))?;
         self.last_heard = Instant::now();
         match message {
             Message::Text(text) => self.on_text(&text).await,
             Message::Binary(_) => {
-                let message = "binary frames are not understood: send JSON in text frames".to_owned();
-                self.complain(None, client_error("invalid_frame", None, message)).await
+                let message =
+                    "binary frames are not understood: send JSON in text frames".to_owned();
+                self.complain(None, client_error("invalid_frame", None, message))
+                    .await
             }
             // Pings are answered by the WebSocket layer.
             Message::Ping(_) | Message::Pong(_) => Ok(()),
@@ -148,7 +190,8 @@ impl Connection {
                 }
                 None => {
                     let message = "no message of that id waits or is being answered".to_owned();
-                    self.complain(Some(id), client_error("unknown_id", Some("id"), message)).await
+                    self.complain(Some(id), client_error("unknown_id", Some("id"), message))
+                        .await
                 }
             },
             Ok(ClientFrame::Reset) => {
@@ -175,13 +218,26 @@ impl Connection {
         let (outcome, error) = match self.session.enqueue(ask) {
             Ok(()) => return Ok(()),
             Err(Refusal::DuplicateId) => {
-                let message = "a message of that id waits or is being answered: choose another".to_owned();
-                (Outcome::Invalid, client_error("duplicate_id", Some("id"), message))
+                let message =
+                    "a message of that id waits or is being answered: choose another".to_owned();
+                (
+                    Outcome::Invalid,
+                    client_error("duplicate_id", Some("id"), message),
+                )
             }
             Err(Refusal::Full) => {
-                let message = format!("{} messages wait already: wait for an answer", self.settings.max_waiting);
+                let message = format!(
+                    "{} messages wait already: wait for an answer",
+                    self.settings.max_waiting
+                );
                 let kind = "rate_limit_error".to_owned();
-                (Outcome::Overflow, ErrorDetail { kind, ..client_error("too_many_requests", None, message) })
+                (
+                    Outcome::Overflow,
+                    ErrorDetail {
+                        kind,
+                        ..client_error("too_many_requests", None, message)
+                    },
+                )
             }
         };
         record(&self.app, &self.channel, outcome);
@@ -198,7 +254,12 @@ impl Connection {
             Event::Failed { id, error } => {
                 record(&self.app, &self.channel, Outcome::Failed);
                 let ChannelConfig { name, model, .. } = &self.channel;
-                tracing::warn!(channel.name = name, model.name = model, error = chain(&error), "no answer");
+                tracing::warn!(
+                    channel.name = name,
+                    model.name = model,
+                    error = chain(&error),
+                    "no answer"
+                );
                 self.complain(Some(id), ErrorBody::from(&error).error).await
             }
         }
@@ -213,10 +274,14 @@ impl Connection {
         match self.ticket.channel(&runtime) {
             None => self.leave("the channel was removed"),
             Some(channel) => {
-                self.ticket.admit(&self.app, &runtime).map_err(|error| match error {
-                    GatewayError::Forbidden { .. } => Farewell::policy("the access rules changed"),
-                    _ => Farewell::policy("the API key is no longer valid"),
-                })?;
+                self.ticket
+                    .admit(&self.app, &runtime)
+                    .map_err(|error| match error {
+                        GatewayError::Forbidden { .. } => {
+                            Farewell::policy("the access rules changed")
+                        }
+                        _ => Farewell::policy("the API key is no longer valid"),
+                    })?;
                 self.channel = channel.clone();
             }
         }
@@ -226,20 +291,30 @@ impl Connection {
 
     fn leave(&mut self, reason: &'static str) {
         let deadline = Instant::now() + self.settings.drain_limit;
-        self.leaving = Some(Leaving { farewell: Farewell::away(reason), deadline });
+        self.leaving = Some(Leaving {
+            farewell: Farewell::away(reason),
+            deadline,
+        });
     }
 
     fn deadline(&self) -> Instant {
-        self.leaving.as_ref().map_or_else(Instant::now, |leaving| leaving.deadline)
+        self.leaving
+            .as_ref()
+            .map_or_else(Instant::now, |leaving| leaving.deadline)
     }
 
     fn depart(&mut self) -> Step {
-        self.leaving.take().map_or(Ok(()), |leaving| Err(leaving.farewell))
+        self.leaving
+            .take()
+            .map_or(Ok(()), |leaving| Err(leaving.farewell))
     }
 
     async fn refuse_while_leaving(&mut self, id: String) -> Step {
         let message = "this connection is about to be closed: connect again".to_owned();
-        let error = ErrorDetail { kind: "server_error".to_owned(), ..client_error("going_away", None, message) };
+        let error = ErrorDetail {
+            kind: "server_error".to_owned(),
+            ..client_error("going_away", None, message)
+        };
         self.complain(Some(id), error).await
     }
 

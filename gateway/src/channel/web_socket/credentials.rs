@@ -39,13 +39,19 @@ const MALFORMED: GatewayError = GatewayError::Unauthorized {
 };
 
 fn offered(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    let lists = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    let lists = headers
+        .get_all(SEC_WEBSOCKET_PROTOCOL)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     lists.flat_map(|list| list.split(',')).map(str::trim)
 }
 
 fn decode(key: &str) -> Option<HeaderValue> {
     // `=` is not allowed in a subprotocol, but some clients send it nevertheless.
-    let bytes = URL_SAFE_NO_PAD.decode(key).or_else(|_| URL_SAFE.decode(key)).ok()?;
+    let bytes = URL_SAFE_NO_PAD
+        .decode(key)
+        .or_else(|_| URL_SAFE.decode(key))
+        .ok()?;
     let mut value = HeaderValue::from_bytes(&[b"Bearer ", bytes.as_slice()].concat()).ok()?;
     value.set_sensitive(true);
     Some(value)
@@ -82,7 +88,12 @@ mod tests {
         #[case] expected: Option<&str>,
     ) {
         let credentials = credentials(&headers(authorization, protocols)).expect("well formed");
-        assert_eq!(credentials.get(AUTHORIZATION).map(|value| value.to_str().expect("ascii")), expected);
+        assert_eq!(
+            credentials
+                .get(AUTHORIZATION)
+                .map(|value| value.to_str().expect("ascii")),
+            expected
+        );
     }
 
     #[rstest]
@@ -98,6 +109,9 @@ mod tests {
     #[test]
     fn only_the_exact_subprotocol_counts() {
         assert!(offers_subprotocol(&headers(None, &["x, clawdbot.v1"])));
-        assert!(!offers_subprotocol(&headers(None, &["clawdbot.v10, bearer.YQ"])));
+        assert!(!offers_subprotocol(&headers(
+            None,
+            &["clawdbot.v10, bearer.YQ"]
+        )));
     }
 }

@@ -32,8 +32,12 @@ impl Farewell {
                 close_code::SIZE,
                 format!("messages may have at most {max_message_bytes} bytes").into(),
             ),
-            Some(WsError::Utf8(_)) => Self::Close(close_code::INVALID, "text frames must be UTF-8".into()),
-            Some(WsError::Protocol(_)) => Self::Close(close_code::PROTOCOL, "not a WebSocket frame".into()),
+            Some(WsError::Utf8(_)) => {
+                Self::Close(close_code::INVALID, "text frames must be UTF-8".into())
+            }
+            Some(WsError::Protocol(_)) => {
+                Self::Close(close_code::PROTOCOL, "not a WebSocket frame".into())
+            }
             _ => Self::Gone,
         }
     }
@@ -42,7 +46,10 @@ impl Farewell {
     pub(super) fn frame(self) -> Option<CloseFrame> {
         match self {
             Self::Gone => None,
-            Self::Close(code, reason) => Some(CloseFrame { code, reason: reason.into_owned().into() }),
+            Self::Close(code, reason) => Some(CloseFrame {
+                code,
+                reason: reason.into_owned().into(),
+            }),
         }
     }
 }

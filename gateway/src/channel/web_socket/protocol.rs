@@ -86,13 +86,20 @@ pub(super) struct Invalid {
 impl ClientFrame {
     /// Read a text frame. Unknown fields are ignored, unknown types are not.
     pub(super) fn parse(text: &str) -> Result<Self, Invalid> {
-        let value: Value =
-            serde_json::from_str(text).map_err(|error| invalid(None, None, format!("the frame is not JSON: {error}")))?;
+        let value: Value = serde_json::from_str(text)
+            .map_err(|error| invalid(None, None, format!("the frame is not JSON: {error}")))?;
         let Value::Object(frame) = value else {
-            return Err(invalid(None, None, "the frame is not a JSON object".to_owned()));
+            return Err(invalid(
+                None,
+                None,
+                "the frame is not a JSON object".to_owned(),
+            ));
         };
         Self::read(&frame).map_err(|(param, message)| {
-            let id = frame.get("id").and_then(Value::as_str).filter(|id| is_valid_id(id));
+            let id = frame
+                .get("id")
+                .and_then(Value::as_str)
+                .filter(|id| is_valid_id(id));
             invalid(id, Some(param), message)
         })
     }
@@ -104,14 +111,20 @@ impl ClientFrame {
                 if text.trim().is_empty() {
                     return Err(("text", "text is empty: write something".to_owned()));
                 }
-                Ok(Self::Message(Ask { id, text: text.to_owned() }))
+                Ok(Self::Message(Ask {
+                    id,
+                    text: text.to_owned(),
+                }))
             }
             "cancel" => Ok(Self::Cancel { id: id(frame)? }),
             "reset" => Ok(Self::Reset),
             "ping" => Ok(Self::Ping),
             other => {
                 let shown: String = other.chars().take(40).collect();
-                Err(("type", format!("type {shown:?} is not one of message, cancel, reset, ping")))
+                Err((
+                    "type",
+                    format!("type {shown:?} is not one of message, cancel, reset, ping"),
+                ))
             }
         }
     }
@@ -128,12 +141,22 @@ pub(super) fn client_error(code: &str, param: Option<&str>, message: String) -> 
 }
 
 fn invalid(id: Option<&str>, param: Option<&str>, message: String) -> Invalid {
-    Invalid { id: id.map(str::to_owned), error: client_error("invalid_frame", param, message) }
+    Invalid {
+        id: id.map(str::to_owned),
+        error: client_error("invalid_frame", param, message),
+    }
 }
 
-fn string<'a>(frame: &'a Map<String, Value>, field: &'static str) -> Result<&'a str, (&'static str, String)> {
-    let value = frame.get(field).ok_or_else(|| (field, format!("{field} is missing")))?;
-    value.as_str().ok_or_else(|| (field, format!("{field} is not a string")))
+fn string<'a>(
+    frame: &'a Map<String, Value>,
+    field: &'static str,
+) -> Result<&'a str, (&'static str, String)> {
+    let value = frame
+        .get(field)
+        .ok_or_else(|| (field, format!("{field} is missing")))?;
+    value
+        .as_str()
+        .ok_or_else(|| (field, format!("{field} is not a string")))
 }
 
 fn id(frame: &Map<String, Value>) -> Result<String, (&'static str, String)> {
@@ -141,7 +164,10 @@ fn id(frame: &Map<String, Value>) -> Result<String, (&'static str, String)> {
     if is_valid_id(id) {
         return Ok(id.to_owned());
     }
-    Err(("id", format!("id is {} bytes long: give 1 to {MAX_ID_BYTES}", id.len())))
+    Err((
+        "id",
+        format!("id is {} bytes long: give 1 to {MAX_ID_BYTES}", id.len()),
+    ))
 }
 
 fn is_valid_id(id: &str) -> bool {
@@ -168,12 +194,27 @@ mod tests {
     #[case::not_json("{", None, None, "not JSON")]
     #[case::not_an_object("[]", None, None, "not a JSON object")]
     #[case::no_type("{}", None, Some("type"), "type is missing")]
-    #[case::unknown_type(r#"{"type":"dance","id":"7"}"#, Some("7"), Some("type"), "\"dance\" is not one of")]
+    #[case::unknown_type(
+        r#"{"type":"dance","id":"7"}"#,
+        Some("7"),
+        Some("type"),
+        "\"dance\" is not one of"
+    )]
     #[case::type_of_another_type(r#"{"type":3}"#, None, Some("type"), "not a string")]
     #[case::no_id(r#"{"type":"message","text":"x"}"#, None, Some("id"), "id is missing")]
     #[case::empty_id(r#"{"type":"cancel","id":""}"#, None, Some("id"), "0 bytes long")]
-    #[case::no_text(r#"{"type":"message","id":"7"}"#, Some("7"), Some("text"), "text is missing")]
-    #[case::blank_text(r#"{"type":"message","id":"7","text":" \n"}"#, Some("7"), Some("text"), "empty")]
+    #[case::no_text(
+        r#"{"type":"message","id":"7"}"#,
+        Some("7"),
+        Some("text"),
+        "text is missing"
+    )]
+    #[case::blank_text(
+        r#"{"type":"message","id":"7","text":" \n"}"#,
+        Some("7"),
+        Some("text"),
+        "empty"
+    )]
     fn what_is_wrong_is_named(
         #[case] text: &str,
         #[case] id: Option<&str>,
@@ -189,7 +230,8 @@ mod tests {
     #[test]
     fn a_long_id_or_type_is_not_repeated() {
         let long = "x".repeat(129);
-        let by_id = ClientFrame::parse(&json!({"type": "cancel", "id": long}).to_string()).expect_err("too long");
+        let by_id = ClientFrame::parse(&json!({"type": "cancel", "id": long}).to_string())
+            .expect_err("too long");
         let by_type = ClientFrame::parse(&json!({"type": long}).to_string()).expect_err("unknown");
         assert!(by_id.id.is_none() && by_id.error.message.len() < 60);
         assert!(by_type.error.message.len() < 120);

@@ -59,7 +59,12 @@ pub(super) enum Refusal {
 
 impl Session {
     pub(super) fn new(history: HistoryLimits, max_waiting: usize) -> Self {
-        Self { history: History::new(history), waiting: VecDeque::new(), max_waiting, running: None }
+        Self {
+            history: History::new(history),
+            waiting: VecDeque::new(),
+            max_waiting,
+            running: None,
+        }
     }
 
     /// Take a message in; it waits until [`start`](Self::start).
@@ -84,26 +89,49 @@ impl Session {
     }
 
     /// Ask the model.
-    pub(super) fn start(&mut self, ask: Ask, model: &str, system: Option<&str>, respond: Arc<dyn Respond>) {
-        let question =
-            Question { model: model.to_owned(), system: system.map(str::to_owned), text: ask.text.clone() };
+    pub(super) fn start(
+        &mut self,
+        ask: Ask,
+        model: &str,
+        system: Option<&str>,
+        respond: Arc<dyn Respond>,
+    ) {
+        let question = Question {
+            model: model.to_owned(),
+            system: system.map(str::to_owned),
+            text: ask.text.clone(),
+        };
         let mut history = self.history.clone();
         let opening = async move {
             let result = answer::ask(respond.as_ref(), &question, &mut history).await;
             (result, history)
         };
         let source = Source::Opening(opening.boxed());
-        self.running = Some(Running { ask, model: model.to_owned(), answer: String::new(), source, current: true });
+        self.running = Some(Running {
+            ask,
+            model: model.to_owned(),
+            answer: String::new(),
+            source,
+            current: true,
+        });
     }
 
     /// Stop the answer to a message, or its waiting; `None` when there is no such message.
     pub(super) fn cancel(&mut self, id: &str) -> Option<Done> {
-        let done = |id, text| Done { id, text, model: None, finish_reason: "cancelled".to_owned(), usage: None };
+        let done = |id, text| Done {
+            id,
+            text,
+            model: None,
+            finish_reason: "cancelled".to_owned(),
+            usage: None,
+        };
         if let Some(running) = self.running.take_if(|running| running.ask.id == id) {
             return Some(done(running.ask.id, running.answer));
         }
         let at = self.waiting.iter().position(|ask| ask.id == id)?;
-        self.waiting.remove(at).map(|ask| done(ask.id, String::new()))
+        self.waiting
+            .remove(at)
+            .map(|ask| done(ask.id, String::new()))
     }
 
     /// Forget what was said; an answer on its way will not be remembered either.
@@ -128,7 +156,9 @@ impl Session {
     /// waiting in between.
     pub(super) async fn next(&mut self) -> Event {
         loop {
-            let Some(running) = &mut self.running else { return pending().await };
+            let Some(running) = &mut self.running else {
+                return pending().await;
+            };
             let step = match &mut running.source {
                 Source::Opening(opening) => {
                     let (result, history) = opening.await;
@@ -148,11 +178,23 @@ impl Session {
             return match step {
                 Some(Ok(Reply::Text(text))) => {
                     running.answer.push_str(&text);
-                    Event::Delta { id: running.ask.id.clone(), text }
+                    Event::Delta {
+                        id: running.ask.id.clone(),
+                        text,
+                    }
                 }
-                Some(Ok(Reply::Done { model, prompt_tokens, completion_tokens, finish_reason })) => {
+                Some(Ok(Reply::Done {
+                    model,
+                    prompt_tokens,
+                    completion_tokens,
+                    finish_reason,
+                })) => {
                     let total_tokens = prompt_tokens + completion_tokens;
-                    let usage = Usage { prompt_tokens, completion_tokens, total_tokens };
+                    let usage = Usage {
+                        prompt_tokens,
+                        completion_tokens,
+                        total_tokens,
+                    };
                     self.finish(model, finish_reason, usage)
                 }
                 Some(Err(error)) => self.fail(error),
@@ -165,19 +207,37 @@ impl Session {
     }
 
     fn finish(&mut self, model: String, finish_reason: String, usage: Usage) -> Event {
-        let Running { ask, answer, current, .. } = self.running.take().expect("called for the running answer");
+        let Running {
+            ask,
+            answer,
+            current,
+            ..
+        } = self.running.take().expect("called for the running answer");
         if current {
             self.history.record(ask.text, answer.clone());
         }
-        Event::Done(Done { id: ask.id, text: answer, model: Some(model), finish_reason, usage: Some(usage) })
+        Event::Done(Done {
+            id: ask.id,
+            text: answer,
+            model: Some(model),
+            finish_reason,
+            usage: Some(usage),
+        })
     }
 
     fn fail(&mut self, error: GatewayError) -> Event {
         let running = self.running.take().expect("called for the running answer");
-        Event::Failed { id: running.ask.id, error }
+        Event::Failed {
+            id: running.ask.id,
+            error,
+        }
     }
 
     fn ids(&self) -> impl Iterator<Item = &str> {
-        self.running.iter().map(|running| &running.ask).chain(&self.waiting).map(|ask| ask.id.as_str())
+        self.running
+            .iter()
+            .map(|running| &running.ask)
+            .chain(&self.waiting)
+            .map(|ask| ask.id.as_str())
     }
 }

@@ -61,10 +61,14 @@ mod tests {
     use super::*;
     use crate::config::fixture;
 
-    fn parse(text: &str) -> Result<Vec<RouteConfig>, ConfigError> {
+    fn written(text: &str) -> tempfile::NamedTempFile {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), text).expect("written");
-        read(file.path(), &fixture::config(&["red", "green"]).models)
+        file
+    }
+
+    fn parse(text: &str) -> Result<Vec<RouteConfig>, ConfigError> {
+        read(written(text).path(), &fixture::config(&["red", "green"]).models)
     }
 
     #[test]

@@ -34,9 +34,14 @@ impl RetryPolicy {
         if attempt >= self.attempts {
             return None;
         }
-        let doubled = self.first_delay.saturating_mul(2_u32.saturating_pow(attempt - 1)).min(self.max_delay);
+        let doubled = self
+            .first_delay
+            .saturating_mul(2_u32.saturating_pow(attempt - 1))
+            .min(self.max_delay);
         match error {
-            BotApiError::TooMany { retry_after, .. } => Some(*retry_after).filter(|wait| *wait <= self.max_retry_after),
+            BotApiError::TooMany { retry_after, .. } => {
+                Some(*retry_after).filter(|wait| *wait <= self.max_retry_after)
+            }
             BotApiError::Unavailable { .. } => Some(doubled),
             // After a connection stood, the call may have been carried out: a second one would say things twice.
             BotApiError::Transport { source, .. } => source.is_connect().then_some(doubled),
@@ -54,19 +59,37 @@ mod tests {
     const METHOD: &str = "sendMessage";
 
     fn delays(error: &BotApiError) -> Vec<Option<u128>> {
-        let policy = RetryPolicy { attempts: 7, ..RetryPolicy::default() };
-        (1..=7).map(|attempt| policy.delay(error, attempt).map(|delay| delay.as_millis())).collect()
+        let policy = RetryPolicy {
+            attempts: 7,
+            ..RetryPolicy::default()
+        };
+        (1..=7)
+            .map(|attempt| policy.delay(error, attempt).map(|delay| delay.as_millis()))
+            .collect()
     }
 
     #[test]
     fn a_broken_api_is_called_with_growing_pauses() {
-        let error = BotApiError::Unavailable { method: METHOD, status: StatusCode::BAD_GATEWAY };
-        assert_eq!(delays(&error), [500, 1000, 2000, 4000, 8000, 8000].map(Some).into_iter().chain([None]).collect::<Vec<_>>());
+        let error = BotApiError::Unavailable {
+            method: METHOD,
+            status: StatusCode::BAD_GATEWAY,
+        };
+        assert_eq!(
+            delays(&error),
+            [500, 1000, 2000, 4000, 8000, 8000]
+                .map(Some)
+                .into_iter()
+                .chain([None])
+                .collect::<Vec<_>>()
+        );
     }
 
     #[test]
     fn telegram_says_how_long_to_wait_within_reason() {
-        let error = |seconds| BotApiError::TooMany { method: METHOD, retry_after: Duration::from_secs(seconds) };
+        let error = |seconds| BotApiError::TooMany {
+            method: METHOD,
+            retry_after: Duration::from_secs(seconds),
+        };
         assert_eq!(delays(&error(17))[0], Some(17_000));
         assert_eq!(delays(&error(86_400))[0], None);
     }
