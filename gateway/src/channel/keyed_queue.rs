@@ -135,7 +135,7 @@ mod tests {
         queue
             .push(1, async move {
                 drop(gate.await);
-                first.await
+                first.await;
             })
             .expect("room");
         queue.push(1, second).expect("room");
@@ -157,7 +157,7 @@ mod tests {
         queue
             .push(1, async move {
                 drop(gate.await);
-                done.send(1).expect("received")
+                done.send(1).expect("received");
             })
             .expect("room");
         queue

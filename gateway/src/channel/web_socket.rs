@@ -48,7 +48,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             ping_every: Duration::from_secs(20),
-            max_silence: Duration::from_secs(60),
+            max_silence: Duration::from_mins(1),
             send_timeout: Duration::from_secs(30),
             look_every: Duration::from_millis(500),
             drain_limit: Duration::from_secs(20),

@@ -24,7 +24,7 @@ impl Default for StoreLimits {
     fn default() -> Self {
         Self {
             conversations: 2000,
-            idle: Duration::from_secs(24 * 60 * 60),
+            idle: Duration::from_hours(24),
             history: HistoryLimits::default(),
         }
     }

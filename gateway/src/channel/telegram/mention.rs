@@ -84,7 +84,7 @@ pub(crate) fn is_from_a_bot(sender: &User, bot: &Bot) -> bool {
 }
 
 fn is_reply_to(message: &Message, bot: &Bot) -> bool {
-    message.reply_to_message.as_ref().is_some_and(|replied| {
+    message.reply_to.as_ref().is_some_and(|replied| {
         replied.is_deliberate()
             && replied
                 .from

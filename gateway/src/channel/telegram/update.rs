@@ -21,13 +21,14 @@ pub(crate) struct Update {
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Message {
     /// Unique within the chat.
-    pub(crate) message_id: i64,
+    #[serde(rename = "message_id")]
+    pub(crate) id: i64,
     /// The topic, or a thread of replies outside of forums.
-    #[serde(default)]
-    message_thread_id: Option<i64>,
-    /// Whether `message_thread_id` is a topic of a forum.
-    #[serde(default)]
-    is_topic_message: bool,
+    #[serde(default, rename = "message_thread_id")]
+    thread: Option<i64>,
+    /// Whether `thread` is a topic of a forum.
+    #[serde(default, rename = "is_topic_message")]
+    in_topic: bool,
     /// Who wrote it.
     #[serde(default)]
     pub(crate) from: Option<User>,
@@ -47,10 +48,14 @@ pub(crate) struct Message {
     #[serde(default)]
     caption_entities: Vec<Entity>,
     /// What it replies to.
-    #[serde(default)]
-    pub(crate) reply_to_message: Option<Replied>,
+    #[serde(default, rename = "reply_to_message")]
+    pub(crate) reply_to: Option<Replied>,
     /// Everything else; the names alone tell what kind of message it is.
     #[serde(flatten)]
+    #[expect(
+        clippy::zero_sized_map_values,
+        reason = "serde flattens into maps, not into sets"
+    )]
     other: BTreeMap<String, IgnoredAny>,
 }
 
@@ -102,6 +107,10 @@ pub(crate) struct Replied {
     #[serde(default)]
     pub(crate) from: Option<User>,
     #[serde(flatten)]
+    #[expect(
+        clippy::zero_sized_map_values,
+        reason = "serde flattens into maps, not into sets"
+    )]
     other: BTreeMap<String, IgnoredAny>,
 }
 
@@ -159,7 +168,7 @@ impl Message {
 
     /// The topic to answer in. Threads of replies outside of forums have ids too, but refuse to be written to.
     pub(crate) fn topic(&self) -> Option<i64> {
-        self.message_thread_id.filter(|_| self.is_topic_message)
+        self.thread.filter(|_| self.in_topic)
     }
 }
 
@@ -196,11 +205,7 @@ mod tests {
         }}));
         let message = update.message.expect("a message");
         assert_eq!(
-            (
-                update.id,
-                message.message_id,
-                message.content().expect("text").0
-            ),
+            (update.id, message.id, message.content().expect("text").0),
             (7, 3, "hi")
         );
         assert!(message.chat.is_private());

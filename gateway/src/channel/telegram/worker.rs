@@ -166,7 +166,7 @@ impl Worker {
         }
         // In a group the first message shows what it answers; between two people that is plain.
         let mut reply_parameters = (!message.chat.is_private()).then_some(ReplyParameters {
-            message_id: message.message_id,
+            message_id: message.id,
             allow_sending_without_reply: true,
         });
         for text in pieces {

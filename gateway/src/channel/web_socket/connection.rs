@@ -183,17 +183,7 @@ impl Connection {
     async fn on_text(&mut self, text: &str) -> Step {
         match ClientFrame::parse(text) {
             Ok(ClientFrame::Message(ask)) => self.on_ask(ask).await,
-            Ok(ClientFrame::Cancel { id }) => match self.session.cancel(&id) {
-                Some(done) => {
-                    record(&self.app, &self.channel, Outcome::Cancelled);
-                    self.send(ServerFrame::Done(done)).await
-                }
-                None => {
-                    let message = "no message of that id waits or is being answered".to_owned();
-                    self.complain(Some(id), client_error("unknown_id", Some("id"), message))
-                        .await
-                }
-            },
+            Ok(ClientFrame::Cancel { id }) => self.on_cancel(id).await,
             Ok(ClientFrame::Reset) => {
                 self.session.reset();
                 Ok(())
@@ -204,6 +194,16 @@ impl Connection {
                 self.complain(id, error).await
             }
         }
+    }
+
+    async fn on_cancel(&mut self, id: String) -> Step {
+        if let Some(done) = self.session.cancel(&id) {
+            record(&self.app, &self.channel, Outcome::Cancelled);
+            return self.send(ServerFrame::Done(done)).await;
+        }
+        let message = "no message of that id waits or is being answered".to_owned();
+        self.complain(Some(id), client_error("unknown_id", Some("id"), message))
+            .await
     }
 
     async fn on_ask(&mut self, ask: Ask) -> Step {

@@ -69,6 +69,10 @@ pub(super) struct Done {
 
 /// Tokens as the model counted them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the names on the wire, as in the API"
+)]
 pub(super) struct Usage {
     pub(super) prompt_tokens: u64,
     pub(super) completion_tokens: u64,

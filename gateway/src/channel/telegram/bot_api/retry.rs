@@ -23,7 +23,7 @@ impl Default for RetryPolicy {
             attempts: 5,
             first_delay: Duration::from_millis(500),
             max_delay: Duration::from_secs(8),
-            max_retry_after: Duration::from_secs(300),
+            max_retry_after: Duration::from_mins(5),
         }
     }
 }

@@ -1,0 +1,170 @@
+//! A server with channels only, on a free port.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use claw_crds::GatewayConfig;
+use claw_crds::gateway_config::{
+    AccessConfig, ApiKeyConfig, AuthConfig, ChannelConfig, DeviceConfig, DirectAccess,
+    GatewayIdentity, GroupAccess, LimitsConfig, PlatformConfig, Redacted, SCHEMA_VERSION,
+};
+use clawdbot::AppState;
+use clawdbot::auth::hash_key;
+use clawdbot::channel::{Settings, router_with};
+use clawdbot::config::{RuntimeConfig, prepare};
+use clawdbot::dispatch::Dispatcher;
+use clawdbot::metrics::Metrics;
+use clawdbot::provider::{Provider, Timeouts};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::model::FakeModel;
+
+pub(crate) const KEY: &str = "s3cret-key";
+pub(crate) const KEY_NAME: &str = "team/ada";
+pub(crate) const SECRET: &str = "hook-s3cret";
+pub(crate) const TOKEN: &str = "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw";
+
+pub(crate) struct Gateway {
+    pub(crate) address: SocketAddr,
+    pub(crate) app: AppState,
+    pub(crate) model: Arc<FakeModel>,
+    /// Aborted with the gateway.
+    _server: JoinSet<()>,
+}
+
+impl Gateway {
+    pub(crate) async fn start(config: GatewayConfig, settings: Settings) -> Self {
+        // Another test may have installed it already.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let model = FakeModel::new();
+        let shared_runtime = Arc::new(ArcSwap::from_pointee(runtime(config)));
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .build()
+            .expect("a client");
+        let metrics = Arc::new(Metrics::default());
+        let patience = Duration::from_secs(5);
+        let timeouts = Timeouts {
+            first_token: patience,
+            idle: patience,
+            whole: patience,
+        };
+        let provider = Provider::new(http.clone(), timeouts);
+        let app = AppState {
+            shared_runtime: Arc::clone(&shared_runtime),
+            respond: Arc::clone(&model) as _,
+            dispatcher: Arc::new(Dispatcher::new(
+                shared_runtime,
+                provider,
+                Arc::clone(&metrics),
+            )),
+            rate_limits: Arc::default(),
+            metrics,
+            http,
+            tasks: TaskTracker::new(),
+            shutdown: CancellationToken::new(),
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let service = router_with(settings).with_state(app.clone());
+        let mut server = JoinSet::new();
+        server.spawn(async move { axum::serve(listener, service).await.expect("serves") });
+        Self {
+            address,
+            app,
+            model,
+            _server: server,
+        }
+    }
+
+    /// Put another configuration into force.
+    pub(crate) fn reconfigure(&self, config: GatewayConfig) {
+        self.app.shared_runtime.store(Arc::new(runtime(config)));
+    }
+
+    /// Wait until every queued message was dealt with.
+    pub(crate) async fn settle(&self) {
+        self.app.tasks.close();
+        crate::soon("the queue to run empty", self.app.tasks.wait()).await;
+        self.app.tasks.reopen();
+    }
+
+    /// How often something became of messages, by the metrics.
+    pub(crate) fn count(&self, outcome: &str) -> u64 {
+        let text = self.app.metrics.encode(None, 0).expect("encodes");
+        let label = format!("outcome=\"{outcome}\"");
+        let line = text
+            .lines()
+            .find(|line| line.contains("channel_messages_total{") && line.contains(&label));
+        line.and_then(|line| line.rsplit(' ').next())
+            .map_or(0, |count| count.parse().expect("a number"))
+    }
+}
+
+fn runtime(config: GatewayConfig) -> RuntimeConfig {
+    prepare("a test", config)
+        .expect("valid")
+        .install(|_| unreachable!("there are no local models"))
+}
+
+pub(crate) fn config(channels: Vec<ChannelConfig>) -> GatewayConfig {
+    GatewayConfig {
+        schema_version: SCHEMA_VERSION,
+        gateway: GatewayIdentity {
+            namespace: "shop".into(),
+            name: "helpdesk".into(),
+        },
+        models: Vec::new(),
+        routes: Vec::new(),
+        channels,
+        auth: AuthConfig::ApiKeys(vec![
+            ApiKeyConfig {
+                name: KEY_NAME.into(),
+                sha256: hash_key(KEY),
+            },
+            ApiKeyConfig {
+                name: "team/bob".into(),
+                sha256: hash_key("bobs-key"),
+            },
+        ]),
+        tls: None,
+        limits: LimitsConfig {
+            requests_per_second: None,
+            max_connections: 50,
+            max_body_bytes: 64 * 1024,
+        },
+        device: DeviceConfig::Cpu,
+    }
+}
+
+pub(crate) fn web_socket(name: &str) -> ChannelConfig {
+    channel(name, PlatformConfig::WebSocket {})
+}
+
+pub(crate) fn telegram(name: &str, api_base_url: &str) -> ChannelConfig {
+    let platform = PlatformConfig::Telegram {
+        bot_token: Redacted::new(TOKEN),
+        webhook_secret: Redacted::new(SECRET),
+        api_base_url: api_base_url.to_owned(),
+    };
+    channel(name, platform)
+}
+
+fn channel(name: &str, platform: PlatformConfig) -> ChannelConfig {
+    ChannelConfig {
+        name: name.into(),
+        model: "tiny".into(),
+        system_prompt: Some("Be kind.".into()),
+        platform,
+        access: AccessConfig {
+            direct: DirectAccess::Open,
+            allow_from: [].into(),
+            groups: GroupAccess::MentionOnly,
+        },
+    }
+}
