@@ -36,7 +36,12 @@ pub struct Args {
     pub lease_namespace: Option<String>,
 
     /// Name of the Lease.
-    #[arg(long, env = "CLAW_LEASE_NAME", default_value = "claw-operator", value_name = "NAME")]
+    #[arg(
+        long,
+        env = "CLAW_LEASE_NAME",
+        default_value = "claw-operator",
+        value_name = "NAME"
+    )]
     pub lease_name: String,
 
     /// Where /livez, /readyz and /metrics are served.
@@ -53,7 +58,12 @@ pub struct Args {
     pub log_format: LogFormat,
 
     /// What is logged: error, warn, info, debug, trace, or a filter such as claw_operator=debug,info.
-    #[arg(long, env = "CLAW_LOG_LEVEL", default_value = "info", value_name = "FILTER")]
+    #[arg(
+        long,
+        env = "CLAW_LOG_LEVEL",
+        default_value = "info",
+        value_name = "FILTER"
+    )]
     pub log_level: String,
 
     /// Write the port of the management address to this file once it is bound; for port 0.
@@ -115,6 +125,9 @@ mod tests {
     fn a_bad_address_is_refused_by_name() {
         let bad = ["--management-address", "nowhere"];
         let error = Args::try_parse_from(IMAGES.iter().chain(&bad)).expect_err("refused");
-        assert!(error.to_string().contains("--management-address"), "{error}");
+        assert!(
+            error.to_string().contains("--management-address"),
+            "{error}"
+        );
     }
 }

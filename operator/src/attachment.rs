@@ -6,9 +6,7 @@
 
 use std::sync::Arc;
 
-use claw_crds::condition::{
-    ACCEPTED, Finding, PROGRAMMED, READY, RESOLVED_REFS, reason,
-};
+use claw_crds::condition::{ACCEPTED, Finding, PROGRAMMED, READY, RESOLVED_REFS, reason};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{ResourceExt, runtime::controller::Action};
@@ -72,6 +70,6 @@ fn findings(gateway: &str) -> [Finding; 4] {
             ),
         ),
         Finding::is_false(PROGRAMMED, reason::PENDING, "see ResolvedRefs"),
-        Finding::is_false(READY, reason::PENDING, "see ResolvedRefs"),
+        Finding::is_false(READY, reason::GATEWAY_NOT_FOUND, "see ResolvedRefs"),
     ]
 }

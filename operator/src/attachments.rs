@@ -44,7 +44,10 @@ mod tests {
             attachments.touched("shop", "chat", Some("phone")),
             ["phone", "desk"]
         );
-        assert_eq!(attachments.touched("shop", "chat", Some("phone")), ["phone"]);
+        assert_eq!(
+            attachments.touched("shop", "chat", Some("phone")),
+            ["phone"]
+        );
     }
 
     #[test]
@@ -61,7 +64,10 @@ mod tests {
     fn namespaces_are_apart() {
         let mut attachments = Attachments::default();
         attachments.touched("shop", "chat", Some("desk"));
-        assert_eq!(attachments.touched("office", "chat", Some("desk")), ["desk"]);
+        assert_eq!(
+            attachments.touched("office", "chat", Some("desk")),
+            ["desk"]
+        );
         assert_eq!(attachments.deleted("shop", "chat"), ["desk"]);
     }
 }

@@ -116,9 +116,8 @@ impl<K: Cacheable> Cache<K> {
 /// Whether `left` is a later state than `right`. Resource versions are numbers that grow; one that is not a
 /// number counts as old, so that the watch wins.
 fn is_newer<K: Resource>(left: &K, right: &K) -> bool {
-    let version = |object: &K| -> Option<u64> {
-        object.meta().resource_version.as_deref()?.parse().ok()
-    };
+    let version =
+        |object: &K| -> Option<u64> { object.meta().resource_version.as_deref()?.parse().ok() };
     matches!((version(left), version(right)), (Some(left), Some(right)) if left > right)
 }
 

@@ -59,7 +59,9 @@ pub async fn reconcile(
         Ok(_) => return Ok(Action::await_change()),
         Err(unreadable) => {
             let written = status::write_unreadable(&context, unreadable).await;
-            return written.map(|()| Action::await_change()).map_err(Error::Status);
+            return written
+                .map(|()| Action::await_change())
+                .map_err(Error::Status);
         }
     };
     let now = Timestamp::now();

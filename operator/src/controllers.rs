@@ -112,11 +112,7 @@ fn send(requests: Requests, senders: &Senders, context: &Context) {
     deliver(channels, &senders.channels);
 }
 
-fn streams(
-    context: &Context,
-    writers: Writers,
-    scope: &Scope,
-) -> Vec<BoxStream<'static, Event>> {
+fn streams(context: &Context, writers: Writers, scope: &Scope) -> Vec<BoxStream<'static, Event>> {
     let Writers {
         gateways,
         routes,
@@ -219,8 +215,9 @@ async fn control<K, E>(
     K: Cacheable,
     E: std::error::Error + Label + Send + 'static,
 {
-    let queue = requests
-        .map(|(namespace, name)| Ok::<_, Infallible>(ObjectRef::<K>::new(&name).within(&namespace)));
+    let queue = requests.map(|(namespace, name)| {
+        Ok::<_, Infallible>(ObjectRef::<K>::new(&name).within(&namespace))
+    });
     let measured = move |object: Arc<K>, context: Arc<Context>| {
         let key = key_of(&*object);
         let work = reconcile(object, Arc::clone(&context));
@@ -259,7 +256,10 @@ async fn measure<K: Resource<DynamicType = ()>, E: Label>(
     outcome
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the controller hands over its references")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the controller hands over its references"
+)]
 fn error_policy<K, E>(object: Arc<K>, error: &E, context: Arc<Context>) -> Action
 where
     K: Cacheable,
@@ -294,8 +294,10 @@ where
         Err(ControllerError::ObjectNotFound(object)) => tracing::debug!(%object, "gone"),
         Err(ControllerError::QueueError(never)) => match never {},
         Err(ControllerError::RunnerError(error)) => {
-            tracing::debug!(error = chain(&error), "the controller stopped before its first list");
+            tracing::debug!(
+                error = chain(&error),
+                "the controller stopped before its first list"
+            );
         }
     }
 }
-

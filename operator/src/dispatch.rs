@@ -190,7 +190,11 @@ fn all_gateways(world: &World) -> Vec<Key> {
 }
 
 fn all<K: Cacheable>(cache: &crate::cache::Cache<K>) -> Vec<Key> {
-    cache.list(|_| true).iter().map(|object| key(&**object)).collect()
+    cache
+        .list(|_| true)
+        .iter()
+        .map(|object| key(&**object))
+        .collect()
 }
 
 fn key<K: Resource>(object: &K) -> Key {

@@ -49,10 +49,7 @@ fn owned_fields<'a>(entries: impl Iterator<Item = &'a ManagedFieldsEntry>) -> Op
         .filter(|entry| {
             entry.manager.as_deref() == Some(FIELD_MANAGER)
                 && entry.operation.as_deref() == Some("Apply")
-                && entry
-                    .subresource
-                    .as_deref()
-                    .is_none_or(str::is_empty)
+                && entry.subresource.as_deref().is_none_or(str::is_empty)
         })
         .find_map(|entry| entry.fields_v1.as_ref().map(|fields| &fields.0))
 }
@@ -89,9 +86,7 @@ impl Unit {
 fn holds(desired: &Value, live: &Value, owned: &Value, unit: Unit) -> bool {
     match (desired, live) {
         _ if is_leaf(owned) => equal(desired, live, unit),
-        (Value::Object(desired), Value::Object(live)) => {
-            holds_fields(desired, live, owned, unit)
-        }
+        (Value::Object(desired), Value::Object(live)) => holds_fields(desired, live, owned, unit),
         (Value::Array(desired), Value::Array(live)) => holds_items(desired, live, owned, unit),
         _ => false,
     }

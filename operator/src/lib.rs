@@ -16,6 +16,8 @@ pub mod dispatch;
 pub mod drift;
 pub mod environment;
 pub mod error;
+#[cfg(test)]
+mod fixtures;
 pub mod health;
 pub mod labels;
 pub mod leader;

@@ -16,9 +16,7 @@ use notable::notable;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use crate::{
-    cache::Cache, context::Context, drift::FIELD_MANAGER, error::Label, world::Guarded,
-};
+use crate::{cache::Cache, context::Context, drift::FIELD_MANAGER, error::Label, world::Guarded};
 
 /// A status could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -132,8 +130,7 @@ async fn stored_conditions<K: Reported>(
     name: &str,
 ) -> Result<Vec<Condition>, Error> {
     let kind = ApiResource::erase::<K>(&());
-    let api: Api<DynamicObject> =
-        Api::namespaced_with(context.client.clone(), namespace, &kind);
+    let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), namespace, &kind);
     let object = api.get_opt(name).await.map_err(|source| Error {
         kind: K::kind(&()).into_owned(),
         name: name.to_owned(),

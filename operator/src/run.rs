@@ -26,7 +26,9 @@ const BEAT: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The log filter.
-    #[error("invalid value for --log-level: use error, warn, info, debug, trace or a filter such as warn,kube=info")]
+    #[error(
+        "invalid value for --log-level: use error, warn, info, debug, trace or a filter such as warn,kube=info"
+    )]
     LogLevel(#[source] tracing_subscriber::filter::ParseError),
     /// Neither KUBECONFIG nor a pod's service account.
     #[error("no cluster found: set KUBECONFIG, or run in a pod with a service account")]
@@ -94,7 +96,12 @@ pub async fn run_with(
 
     let tasks = TaskTracker::new();
     let stopped = CancellationToken::new();
-    tasks.spawn(serve(listener, health.clone(), metrics.clone(), stopped.clone()));
+    tasks.spawn(serve(
+        listener,
+        health.clone(),
+        metrics.clone(),
+        stopped.clone(),
+    ));
 
     let operator = Operator {
         client: client.clone(),

@@ -17,15 +17,17 @@ pub struct Usage {
 
 impl Usage {
     /// Everything that the specs refer to.
-    pub fn of<'a>(
-        gateway: &ClawGateway,
-        channels: impl IntoIterator<Item = &'a Channel>,
-    ) -> Self {
+    pub fn of<'a>(gateway: &ClawGateway, channels: impl IntoIterator<Item = &'a Channel>) -> Self {
         let models = gateway.spec.models.iter();
         let credentials = models
             .filter_map(|model| model.remote.as_ref()?.credentials.as_ref())
             .map(|value| &value.secret_key_ref.name);
-        let certificate = gateway.spec.tls.secret_ref.iter().map(|secret| &secret.name);
+        let certificate = gateway
+            .spec
+            .tls
+            .secret_ref
+            .iter()
+            .map(|secret| &secret.name);
         let telegram = channels
             .into_iter()
             .filter_map(|channel| channel.spec.telegram.as_ref())

@@ -149,7 +149,9 @@ impl Step<'_> {
 
     fn is_ours<K: Resource>(&self, live: &K) -> bool {
         let owners = live.meta().owner_references.iter().flatten();
-        owners.into_iter().any(|owner| owner.uid == self.gateway.owner.uid)
+        owners
+            .into_iter()
+            .any(|owner| owner.uid == self.gateway.owner.uid)
     }
 
     async fn ensure_optional<K: Child>(&self, desired: Option<K>) -> Result<Option<K>, Error> {

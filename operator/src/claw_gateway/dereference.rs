@@ -14,12 +14,7 @@ use k8s_openapi::api::{apps::v1::Deployment, core::v1::Secret};
 use kube::{Api, ResourceExt, api::ListParams, core::Selector};
 
 use super::{certificates, live};
-use crate::{
-    context::Context,
-    names::GatewayName,
-    secret_index::Usage,
-    world::Guarded,
-};
+use crate::{context::Context, names::GatewayName, secret_index::Usage, world::Guarded};
 
 /// Why something could not be read. A Secret that does not exist is no error here.
 #[derive(Debug, thiserror::Error)]
@@ -101,11 +96,7 @@ fn attached<K: Clone>(objects: &[Arc<Guarded<K>>]) -> Vec<K> {
         .collect()
 }
 
-async fn read_secrets(
-    namespace: &str,
-    usage: &Usage,
-    context: &Context,
-) -> Result<Secrets, Error> {
+async fn read_secrets(namespace: &str, usage: &Usage, context: &Context) -> Result<Secrets, Error> {
     let api: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
     let named = try_join_all(usage.names.iter().map(|name| {
         let api = &api;
@@ -141,7 +132,9 @@ async fn select(
     else {
         return Ok(Vec::new());
     };
-    let list = api.list(&ListParams::default().labels_from(&selector)).await;
+    let list = api
+        .list(&ListParams::default().labels_from(&selector))
+        .await;
     list.map(|list| list.items).map_err(|source| Error::List {
         namespace: namespace.to_owned(),
         source,

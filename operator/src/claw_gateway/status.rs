@@ -73,11 +73,7 @@ impl<'a> Outcome<'a> {
 }
 
 /// Write every status that changed: of the gateway, its routes and its channels.
-pub async fn write(
-    context: &Context,
-    outcome: &Outcome<'_>,
-    now: Timestamp,
-) -> Result<(), Error> {
+pub async fn write(context: &Context, outcome: &Outcome<'_>, now: Timestamp) -> Result<(), Error> {
     let status = gateway::status(outcome, now);
     let is_ready = is_ready(&status);
     context.metrics.set_certificate_expiry(

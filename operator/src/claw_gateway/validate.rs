@@ -183,8 +183,15 @@ fn judge_channels(
     compilation: &Compilation,
 ) -> Vec<ValidatedAttachment<Channel>> {
     let channel = |object: &ObjectRef| {
-        let channels = compilation.config.iter().flat_map(|config| &config.channels);
-        count(channels.filter(|channel| channel.name == object.name).count())
+        let channels = compilation
+            .config
+            .iter()
+            .flat_map(|config| &config.channels);
+        count(
+            channels
+                .filter(|channel| channel.name == object.name)
+                .count(),
+        )
     };
     judge(channels, compilation, channel)
 }

@@ -157,7 +157,9 @@ impl Elector {
             .get_opt(&self.name)
             .await
             .map_err(|source| self.error("read", source))?;
-        let spec = live.as_ref().map(|lease| lease.spec.clone().unwrap_or_default());
+        let spec = live
+            .as_ref()
+            .map(|lease| lease.spec.clone().unwrap_or_default());
         let unchanged_for = self.unchanged_for(spec.as_ref());
         let step = decide(View {
             identity: &self.identity,

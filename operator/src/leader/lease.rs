@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::{
-    api::coordination::v1::LeaseSpec, apimachinery::pkg::apis::meta::v1::MicroTime,
-};
+use k8s_openapi::{api::coordination::v1::LeaseSpec, apimachinery::pkg::apis::meta::v1::MicroTime};
 
 /// What to do about the Lease.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,10 +108,9 @@ mod tests {
 
     fn holder(step: &Step) -> Option<(&str, i32)> {
         match step {
-            Step::Hold(lease) => Some((
-                lease.holder_identity.as_deref()?,
-                lease.lease_transitions?,
-            )),
+            Step::Hold(lease) => {
+                Some((lease.holder_identity.as_deref()?, lease.lease_transitions?))
+            }
             Step::Wait => None,
         }
     }

@@ -13,7 +13,14 @@ pub(super) fn notable(before: &[Condition], after: &[Condition]) -> Vec<Event> {
         .iter()
         .filter_map(|new| {
             let old = before.iter().find(|old| old.type_ == new.type_);
-            type_of(old, new).map(|type_| event(type_, new))
+            // Ready repeats the reason of what keeps it from being True.
+            let repeats = new.type_ == READY
+                && after
+                    .iter()
+                    .any(|other| other.type_ != READY && other.reason == new.reason);
+            type_of(old, new)
+                .filter(|_| !repeats)
+                .map(|type_| event(type_, new))
         })
         .collect()
 }
@@ -90,9 +97,21 @@ mod tests {
 
     #[test]
     fn a_fault_and_its_end_are_told() {
-        assert_eq!(reasons(&[found()], &[missing()]), ["Warning SecretNotFound"]);
+        assert_eq!(
+            reasons(&[found()], &[missing()]),
+            ["Warning SecretNotFound"]
+        );
         assert_eq!(reasons(&[missing()], &[found()]), ["Normal ResolvedRefs"]);
         assert_eq!(reasons(&[], &[missing()]), ["Warning SecretNotFound"]);
+    }
+
+    #[test]
+    fn ready_does_not_repeat_its_cause() {
+        let not_ready = Finding::is_false(READY, reason::SECRET_NOT_FOUND, "see ResolvedRefs");
+        assert_eq!(
+            reasons(&[], &[missing(), not_ready]),
+            ["Warning SecretNotFound"]
+        );
     }
 
     #[test]

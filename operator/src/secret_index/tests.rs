@@ -1,0 +1,109 @@
+use serde_json::json;
+
+use super::*;
+
+fn labels(pairs: &[(&str, &str)]) -> Labels {
+    pairs
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+fn usage(names: &[&str], selector: Option<serde_json::Value>) -> Usage {
+    Usage {
+        names: names.iter().map(|name| (*name).to_owned()).collect(),
+        selector: selector.map(|value| serde_json::from_value(value).expect("a selector")),
+    }
+}
+
+fn index() -> SecretIndex {
+    let mut index = SecretIndex::default();
+    index.record("shop", "desk", usage(&["token"], None));
+    let keys = json!({"matchLabels": {"purpose": "keys"}});
+    index.record("shop", "phone", usage(&["token"], Some(keys)));
+    index
+}
+
+#[test]
+fn a_secret_concerns_those_that_name_it() {
+    assert_eq!(
+        index().touched("shop", "token", labels(&[])),
+        ["desk", "phone"]
+    );
+    assert!(index().touched("shop", "other", labels(&[])).is_empty());
+    assert!(index().touched("office", "token", labels(&[])).is_empty());
+}
+
+#[test]
+fn a_secret_concerns_those_that_select_it() {
+    let mut index = index();
+    assert_eq!(
+        index.touched("shop", "k", labels(&[("purpose", "keys")])),
+        ["phone"]
+    );
+}
+
+#[test]
+fn taking_the_label_off_is_a_change_for_those_that_selected_it() {
+    let mut index = index();
+    index.touched("shop", "k", labels(&[("purpose", "keys")]));
+    assert_eq!(index.touched("shop", "k", labels(&[])), ["phone"]);
+    assert!(index.touched("shop", "k", labels(&[])).is_empty());
+}
+
+#[test]
+fn a_deleted_secret_concerns_its_readers_and_is_forgotten() {
+    let mut index = index();
+    index.touched("shop", "k", labels(&[("purpose", "keys")]));
+    assert_eq!(
+        index.deleted("shop", "k", labels(&[("purpose", "keys")])),
+        ["phone"]
+    );
+    assert!(index.touched("shop", "k", labels(&[])).is_empty());
+    assert_eq!(
+        index.deleted("shop", "token", labels(&[])),
+        ["desk", "phone"]
+    );
+}
+
+#[test]
+fn a_gateway_that_is_gone_reads_nothing() {
+    let mut index = index();
+    index.forget("shop", "desk");
+    assert_eq!(index.touched("shop", "token", labels(&[])), ["phone"]);
+}
+
+#[test]
+fn an_empty_or_invalid_selector_selects_nothing() {
+    let mut index = SecretIndex::default();
+    index.record("shop", "desk", usage(&[], Some(json!({}))));
+    let nonsense = json!({"matchExpressions": [{"key": "a", "operator": "Near"}]});
+    index.record("shop", "phone", usage(&[], Some(nonsense)));
+    assert!(index.touched("shop", "k", labels(&[("a", "b")])).is_empty());
+}
+
+#[test]
+fn everything_that_gateway_and_channels_refer_to_is_read() {
+    let gateway = crate::fixtures::gateway(crate::fixtures::FULL);
+    let telegram = crate::fixtures::channel(
+        "bot",
+        &json!({
+            "model": "parrot",
+            "telegram": {
+                "botToken": {"secretKeyRef": {"name": "bot", "key": "token"}},
+                "webhookSecret": {"secretKeyRef": {"name": "hook", "key": "secret"}},
+            },
+            "access": {"direct": "Open"},
+        }),
+    );
+    let usage = Usage::of(&gateway, [&telegram]);
+    assert_eq!(
+        usage.names.into_iter().collect::<Vec<_>>(),
+        ["bot", "hook", "upstream"]
+    );
+    assert!(usage.selector.is_some());
+    let mut own_certificate = gateway;
+    own_certificate.spec.tls =
+        serde_json::from_value(json!({"secretRef": {"name": "cert"}})).expect("tls");
+    assert!(Usage::of(&own_certificate, []).names.contains("cert"));
+}

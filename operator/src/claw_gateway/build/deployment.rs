@@ -9,9 +9,7 @@ mod volumes;
 
 use k8s_openapi::{
     api::{
-        apps::v1::{
-            Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment,
-        },
+        apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
         core::v1::{PodSpec, PodTemplateSpec},
     },
     apimachinery::pkg::{
@@ -71,7 +69,7 @@ fn template(gateway: &ValidatedGateway) -> PodTemplateSpec {
             volumes: Some(volumes::build(&gateway.pod.storage)),
             security_context: Some(security::of_pod()),
             termination_grace_period_seconds: Some(TERMINATION_GRACE_SECONDS),
-            // The environment variables of other Services are of no use and grow with the namespace.
+            // A Service named clawdbot would set CLAWDBOT_PORT, which the gateway reads as its own setting.
             enable_service_links: Some(false),
             topology_spread_constraints: placement::spread(gateway),
             node_selector: gpu.and_then(|gpu| gpu.node_selector.clone()),

@@ -1,0 +1,170 @@
+//! Every child, whole, of a gateway that says little and of one that says everything.
+
+use claw_crds::{compile::Secrets, gateway_config::GatewayConfig};
+use insta::assert_yaml_snapshot;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::fixtures::{self, FULL, MINIMAL};
+
+/// Keys and certificates are random; their presence is what a snapshot can show.
+fn without_data(secret: &impl Serialize) -> Value {
+    let mut value = serde_json::to_value(secret).expect("serializes");
+    let data = value["data"].as_object_mut().expect("data");
+    for entry in data.values_mut() {
+        *entry = json!("[redacted]");
+    }
+    value
+}
+
+macro_rules! whole {
+    ($fixture:ident: $($child:ident),*) => {{
+        let resources = build(&fixtures::validated($fixture));
+        $(
+            assert_yaml_snapshot!(
+                format!("{}_{}", stringify!($fixture).to_lowercase(), stringify!($child)),
+                resources.$child
+            );
+        )*
+        resources
+    }};
+}
+
+#[test]
+fn a_minimal_gateway_has_these_children() {
+    let resources = whole!(
+        MINIMAL: service_account, role, role_binding, service, deployment, autoscaler, disruption_budget
+    );
+    assert_yaml_snapshot!("minimal_config", without_data(&resources.config));
+    assert_yaml_snapshot!("minimal_ca", without_data(&resources.ca));
+    assert_yaml_snapshot!("minimal_tls", without_data(&resources.tls));
+}
+
+#[test]
+fn a_full_gateway_has_these_children() {
+    let resources = whole!(
+        FULL: service_account, role, role_binding, service, deployment, autoscaler, disruption_budget
+    );
+    assert_yaml_snapshot!("full_config", without_data(&resources.config));
+}
+
+fn edited(yaml: &str, edit: impl FnOnce(&mut Value)) -> ValidatedGateway {
+    let mut value = serde_json::to_value(fixtures::gateway(yaml)).expect("serializes");
+    edit(&mut value["spec"]);
+    let mut read = fixtures::read(yaml);
+    read.gateway = serde_json::from_value(value).expect("a gateway");
+    fixtures::judged(&read).gateway.expect("valid")
+}
+
+#[test]
+fn the_pods_do_not_change_with_routes_channels_and_secrets() {
+    let before = build(&fixtures::validated(FULL));
+    let mut read = fixtures::read(FULL);
+    read.routes = vec![fixtures::route(
+        "chat",
+        &json!([{"pattern": "^/chat", "model": "parrot"}]),
+    )];
+    read.channels = vec![fixtures::channel(
+        "web",
+        &json!({"model": "parrot", "webSocket": {}, "access": {"direct": "Open"}}),
+    )];
+    read.secrets = Secrets::default();
+    let after = build(&fixtures::judged(&read).gateway.expect("valid"));
+    assert_ne!(before.config, after.config);
+    assert_eq!(before.deployment, after.deployment);
+    assert_eq!(before.service, after.service);
+}
+
+#[test]
+fn the_stored_configuration_is_what_a_gateway_reads() {
+    let resources = build(&fixtures::validated(FULL));
+    let data = resources.config.data.expect("data");
+    let config = GatewayConfig::from_json(&data["config.json"].0).expect("parses");
+    assert_eq!(config.gateway.name, "helpdesk");
+    assert_eq!(config.models.len(), 2);
+}
+
+#[test]
+fn without_tls_there_is_no_certificate_and_the_service_says_http() {
+    let resources = build(&edited(MINIMAL, |spec| {
+        spec["tls"] = json!({"disabled": {}})
+    }));
+    assert_eq!((resources.ca, resources.tls), (None, None));
+    let ports = resources
+        .service
+        .spec
+        .expect("a spec")
+        .ports
+        .expect("ports");
+    assert_eq!(ports[0].app_protocol.as_deref(), Some("http"));
+}
+
+#[test]
+fn one_replica_needs_no_budget_and_two_do() {
+    let budget = |replicas: i32| {
+        build(&edited(MINIMAL, |spec| spec["replicas"] = json!(replicas))).disruption_budget
+    };
+    assert_eq!(budget(0), None);
+    assert_eq!(budget(1), None);
+    assert!(budget(2).is_some());
+}
+
+#[test]
+fn a_long_window_keeps_within_the_bounds_of_the_api() {
+    for (window, period) in [(0, 15), (600, 600), (3600, 1800)] {
+        let gateway = edited(FULL, |spec| {
+            spec["autoscaling"]["windowSeconds"] = json!(window)
+        });
+        let spec = build(&gateway)
+            .autoscaler
+            .expect("one")
+            .spec
+            .expect("a spec");
+        let up = spec.behavior.expect("set").scale_up.expect("set");
+        assert_eq!(up.stabilization_window_seconds, Some(window));
+        assert_eq!(up.policies.expect("one")[0].period_seconds, period);
+    }
+}
+
+/// The API server drops empty lists and maps, so that setting one would look like drift for ever.
+#[test]
+fn no_child_sets_an_empty_list_or_map() {
+    fn check(path: &str, value: &Value) {
+        match value {
+            Value::Array(items) => {
+                assert!(!items.is_empty(), "{path} is empty");
+                for item in items {
+                    check(&format!("{path}[]"), item);
+                }
+            }
+            Value::Object(fields) => {
+                assert!(
+                    !fields.is_empty() || path.ends_with("emptyDir"),
+                    "{path} is empty"
+                );
+                for (name, value) in fields {
+                    check(&format!("{path}.{name}"), value);
+                }
+            }
+            _ => {}
+        }
+    }
+    for fixture in [MINIMAL, FULL] {
+        let resources = build(&fixtures::validated(fixture));
+        for child in [
+            serde_json::to_value(&resources.service_account),
+            serde_json::to_value(&resources.role),
+            serde_json::to_value(&resources.role_binding),
+            serde_json::to_value(&resources.ca),
+            serde_json::to_value(&resources.tls),
+            serde_json::to_value(&resources.config),
+            serde_json::to_value(&resources.service),
+            serde_json::to_value(&resources.deployment),
+            serde_json::to_value(&resources.autoscaler),
+            serde_json::to_value(&resources.disruption_budget),
+        ] {
+            check("", &child.expect("serializes"));
+        }
+    }
+}

@@ -123,7 +123,8 @@ fn ready_finding<K>(
     gateway_is_ready: bool,
 ) -> Finding {
     if let Some(bad) = attachment.verdict.first_bad() {
-        return pending(READY, format!("see {}", bad.condition));
+        // Shown by kubectl get, so it names the cause.
+        return Finding::is_false(READY, bad.reason, format!("see {}", bad.condition));
     }
     if *programmed != Programmed::Yes || attachment.served == 0 {
         return pending(READY, "see Programmed");

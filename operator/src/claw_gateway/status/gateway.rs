@@ -80,11 +80,17 @@ fn programmed_finding(outcome: &Outcome<'_>) -> Finding {
         ),
         Programmed::Kept => pending(
             PROGRAMMED,
-            format!("the last good configuration stays in force: see {}", bad(outcome)),
+            format!(
+                "the last good configuration stays in force: see {}",
+                cause(outcome).condition
+            ),
         ),
         Programmed::Never => pending(
             PROGRAMMED,
-            format!("no configuration can be made: see {}", bad(outcome)),
+            format!(
+                "no configuration can be made: see {}",
+                cause(outcome).condition
+            ),
         ),
         Programmed::Failed(error) => {
             Finding::is_false(PROGRAMMED, reason::APPLY_FAILED, error.clone())
@@ -92,21 +98,47 @@ fn programmed_finding(outcome: &Outcome<'_>) -> Finding {
     }
 }
 
+/// Shown by kubectl get, so where it is not True it names the cause.
 fn ready_finding(outcome: &Outcome<'_>) -> Finding {
     match (&outcome.programmed, outcome.deployment) {
         (Programmed::Yes, Some(deployment)) => readiness::of(deployment),
-        (Programmed::Kept, Some(_)) => pending(
+        (Programmed::Kept, Some(_)) => Finding::is_false(
             READY,
-            format!("the gateway runs on its last good configuration: see {}", bad(outcome)),
+            cause(outcome).reason,
+            format!(
+                "the gateway runs on its last good configuration: see {}",
+                cause(outcome).condition
+            ),
         ),
-        _ => pending(READY, "the gateway has not been brought up to date: see Programmed"),
+        (Programmed::Failed(_), _) => Finding::is_false(
+            READY,
+            reason::APPLY_FAILED,
+            "the gateway has not been brought up to date: see Programmed",
+        ),
+        (Programmed::Yes | Programmed::Kept | Programmed::Never, _) => Finding::is_false(
+            READY,
+            cause(outcome).reason,
+            format!("nothing serves: see {}", cause(outcome).condition),
+        ),
     }
 }
 
-fn bad(outcome: &Outcome<'_>) -> &'static str {
-    outcome
-        .validated
-        .verdict
-        .first_bad()
-        .map_or(PROGRAMMED, |finding| finding.condition)
+struct Cause {
+    condition: &'static str,
+    reason: &'static str,
+}
+
+/// What stands in the way of a configuration.
+fn cause(outcome: &Outcome<'_>) -> Cause {
+    let bad = outcome.validated.verdict.first_bad();
+    bad.map_or(
+        Cause {
+            condition: PROGRAMMED,
+            reason: reason::PENDING,
+        },
+        |finding| Cause {
+            condition: finding.condition,
+            reason: finding.reason,
+        },
+    )
 }

@@ -21,7 +21,11 @@ pub(super) fn of(deployment: &Deployment) -> Finding {
         return Finding::is_false(READY, reason::PROGRESS_DEADLINE_EXCEEDED, message);
     }
     if is_true(condition(deployment, "Available")) {
-        return Finding::is_true(READY, reason::READY, format!("{ready} of {wanted} pods serve"));
+        return Finding::is_true(
+            READY,
+            reason::READY,
+            format!("{ready} of {wanted} pods serve"),
+        );
     }
     let message = match why(deployment) {
         Some(why) => format!("{ready} of {wanted} pods serve: {why}"),

@@ -121,8 +121,8 @@ mod tests {
     #[case("0")]
     #[case("two")]
     fn rejects_what_no_pod_can_have(#[case] text: &str) {
-        let fault = quantity("spec.resources.cpu", Some(&Quantity::from(text)), "2")
-            .expect_err("refused");
+        let fault =
+            quantity("spec.resources.cpu", Some(&Quantity::from(text)), "2").expect_err("refused");
         assert!(
             fault
                 .detail

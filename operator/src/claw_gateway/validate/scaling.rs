@@ -53,10 +53,7 @@ impl ValidatedScaling {
     }
 }
 
-pub(super) fn validate(
-    spec: &ClawGatewaySpec,
-    live: Option<&Deployment>,
-) -> ValidatedScaling {
+pub(super) fn validate(spec: &ClawGatewaySpec, live: Option<&Deployment>) -> ValidatedScaling {
     let Some(Autoscaling {
         min_replicas,
         max_replicas,

@@ -42,7 +42,7 @@ fn args(gateway: &ValidatedGateway) -> Vec<String> {
         GATEWAY_PORT.to_string(),
         "--management-port".to_owned(),
         MANAGEMENT_PORT.to_string(),
-        "--grace-period".to_owned(),
+        "--shutdown-grace".to_owned(),
         format!("{DRAIN_SECONDS}s"),
     ]
     .into()
