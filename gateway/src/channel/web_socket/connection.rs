@@ -1,5 +1,8 @@
 //! The loop of one connection: frames in, events of the answer out, heartbeat, and a good end.
 
+mod incoming;
+mod outgoing;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +13,12 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use super::Settings;
 use super::admission::Ticket;
 use super::farewell::Farewell;
-use super::protocol::{Ask, ClientFrame, Invalid, ServerFrame, VERSION, client_error};
-use super::session::{Event, Refusal, Session};
+use super::protocol::{Ask, ServerFrame, VERSION};
+use super::session::Session;
 use crate::AppState;
 use crate::channel::{Outcome, record};
-use crate::config::{RuntimeConfig, chain};
-use crate::error::{ErrorBody, ErrorDetail, GatewayError};
+use crate::config::RuntimeConfig;
+use crate::error::GatewayError;
 
 /// How long the client may take to confirm a close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -159,112 +162,6 @@ impl Connection {
         Ok(())
     }
 
-    async fn on_frame(&mut self, frame: Option<Result<Message, axum::Error>>) -> Step {
-        let Some(message) = frame else {
-            return Err(Farewell::Gone);
-        };
-        let max_bytes = self.settings.max_message_bytes;
-        let message = message.map_err(|error| Farewell::of_read_error(error, max_bytes))?;
-        self.last_heard = Instant::now();
-        match message {
-            Message::Text(text) => self.on_text(&text).await,
-            Message::Binary(_) => {
-                let message =
-                    "binary frames are not understood: send JSON in text frames".to_owned();
-                self.complain(None, client_error("invalid_frame", None, message))
-                    .await
-            }
-            // Pings are answered by the WebSocket layer.
-            Message::Ping(_) | Message::Pong(_) => Ok(()),
-            Message::Close(_) => Err(Farewell::Gone),
-        }
-    }
-
-    async fn on_text(&mut self, text: &str) -> Step {
-        match ClientFrame::parse(text) {
-            Ok(ClientFrame::Message(ask)) => self.on_ask(ask).await,
-            Ok(ClientFrame::Cancel { id }) => self.on_cancel(id).await,
-            Ok(ClientFrame::Reset) => {
-                self.session.reset();
-                Ok(())
-            }
-            Ok(ClientFrame::Ping) => self.send(ServerFrame::Pong).await,
-            Err(Invalid { id, error }) => {
-                record(&self.app, &self.channel, Outcome::Invalid);
-                self.complain(id, error).await
-            }
-        }
-    }
-
-    async fn on_cancel(&mut self, id: String) -> Step {
-        if let Some(done) = self.session.cancel(&id) {
-            record(&self.app, &self.channel, Outcome::Cancelled);
-            return self.send(ServerFrame::Done(done)).await;
-        }
-        let message = "no message of that id waits or is being answered".to_owned();
-        self.complain(Some(id), client_error("unknown_id", Some("id"), message))
-            .await
-    }
-
-    async fn on_ask(&mut self, ask: Ask) -> Step {
-        let id = ask.id.clone();
-        if self.leaving.is_some() {
-            return self.refuse_while_leaving(id).await;
-        }
-        if let Err(error) = self.ticket.count(&self.app, &self.app.runtime()) {
-            record(&self.app, &self.channel, Outcome::Overflow);
-            return self.complain(Some(id), ErrorBody::from(&error).error).await;
-        }
-        let (outcome, error) = match self.session.enqueue(ask) {
-            Ok(()) => return Ok(()),
-            Err(Refusal::DuplicateId) => {
-                let message =
-                    "a message of that id waits or is being answered: choose another".to_owned();
-                (
-                    Outcome::Invalid,
-                    client_error("duplicate_id", Some("id"), message),
-                )
-            }
-            Err(Refusal::Full) => {
-                let message = format!(
-                    "{} messages wait already: wait for an answer",
-                    self.settings.max_waiting
-                );
-                let kind = "rate_limit_error".to_owned();
-                (
-                    Outcome::Overflow,
-                    ErrorDetail {
-                        kind,
-                        ..client_error("too_many_requests", None, message)
-                    },
-                )
-            }
-        };
-        record(&self.app, &self.channel, outcome);
-        self.complain(Some(id), error).await
-    }
-
-    async fn on_event(&mut self, event: Event) -> Step {
-        match event {
-            Event::Delta { id, text } => self.send(ServerFrame::Delta { id, text }).await,
-            Event::Done(done) => {
-                record(&self.app, &self.channel, Outcome::Answered);
-                self.send(ServerFrame::Done(done)).await
-            }
-            Event::Failed { id, error } => {
-                record(&self.app, &self.channel, Outcome::Failed);
-                let ChannelConfig { name, model, .. } = &self.channel;
-                tracing::warn!(
-                    channel.name = name,
-                    model.name = model,
-                    error = chain(&error),
-                    "no answer"
-                );
-                self.complain(Some(id), ErrorBody::from(&error).error).await
-            }
-        }
-    }
-
     /// Follow a change of the configuration: new settings, a removed channel, a key that is no longer good.
     fn look(&mut self) -> Step {
         let runtime = self.app.runtime();
@@ -307,31 +204,5 @@ impl Connection {
         self.leaving
             .take()
             .map_or(Ok(()), |leaving| Err(leaving.farewell))
-    }
-
-    async fn refuse_while_leaving(&mut self, id: String) -> Step {
-        let message = "this connection is about to be closed: connect again".to_owned();
-        let error = ErrorDetail {
-            kind: "server_error".to_owned(),
-            ..client_error("going_away", None, message)
-        };
-        self.complain(Some(id), error).await
-    }
-
-    async fn complain(&mut self, id: Option<String>, error: ErrorDetail) -> Step {
-        self.send(ServerFrame::Error { id, error }).await
-    }
-
-    async fn send(&mut self, frame: ServerFrame) -> Step {
-        let text = serde_json::to_string(&frame).expect("frames have only string keys");
-        self.send_message(Message::Text(text.into())).await
-    }
-
-    /// A client that does not read must not hold its answer's place for ever.
-    async fn send_message(&mut self, message: Message) -> Step {
-        match timeout(self.settings.send_timeout, self.socket.send(message)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(Farewell::Gone),
-        }
     }
 }
