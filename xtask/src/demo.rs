@@ -96,27 +96,42 @@ fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resul
 }
 
 fn what_next(gateway: &Gateway) {
-    let (url, ca) = (
-        gateway.url(),
-        gateway.ca_certificate().display().to_string(),
-    );
+    println!("\nTry next, in another terminal:\n\n{}", curl(gateway));
+    if gateway.host() == "localhost" {
+        println!("{}", openai(gateway));
+    }
+    let management = gateway.management_port();
     println!(
-        r#"
-Try next, in another terminal:
+        "  curl http://127.0.0.1:{management}/status\n\nServing {} until Ctrl-C.",
+        gateway.url()
+    );
+}
 
-  curl --cacert {ca} {url}/api/v1/chat \
+fn curl(gateway: &Gateway) -> String {
+    let (url, ca) = (gateway.url(), gateway.ca_certificate().display());
+    let resolve = match gateway.host() {
+        "localhost" => String::new(),
+        host => format!("--resolve {host}:{}:127.0.0.1 ", gateway.address().port()),
+    };
+    format!(
+        r#"  curl --cacert {ca} {resolve}{url}/api/v1/chat \
     -H 'Authorization: Bearer {API_KEY}' -H 'Content-Type: application/json' \
     -d '{{"messages": [{{"role": "user", "content": "Tell me a fact about the sea."}}], "stream": true}}'
+"#
+    )
+}
 
-  pip install openai && SSL_CERT_FILE={ca} python3 -c '
+fn openai(gateway: &Gateway) -> String {
+    let (url, ca) = (gateway.url(), gateway.ca_certificate().display());
+    format!(
+        r#"  pip install openai
+  SSL_CERT_FILE={ca} python3 -c '
 import openai
 client = openai.OpenAI(base_url="{url}/v1", api_key="{API_KEY}")
-print(client.chat.completions.create(model="smollm2", messages=[{{"role": "user", "content": "Hello!"}}]).choices[0].message.content)'
+hello = [{{"role": "user", "content": "Hello!"}}]
+print(client.chat.completions.create(model="smollm2", messages=hello).choices[0].message.content)'
 
   Edit examples/route.yaml while it runs: the change is served at once.
-  curl http://127.0.0.1:{management}/status
-
-Serving {url} until Ctrl-C."#,
-        management = gateway.management_port(),
-    );
+"#
+    )
 }

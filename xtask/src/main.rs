@@ -38,6 +38,8 @@ enum Task {
 }
 
 fn main() -> anyhow::Result<()> {
+    // Err means that somebody installed one before us: as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let Args { task } = Args::parse();
     match task {
         Task::Demo(args) => demo::run(args),

@@ -31,7 +31,7 @@ pub(crate) struct Args {
 /// Measure and print.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let Args { rounds, threads } = args;
-    let runtime = fetch::all()?.runtime;
+    let runtime = &fetch::all()?.runtime;
     demo::build(&["clawdbot"])?;
     let model = demo::imported_models()?.join("smollm2");
     let mut build = command::cargo();
@@ -56,7 +56,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
             Command::new(&ours)
                 .arg(&model)
                 .arg(threads.to_string())
-                .env("ORT_DYLIB_PATH", &runtime),
+                .env("ORT_DYLIB_PATH", runtime),
         )?;
         let their = peer.measure(threads)?;
         let pair = |name: &str| -> anyhow::Result<(f64, f64)> {
@@ -97,7 +97,7 @@ impl Peer {
         let script = cache::repository().join("inference/bench/bench_genai.py");
         let model = cache::directory("bench")?.join("genai-int8");
         if !model.join("genai_config.json").is_file() {
-            let gguf = fetch::all()?.model;
+            let gguf = &fetch::all()?.model;
             command::run(
                 Command::new(&python)
                     .arg(&script)

@@ -12,6 +12,7 @@ use super::{API_KEY, Gateway, tls};
 pub(super) async fn ask(gateway: &Gateway, question: &str) -> anyhow::Result<()> {
     let client = reqwest::Client::builder()
         .tls_backend_preconfigured(tls::client_config(gateway.ca_certificate())?)
+        .resolve(gateway.host(), gateway.address())
         .build()?;
     println!("  > {question}");
     let response = client

@@ -15,7 +15,7 @@ use claw_e2e::{
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 
-use super::{Gateway, build, converse, gateway_process::imported_models, step, what_next};
+use super::{Gateway, build, converse, gateway_process::Trust, imported_models, step, what_next};
 use crate::{cache, command, fetch};
 
 const NAMESPACE: &str = "default";
@@ -62,7 +62,10 @@ pub(super) fn run(once: bool, port: u16) -> anyhow::Result<()> {
         source,
         &[("KUBECONFIG", account)],
         port,
-        directory.join("ca.crt"),
+        Trust {
+            host: "support.default.svc",
+            ca: directory.join("ca.crt"),
+        },
     )?;
     println!(
         "  serving {} with the configuration and certificate from the cluster",

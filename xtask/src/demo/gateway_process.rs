@@ -24,7 +24,15 @@ pub(crate) struct Gateway {
     process: ChildProcess,
     public: SocketAddr,
     management: SocketAddr,
-    ca: PathBuf,
+    trust: Trust,
+}
+
+/// Whom clients talk to, and why they believe it.
+pub(super) struct Trust {
+    /// A name in the certificate.
+    pub(super) host: &'static str,
+    /// The authority's certificate.
+    pub(super) ca: PathBuf,
 }
 
 impl Gateway {
@@ -38,15 +46,19 @@ impl Gateway {
         let arguments = source
             .into_iter()
             .chain(["--models-dir".into(), models.into_os_string()]);
-        Self::start_with(arguments.collect(), &[], port, ca)
+        let trust = Trust {
+            host: "localhost",
+            ca,
+        };
+        Self::start_with(arguments.collect(), &[], port, trust)
     }
 
-    /// Start it with what to serve, environment variables, and the file its clients are to trust.
+    /// Start it with what to serve, environment variables, and whom its clients trust.
     pub(super) fn start_with(
         source: Vec<std::ffi::OsString>,
         environment: &[(&str, PathBuf)],
         port: u16,
-        ca: PathBuf,
+        trust: Trust,
     ) -> anyhow::Result<Self> {
         let state = cache::repository().join(".demo");
         std::fs::create_dir_all(&state)?;
@@ -67,7 +79,7 @@ impl Gateway {
             .args(["--state-dir".into(), state.clone().into_os_string()])
             .args(["--port-file".into(), port_file.clone().into_os_string()])
             .args(source)
-            .env("ORT_DYLIB_PATH", fetch::all()?.runtime);
+            .env("ORT_DYLIB_PATH", &fetch::all()?.runtime);
         for (name, value) in environment {
             program = program.env(name, value);
         }
@@ -80,13 +92,18 @@ impl Gateway {
             process,
             public,
             management,
-            ca,
+            trust,
         })
     }
 
-    /// Where clients reach it; the certificate names `localhost`.
+    /// Where clients reach it.
     pub(crate) fn url(&self) -> String {
-        format!("https://localhost:{}", self.public.port())
+        format!("https://{}:{}", self.trust.host, self.public.port())
+    }
+
+    /// The name in its certificate.
+    pub(super) fn host(&self) -> &'static str {
+        self.trust.host
     }
 
     /// The address behind [`Self::url`].
@@ -96,7 +113,7 @@ impl Gateway {
 
     /// What clients are to trust.
     pub(crate) fn ca_certificate(&self) -> &Path {
-        &self.ca
+        &self.trust.ca
     }
 
     /// Port of probes, metrics and status.

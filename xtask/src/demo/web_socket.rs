@@ -5,8 +5,9 @@ use std::{io::Write, sync::Arc};
 use anyhow::{Context, bail};
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 use tokio_tungstenite::{
-    Connector, connect_async_tls_with_config,
+    Connector, client_async_tls_with_config,
     tungstenite::{Message, client::IntoClientRequest},
 };
 
@@ -20,7 +21,8 @@ pub(super) async fn ask(gateway: &Gateway, question: &str) -> anyhow::Result<()>
         .headers_mut()
         .insert("authorization", format!("Bearer {API_KEY}").parse()?);
     let connector = Connector::Rustls(Arc::new(tls::client_config(gateway.ca_certificate())?));
-    let (mut socket, _) = connect_async_tls_with_config(request, None, false, Some(connector))
+    let stream = TcpStream::connect(gateway.address()).await?;
+    let (mut socket, _) = client_async_tls_with_config(request, stream, None, Some(connector))
         .await
         .context("the channel does not answer")?;
     println!("  > {question}");
