@@ -1,1 +1,18 @@
-//! Placeholder.
+//! A real Kubernetes control plane on loopback ports, without root, and what tests need to work with it.
+//!
+//! [`Tools`] finds or builds the programs, [`ControlPlane`] runs them, [`Cluster`] is the control plane or a
+//! cluster that exists already. `cargo xtask demo --cluster` uses the same parts as the tests in `tests/e2e`.
+
+pub mod cluster;
+pub mod control_plane;
+pub mod kubectl;
+pub mod process;
+pub mod service_account;
+pub mod tools;
+pub mod wait;
+
+pub use cluster::Cluster;
+pub use control_plane::ControlPlane;
+pub use kubectl::Kubectl;
+pub use process::ChildProcess;
+pub use tools::Tools;

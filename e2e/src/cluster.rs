@@ -1,0 +1,109 @@
+//! Where the tests run: a control plane of their own, or a cluster that exists already.
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::{
+    control_plane::{self, Audit, ControlPlane, client_from},
+    kubectl::Kubectl,
+    tools::{self, Tools},
+};
+
+/// Set to 1, the cluster of `KUBECONFIG` is used. Tests create namespaces, cluster roles and the project's custom
+/// resource definitions there, hence never without being asked.
+pub const USE_KUBECONFIG_VARIABLE: &str = "CLAW_E2E_USE_KUBECONFIG";
+
+/// Why there is no cluster.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The wish for an existing cluster lacks its address.
+    #[error(
+        "{USE_KUBECONFIG_VARIABLE}=1 needs KUBECONFIG: set it to the file of a cluster that tests may change"
+    )]
+    NoKubeconfig,
+    /// No place for the control plane's files.
+    #[error("failed to make a temporary directory")]
+    TemporaryDirectory(#[source] std::io::Error),
+    /// No programs.
+    #[error("failed to get the programs of a control plane")]
+    Tools(#[source] tools::Error),
+    /// No control plane.
+    #[error("failed to start a control plane")]
+    ControlPlane(#[source] control_plane::Error),
+}
+
+/// A cluster to test on.
+#[derive(Debug)]
+pub struct Cluster {
+    // Ended before its directory goes.
+    control_plane: Option<ControlPlane>,
+    directory: TempDir,
+    kubeconfig: PathBuf,
+    kubectl: Kubectl,
+}
+
+impl Cluster {
+    /// A control plane of our own, unless the environment asks for an existing cluster.
+    pub async fn start(progress: &mut dyn FnMut(&str)) -> Result<Self, Error> {
+        let directory = tempfile::Builder::new()
+            .prefix("claw-e2e-")
+            .tempdir()
+            .map_err(Error::TemporaryDirectory)?;
+        if std::env::var_os(USE_KUBECONFIG_VARIABLE).is_some_and(|value| value == "1") {
+            return Self::existing(directory, progress);
+        }
+        let tools = Tools::find_or_build(progress).map_err(Error::Tools)?;
+        let control_plane = ControlPlane::start(&tools, directory.path(), progress)
+            .await
+            .map_err(Error::ControlPlane)?;
+        Ok(Self {
+            kubeconfig: control_plane.kubeconfig().to_owned(),
+            kubectl: control_plane.kubectl(),
+            control_plane: Some(control_plane),
+            directory,
+        })
+    }
+
+    fn existing(directory: TempDir, progress: &mut dyn FnMut(&str)) -> Result<Self, Error> {
+        let kubeconfig = std::env::var_os("KUBECONFIG")
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+            .ok_or(Error::NoKubeconfig)?;
+        progress(&format!("using the cluster of {}", kubeconfig.display()));
+        Ok(Self {
+            control_plane: None,
+            directory,
+            kubectl: Kubectl::new(Path::new("kubectl"), &kubeconfig),
+            kubeconfig,
+        })
+    }
+
+    /// A place for files of the tests; gone with the cluster.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The administrator's kubeconfig.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// The administrator's `kubectl`.
+    pub fn kubectl(&self) -> &Kubectl {
+        &self.kubectl
+    }
+
+    /// An administrator's client. Each async runtime needs one of its own.
+    pub async fn client(&self) -> Result<kube::Client, Error> {
+        client_from(&self.kubeconfig)
+            .await
+            .map_err(control_plane::Error::Kubeconfig)
+            .map_err(Error::ControlPlane)
+    }
+
+    /// Who wrote what; only our own control plane tells.
+    pub fn audit(&self) -> Option<&Audit> {
+        self.control_plane.as_ref().map(ControlPlane::audit)
+    }
+}

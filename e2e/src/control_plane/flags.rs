@@ -1,0 +1,114 @@
+//! The command line of each program.
+
+use std::path::Path;
+
+use super::{Audit, Ports, certificates::CertificateFiles};
+use crate::process::Program;
+
+/// Addresses of Services; nothing routes them here, they only have to be valid.
+const SERVICE_RANGE: &str = "10.0.0.0/24";
+
+/// What the tests and the demo rely on, and no more: each controller costs watches and start-up time.
+const CONTROLLERS: [&str; 8] = [
+    "deployment-controller",
+    "replicaset-controller",
+    "disruption-controller",
+    "garbage-collector-controller",
+    "namespace-controller",
+    "root-ca-certificate-publisher-controller",
+    "serviceaccount-controller",
+    "serviceaccount-token-controller",
+];
+
+/// `--name=value` with a path.
+fn file(name: &str, path: &Path) -> String {
+    format!("--{name}={}", path.display())
+}
+
+pub(super) fn etcd(
+    program: &Path,
+    directory: &Path,
+    files: &CertificateFiles,
+    ports: Ports,
+) -> Program {
+    let client = format!("https://127.0.0.1:{}", ports.etcd_client);
+    let peer = format!("https://127.0.0.1:{}", ports.etcd_peer);
+    Program::new("etcd", program).args([
+        "--name=e2e".to_owned(),
+        file("data-dir", &directory.join("etcd")),
+        // The data is thrown away at the end: losing it in a power cut is no loss.
+        "--unsafe-no-fsync".to_owned(),
+        format!("--listen-client-urls={client}"),
+        format!("--advertise-client-urls={client}"),
+        format!("--listen-peer-urls={peer}"),
+        format!("--initial-advertise-peer-urls={peer}"),
+        format!("--initial-cluster=e2e={peer}"),
+        // Other users of the machine reach loopback ports, too.
+        "--client-cert-auth".to_owned(),
+        file("trusted-ca-file", &files.authority),
+        file("cert-file", &files.server),
+        file("key-file", &files.server_key),
+        "--peer-client-cert-auth".to_owned(),
+        file("peer-trusted-ca-file", &files.authority),
+        file("peer-cert-file", &files.server),
+        file("peer-key-file", &files.server_key),
+        "--log-level=warn".to_owned(),
+    ])
+}
+
+pub(super) fn api_server(
+    program: &Path,
+    files: &CertificateFiles,
+    audit: &Audit,
+    ports: Ports,
+) -> Program {
+    Program::new("kube-apiserver", program).args([
+        format!("--etcd-servers=https://127.0.0.1:{}", ports.etcd_client),
+        file("etcd-cafile", &files.authority),
+        file("etcd-certfile", &files.etcd_client),
+        file("etcd-keyfile", &files.etcd_client_key),
+        "--bind-address=127.0.0.1".to_owned(),
+        format!("--secure-port={}", ports.api_server),
+        "--advertise-address=127.0.0.1".to_owned(),
+        // A loopback address may not be an endpoint of the `kubernetes` Service, and nobody needs it here.
+        "--endpoint-reconciler-type=none".to_owned(),
+        format!("--service-cluster-ip-range={SERVICE_RANGE}"),
+        file("tls-cert-file", &files.server),
+        file("tls-private-key-file", &files.server_key),
+        file("client-ca-file", &files.authority),
+        "--authorization-mode=RBAC".to_owned(),
+        "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
+        file(
+            "service-account-key-file",
+            &files.service_account_public_key,
+        ),
+        file(
+            "service-account-signing-key-file",
+            &files.service_account_key,
+        ),
+        file("audit-policy-file", audit.policy()),
+        file("audit-log-path", audit.log()),
+    ])
+}
+
+pub(super) fn controller_manager(
+    program: &Path,
+    kubeconfig: &Path,
+    files: &CertificateFiles,
+    ports: Ports,
+) -> Program {
+    Program::new("kube-controller-manager", program).args([
+        file("kubeconfig", kubeconfig),
+        "--bind-address=127.0.0.1".to_owned(),
+        format!("--secure-port={}", ports.controllers),
+        file("tls-cert-file", &files.server),
+        file("tls-private-key-file", &files.server_key),
+        "--leader-elect=false".to_owned(),
+        format!("--controllers={}", CONTROLLERS.join(",")),
+        file(
+            "service-account-private-key-file",
+            &files.service_account_key,
+        ),
+        file("root-ca-file", &files.authority),
+    ])
+}

@@ -1,0 +1,564 @@
+//! Which ClawGateways the API server takes.
+
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "a table reads best with json! in place"
+)]
+
+use serde_json::{Value, json};
+
+use crate::{
+    admit::{Row, Table, accepts, defaults, rejects},
+    context::Case,
+};
+
+pub(crate) fn cases() -> Vec<Case> {
+    table().into_cases(module_path!())
+}
+
+pub(crate) fn table() -> Table {
+    let rows = [
+        identity(),
+        models(),
+        local_models(),
+        remote_models(),
+        auth(),
+        sizes(),
+        scaling(),
+        accelerators(),
+        services(),
+        certificates(),
+        limits(),
+    ];
+    Table {
+        kind: "ClawGateway",
+        valid: valid(),
+        rows: rows.into_iter().flatten().collect(),
+    }
+}
+
+fn valid() -> Value {
+    json!({
+        "apiVersion": "claw.dev/v1alpha1",
+        "kind": "ClawGateway",
+        "metadata": {"name": "helpdesk"},
+        "spec": {"models": [local("small")], "auth": {"anonymous": {}}},
+    })
+}
+
+fn local(name: &str) -> Value {
+    json!({"name": name, "local": {"source": {"path": "/models/small.gguf"}}})
+}
+
+fn spec(spec: Value) -> Value {
+    json!({ "spec": spec })
+}
+
+fn model(model: Value) -> Value {
+    spec(json!({ "models": [model] }))
+}
+
+/// A change to the valid local model.
+fn local_with(key: &str, value: Value) -> Value {
+    let mut model = local("small");
+    model["local"][key] = value;
+    self::model(model)
+}
+
+fn http(url: &str, sha256: &str) -> Value {
+    local_with("source", json!({"http": {"url": url, "sha256": sha256}}))
+}
+
+fn remote(key: &str, value: Value) -> Value {
+    let mut remote = json!({"provider": "OpenAI", "baseURL": "https://api.example.com/v1"});
+    remote[key] = value;
+    model(json!({"name": "big", "remote": remote}))
+}
+
+const SHA256: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+const NAME_RULE: &str = "metadata.name becomes the name of a Service";
+
+fn identity() -> Vec<Row> {
+    let named = |name: &str| json!({"metadata": {"name": name}});
+    vec![
+        defaults(
+            "a_minimal_gateway_gets_the_documented_defaults",
+            json!({}),
+            json!({"spec": {
+                "size": "Small",
+                "tls": {"selfSigned": {}},
+                "accelerator": {"type": "Auto"},
+                "service": {"type": "ClusterIP"},
+                "replicas": null,
+                "models": [{"local": {"task": "Chat", "quantization": "Int8"}}],
+            }}),
+        ),
+        accepts("a_name_of_50_characters", named(&"a".repeat(50))),
+        rejects(
+            "a_name_of_51_characters",
+            named(&"a".repeat(51)),
+            "",
+            NAME_RULE,
+        ),
+        rejects(
+            "a_name_that_starts_with_a_digit",
+            named("1st"),
+            "",
+            NAME_RULE,
+        ),
+        rejects("a_name_with_a_dot", named("help.desk"), "", NAME_RULE),
+    ]
+}
+
+fn models() -> Vec<Row> {
+    let many = |count: usize| {
+        let models: Vec<Value> = (0..count).map(|n| local(&format!("m{n}"))).collect();
+        spec(json!({ "models": models }))
+    };
+    let named = |name: &str| model(local(name));
+    let both_or_none = "set exactly one of local and remote";
+    vec![
+        accepts("64_models", many(64)),
+        rejects(
+            "65_models",
+            many(65),
+            "spec.models",
+            "must have at most 64 items",
+        ),
+        rejects("no_models", many(0), "spec.models", "at least 1 items"),
+        rejects(
+            "absent_models",
+            spec(json!({"models": null})),
+            "spec.models",
+            "Required value",
+        ),
+        rejects(
+            "two_models_of_one_name",
+            spec(json!({"models": [local("twin"), local("twin")]})),
+            "spec.models[1]",
+            "Duplicate value",
+        ),
+        accepts(
+            "a_model_name_with_slash_colon_and_dot",
+            named("org/model:1.5"),
+        ),
+        rejects(
+            "an_empty_model_name",
+            named(""),
+            "spec.models[0].name",
+            "at least 1 chars long",
+        ),
+        rejects(
+            "a_model_name_with_a_space",
+            named("a b"),
+            "spec.models[0].name",
+            "should match",
+        ),
+        rejects(
+            "a_model_name_that_ends_in_a_slash",
+            named("a/"),
+            "spec.models[0].name",
+            "should match",
+        ),
+        rejects(
+            "a_model_name_of_129_characters",
+            model(local(&"a".repeat(129))),
+            "spec.models[0].name",
+            "may not be more than 128 bytes",
+        ),
+        rejects(
+            "a_model_of_neither_kind",
+            model(json!({"name": "x"})),
+            "spec.models[0]",
+            both_or_none,
+        ),
+        rejects(
+            "a_model_of_both_kinds",
+            model(json!({
+                "name": "x",
+                "local": {"source": {"path": "/m"}},
+                "remote": {"provider": "OpenAI", "baseURL": "https://a.example/v1"},
+            })),
+            "spec.models[0]",
+            both_or_none,
+        ),
+    ]
+}
+
+fn local_models() -> Vec<Row> {
+    let source = |source: Value| local_with("source", source);
+    let one_source = "set exactly one of path and http";
+    let at = "spec.models[0].local";
+    vec![
+        accepts(
+            "a_model_behind_a_url",
+            http("https://models.example/m.gguf", SHA256),
+        ),
+        rejects(
+            "a_source_of_no_kind",
+            source(json!({})),
+            "spec.models[0].local.source",
+            one_source,
+        ),
+        rejects(
+            "a_source_of_both_kinds",
+            source(json!({"path": "/m", "http": {"url": "https://a.example/m", "sha256": SHA256}})),
+            "spec.models[0].local.source",
+            one_source,
+        ),
+        rejects(
+            "an_empty_path",
+            source(json!({"path": ""})),
+            "source.path",
+            "at least 1 chars long",
+        ),
+        rejects(
+            "a_url_of_another_scheme",
+            http("ftp://a.example/m", SHA256),
+            "http.url",
+            "should match",
+        ),
+        rejects(
+            "a_url_with_a_space",
+            http("https://a.example/m m", SHA256),
+            "http.url",
+            "should match",
+        ),
+        rejects(
+            "a_short_sha256",
+            http("https://a.example/m", "abc"),
+            "http.sha256",
+            "should match",
+        ),
+        rejects(
+            "an_upper_case_sha256",
+            http(
+                "https://a.example/m",
+                "9F86D081884C7D659A2FEAA0C55AD015A3BF4F1B2B0B822CD15D6C15B0F00A08",
+            ),
+            "http.sha256",
+            "should match",
+        ),
+        rejects(
+            "a_task_that_does_not_work_yet",
+            local_with("task", json!("Embed")),
+            at,
+            "supported values: \"Chat\"",
+        ),
+        rejects(
+            "an_unknown_quantization",
+            local_with("quantization", json!("Int3")),
+            at,
+            "Unsupported value: \"Int3\"",
+        ),
+        accepts(
+            "a_context_of_128_tokens",
+            local_with("contextLength", json!(128)),
+        ),
+        rejects(
+            "a_context_of_127_tokens",
+            local_with("contextLength", json!(127)),
+            at,
+            "greater than or equal to 128",
+        ),
+    ]
+}
+
+fn remote_models() -> Vec<Row> {
+    let at = "spec.models[0].remote";
+    vec![
+        accepts("a_remote_model", remote("model", json!("gpt-4o-mini"))),
+        accepts(
+            "a_remote_model_with_credentials",
+            remote(
+                "credentials",
+                json!({"secretKeyRef": {"name": "openai", "key": "api-key"}}),
+            ),
+        ),
+        rejects(
+            "an_unknown_provider",
+            remote("provider", json!("Oracle")),
+            at,
+            "Unsupported value: \"Oracle\"",
+        ),
+        rejects(
+            "a_base_url_without_a_scheme",
+            remote("baseURL", json!("api.example.com")),
+            at,
+            "should match",
+        ),
+        rejects(
+            "a_credential_without_a_key",
+            remote("credentials", json!({"secretKeyRef": {"name": "openai"}})),
+            "credentials.secretKeyRef.key",
+            "Required value",
+        ),
+    ]
+}
+
+fn auth() -> Vec<Row> {
+    // Null first: a merge would keep the valid object's `anonymous`.
+    let keys = |selector: Value| json!({"anonymous": null, "apiKeys": {"selector": selector}});
+    let labels = json!({"matchLabels": {"claw.dev/gateway": "helpdesk"}});
+    let one = "set exactly one of apiKeys and anonymous";
+    vec![
+        accepts(
+            "api_keys_by_label",
+            spec(json!({"auth": keys(labels.clone())})),
+        ),
+        accepts(
+            "api_keys_by_expression",
+            spec(
+                json!({"auth": keys(json!({"matchExpressions": [{"key": "team", "operator": "Exists"}]}))}),
+            ),
+        ),
+        rejects(
+            "nobody_said_who_may_call",
+            spec(json!({"auth": {"anonymous": null}})),
+            "spec.auth",
+            one,
+        ),
+        rejects(
+            "absent_auth",
+            spec(json!({"auth": null})),
+            "spec.auth",
+            "Required value",
+        ),
+        rejects(
+            "anonymous_and_api_keys",
+            spec(json!({"auth": {"apiKeys": {"selector": labels}}})),
+            "spec.auth",
+            one,
+        ),
+        rejects(
+            "a_selector_that_takes_every_secret",
+            spec(json!({"auth": keys(json!({}))})),
+            "spec.auth.apiKeys",
+            "selector must not be empty: it would take every Secret of the namespace for API keys",
+        ),
+    ]
+}
+
+fn sizes() -> Vec<Row> {
+    vec![
+        accepts("a_large_gateway", spec(json!({"size": "Large"}))),
+        rejects(
+            "an_unknown_size",
+            spec(json!({"size": "Huge"})),
+            "spec.size",
+            "Unsupported value: \"Huge\"",
+        ),
+        accepts(
+            "resources_as_numbers_and_text",
+            spec(json!({"resources": {"cpu": 2, "memory": "6Gi"}, "storage": {"size": "20Gi"}})),
+        ),
+        rejects(
+            "memory_that_is_no_quantity",
+            spec(json!({"resources": {"memory": "6 GB"}})),
+            "spec.resources.memory",
+            "should match",
+        ),
+    ]
+}
+
+fn scaling() -> Vec<Row> {
+    let scaled = |autoscaling: Value| spec(json!({ "autoscaling": autoscaling }));
+    vec![
+        accepts("scaled_to_zero", spec(json!({"replicas": 0}))),
+        rejects(
+            "fewer_than_no_replicas",
+            spec(json!({"replicas": -1})),
+            "spec.replicas",
+            "greater than or equal to 0",
+        ),
+        rejects(
+            "1001_replicas",
+            spec(json!({"replicas": 1001})),
+            "spec.replicas",
+            "less than or equal to 1000",
+        ),
+        defaults(
+            "an_autoscaler_gets_the_documented_defaults",
+            scaled(json!({"maxReplicas": 10})),
+            scaled(
+                json!({"minReplicas": 1, "maxReplicas": 10, "cpuUtilization": 70, "windowSeconds": 600, "stepPods": 2}),
+            ),
+        ),
+        rejects(
+            "replicas_beside_an_autoscaler",
+            spec(json!({"replicas": 2, "autoscaling": {"maxReplicas": 3}})),
+            "spec",
+            "replicas belongs to the autoscaler once autoscaling is set: remove spec.replicas or spec.autoscaling",
+        ),
+        rejects(
+            "fewest_above_most",
+            scaled(json!({"minReplicas": 4, "maxReplicas": 3})),
+            "spec.autoscaling",
+            "minReplicas must not be greater than maxReplicas",
+        ),
+        rejects(
+            "cpu_over_100_percent",
+            scaled(json!({"maxReplicas": 3, "cpuUtilization": 101})),
+            "cpuUtilization",
+            "less than or equal to 100",
+        ),
+        rejects(
+            "a_window_of_two_hours",
+            scaled(json!({"maxReplicas": 3, "windowSeconds": 7200})),
+            "windowSeconds",
+            "less than or equal to 3600",
+        ),
+        rejects(
+            "steps_of_no_pods",
+            scaled(json!({"maxReplicas": 3, "stepPods": 0})),
+            "stepPods",
+            "greater than or equal to 1",
+        ),
+    ]
+}
+
+fn accelerators() -> Vec<Row> {
+    let accelerated = |accelerator: Value| spec(json!({ "accelerator": accelerator }));
+    let rule =
+        "count, resourceName, nodeSelector, tolerations and runtimeClassName need type: Nvidia";
+    let at = "spec.accelerator";
+    vec![
+        accepts(
+            "a_gpu_with_everything",
+            accelerated(json!({
+                "type": "Nvidia", "count": 2, "resourceName": "nvidia.com/mig-1g.5gb", "runtimeClassName": "nvidia",
+                "nodeSelector": {"gpu": "h200"}, "tolerations": [{"key": "gpu", "operator": "Exists"}],
+            })),
+        ),
+        accepts("no_accelerator", accelerated(json!({"type": "None"}))),
+        rejects(
+            "an_unknown_accelerator",
+            accelerated(json!({"type": "Tpu"})),
+            at,
+            "Unsupported value: \"Tpu\"",
+        ),
+        rejects(
+            "a_count_without_a_gpu",
+            accelerated(json!({"count": 1})),
+            at,
+            rule,
+        ),
+        rejects(
+            "a_resource_without_a_gpu",
+            accelerated(json!({"type": "None", "resourceName": "nvidia.com/gpu"})),
+            at,
+            rule,
+        ),
+        rejects(
+            "a_node_selector_without_a_gpu",
+            accelerated(json!({"nodeSelector": {"a": "b"}})),
+            at,
+            rule,
+        ),
+        rejects(
+            "tolerations_without_a_gpu",
+            accelerated(json!({"tolerations": [{"operator": "Exists"}]})),
+            at,
+            rule,
+        ),
+        rejects(
+            "a_runtime_class_without_a_gpu",
+            accelerated(json!({"runtimeClassName": "nvidia"})),
+            at,
+            rule,
+        ),
+        rejects(
+            "no_gpus",
+            accelerated(json!({"type": "Nvidia", "count": 0})),
+            at,
+            "greater than or equal to 1",
+        ),
+        rejects(
+            "a_resource_name_without_a_domain",
+            accelerated(json!({"type": "Nvidia", "resourceName": "gpu"})),
+            "spec.accelerator.resourceName",
+            "should match",
+        ),
+    ]
+}
+
+fn services() -> Vec<Row> {
+    let service = |service: Value| spec(json!({ "service": service }));
+    vec![
+        accepts(
+            "a_load_balancer_for_some",
+            service(
+                json!({"type": "LoadBalancer", "loadBalancerSourceRanges": ["10.0.0.0/8"], "annotations": {"a": "b"}}),
+            ),
+        ),
+        rejects(
+            "an_unknown_service_type",
+            service(json!({"type": "ExternalName"})),
+            "spec.service.type",
+            "Unsupported value: \"ExternalName\"",
+        ),
+        rejects(
+            "source_ranges_without_a_load_balancer",
+            service(json!({"type": "NodePort", "loadBalancerSourceRanges": ["10.0.0.0/8"]})),
+            "spec.service",
+            "loadBalancerSourceRanges needs type: LoadBalancer",
+        ),
+    ]
+}
+
+fn certificates() -> Vec<Row> {
+    let tls = |tls: Value| spec(json!({ "tls": tls }));
+    let one = "set exactly one of selfSigned, secretRef and disabled";
+    vec![
+        accepts(
+            "a_self_signed_certificate_for_more_hosts",
+            tls(json!({"selfSigned": {"hosts": ["chat.example", "10.1.2.3"]}})),
+        ),
+        accepts(
+            "a_certificate_from_a_secret",
+            tls(json!({"secretRef": {"name": "own-tls"}})),
+        ),
+        accepts("no_tls", tls(json!({"disabled": {}}))),
+        rejects("tls_of_no_kind", tls(json!({})), "spec.tls", one),
+        rejects(
+            "tls_of_two_kinds",
+            tls(json!({"selfSigned": {}, "disabled": {}})),
+            "spec.tls",
+            one,
+        ),
+        rejects(
+            "tls_of_all_kinds",
+            tls(json!({"selfSigned": {}, "secretRef": {"name": "a"}, "disabled": {}})),
+            "spec.tls",
+            one,
+        ),
+        rejects(
+            "an_empty_secret_name",
+            tls(json!({"secretRef": {"name": ""}})),
+            "spec.tls.secretRef.name",
+            "at least 1 chars long",
+        ),
+    ]
+}
+
+fn limits() -> Vec<Row> {
+    let limits = |limits: Value| spec(json!({ "limits": limits }));
+    vec![
+        accepts(
+            "all_limits",
+            limits(json!({"requestsPerSecond": 100, "maxConnections": 10, "maxBodyBytes": 1024})),
+        ),
+        rejects(
+            "no_requests_at_all",
+            limits(json!({"requestsPerSecond": 0})),
+            "requestsPerSecond",
+            "greater than or equal to 1",
+        ),
+        rejects(
+            "bodies_of_one_byte",
+            limits(json!({"maxBodyBytes": 1})),
+            "maxBodyBytes",
+            "greater than or equal to 1024",
+        ),
+    ]
+}

@@ -1,0 +1,60 @@
+//! What all tests share: the runtime and the cluster.
+
+use std::{
+    io::Write as _,
+    sync::{Arc, OnceLock},
+};
+
+use claw_e2e::Cluster;
+use tokio::runtime::Runtime;
+
+use crate::context::{Run, in_temp_ns};
+
+pub(crate) struct Shared {
+    runtime: Runtime,
+    /// Started by the first test; its failure fails every test, and is tried once.
+    cluster: OnceLock<Result<Arc<Cluster>, String>>,
+}
+
+impl Shared {
+    pub(crate) fn new() -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()?;
+        Ok(Self {
+            runtime,
+            cluster: OnceLock::new(),
+        })
+    }
+
+    /// Run one test in a namespace of its own.
+    pub(crate) fn run(&self, test: Run) -> Result<(), String> {
+        let mut is_first = false;
+        let cluster = self.cluster.get_or_init(|| {
+            is_first = true;
+            self.start()
+        });
+        let cluster = match cluster {
+            Ok(cluster) => Arc::clone(cluster),
+            Err(error) if is_first => return Err(error.clone()),
+            Err(_) => return Err("there is no cluster; the first failure says why".to_owned()),
+        };
+        self.runtime.block_on(in_temp_ns(cluster, test))
+    }
+
+    fn start(&self) -> Result<Arc<Cluster>, String> {
+        // Standard error, line by line: standard output belongs to the test results.
+        let mut progress = |line: &str| {
+            let _ = writeln!(std::io::stderr(), "{line}");
+        };
+        let started = self.runtime.block_on(Cluster::start(&mut progress));
+        started.map(Arc::new).map_err(|error| chain(&error))
+    }
+}
+
+/// An error with its causes.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let texts: Vec<String> = causes.map(ToString::to_string).collect();
+    texts.join(": ")
+}
