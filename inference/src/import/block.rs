@@ -7,6 +7,28 @@ use half::{bf16, f16};
 
 use super::gguf::TensorType;
 
+/// A block as the file holds it: `value = level * scale + minimum`.
+#[derive(Debug)]
+pub(crate) struct Levels {
+    /// The levels, from 0.
+    pub(crate) values: Vec<u8>,
+    /// The highest level that there is.
+    pub(crate) highest: u8,
+    /// The distance of two levels; negative in some files.
+    pub(crate) scale: f32,
+    /// The value of level 0.
+    pub(crate) minimum: f32,
+}
+
+impl Levels {
+    pub(crate) fn to_floats(&self) -> Vec<f32> {
+        self.values
+            .iter()
+            .map(|&value| f32::from(value) * self.scale + self.minimum)
+            .collect()
+    }
+}
+
 /// Decodes whole blocks. `bytes` must be a whole number of blocks, which the reader has checked.
 pub(crate) fn dequantize(kind: TensorType, bytes: &[u8]) -> Vec<f32> {
     let blocks = bytes.chunks_exact(kind.block_bytes());
@@ -18,43 +40,39 @@ pub(crate) fn dequantize(kind: TensorType, bytes: &[u8]) -> Vec<f32> {
             }
             TensorType::F16 => values.push(half_at(block, 0)),
             TensorType::Bf16 => values.push(bf16::from_le_bytes([block[0], block[1]]).to_f32()),
-            TensorType::Q4_0 => {
-                let scale = half_at(block, 0);
-                values.extend(nibbles(&block[2..]).map(|value| (f32::from(value) - 8.0) * scale));
-            }
-            TensorType::Q4_1 => {
-                let (scale, minimum) = (half_at(block, 0), half_at(block, 2));
-                values.extend(nibbles(&block[4..]).map(|value| f32::from(value) * scale + minimum));
-            }
-            TensorType::Q5_0 => {
-                let scale = half_at(block, 0);
-                values
-                    .extend(five_bits(&block[2..]).map(|value| (f32::from(value) - 16.0) * scale));
-            }
-            TensorType::Q5_1 => {
-                let (scale, minimum) = (half_at(block, 0), half_at(block, 2));
-                values
-                    .extend(five_bits(&block[4..]).map(|value| f32::from(value) * scale + minimum));
-            }
-            TensorType::Q8_0 => {
-                let scale = half_at(block, 0);
-                values.extend(
-                    block[2..]
-                        .iter()
-                        .map(|&value| f32::from(value.cast_signed()) * scale),
-                );
-            }
+            TensorType::Q4_0
+            | TensorType::Q4_1
+            | TensorType::Q5_0
+            | TensorType::Q5_1
+            | TensorType::Q8_0 => values.extend(levels(kind, block).to_floats()),
         }
     }
     values
 }
 
-/// The scale at the start of a Q8_0 block and its 32 values, kept as they are.
-pub(crate) fn q8_0_parts(block: &[u8]) -> (f32, impl Iterator<Item = i8>) {
-    (
-        half_at(block, 0),
-        block[2..].iter().map(|&value| value.cast_signed()),
-    )
+/// The levels of one block. Plain floats have none.
+pub(crate) fn levels(kind: TensorType, block: &[u8]) -> Levels {
+    let (values, highest): (Vec<u8>, u8) = match kind {
+        TensorType::F32 | TensorType::F16 | TensorType::Bf16 => (Vec::new(), 0),
+        TensorType::Q4_0 => (nibbles(&block[2..]).collect(), 15),
+        TensorType::Q4_1 => (nibbles(&block[4..]).collect(), 15),
+        TensorType::Q5_0 => (five_bits(&block[2..]).collect(), 31),
+        TensorType::Q5_1 => (five_bits(&block[4..]).collect(), 31),
+        // Signed bytes, shifted to count from 0.
+        TensorType::Q8_0 => (block[2..].iter().map(|value| value ^ 0x80).collect(), 255),
+    };
+    let scale = half_at(block, 0);
+    let minimum = match kind {
+        TensorType::Q4_1 | TensorType::Q5_1 => half_at(block, 2),
+        // Centred encodings: the middle level is zero, which is exact in floats, too.
+        _ => -scale * f32::from(highest / 2 + 1),
+    };
+    Levels {
+        values,
+        highest,
+        scale,
+        minimum,
+    }
 }
 
 fn half_at(block: &[u8], offset: usize) -> f32 {

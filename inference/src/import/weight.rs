@@ -1,24 +1,30 @@
-//! A weight matrix in the two forms that the graph uses: floats, and symmetric 8-bit blocks.
+//! A weight matrix in the two forms that the graph uses: floats, and 8-bit blocks.
+//!
+//! A file's own blocks have few levels. Widening each level to a whole number of 8-bit steps keeps nearly all of their
+//! values exact, where measuring the values anew would round every one of them.
 
 use super::{
-    block,
+    block::{self, Levels},
     gguf::{TensorInfo, TensorType},
 };
 
 /// Values that share one scale, along a row.
 pub(crate) const BLOCK_SIZE: usize = 32;
-/// What stands for zero in an unsigned 8-bit block.
-const ZERO_POINT: i16 = 128;
+/// The zero point that the runtime assumes when it is given none.
+pub(crate) const DEFAULT_ZERO_POINT: u8 = 128;
+const LARGEST: f32 = 255.0;
 /// Keeps blocks of zeros from dividing by zero.
 const SMALLEST_SCALE: f32 = 1e-8;
 
-/// 8-bit blocks: `value = (quantized - 128) * scale`.
+/// 8-bit blocks: `value = (quantized - zero_point) * scale`.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Int8Blocks {
     /// One byte a value, row by row.
     pub(crate) values: Vec<u8>,
     /// One scale a block, row by row.
     pub(crate) scales: Vec<f32>,
+    /// One zero point a block, row by row.
+    pub(crate) zero_points: Vec<u8>,
 }
 
 /// Rows of equal length, as the file holds them.
@@ -76,46 +82,77 @@ impl Weight {
         block::dequantize(self.kind, &self.bytes)
     }
 
-    /// The matrix as 8-bit blocks. A file's own 8-bit blocks are kept exactly.
+    /// The matrix as 8-bit blocks.
     pub(crate) fn to_int8(&self) -> Int8Blocks {
-        let mut blocks = Int8Blocks {
-            values: Vec::with_capacity(self.rows * self.columns),
-            scales: Vec::with_capacity(self.rows * self.columns / BLOCK_SIZE),
-        };
-        if self.kind == TensorType::Q8_0 {
-            for block in self.bytes.chunks_exact(self.kind.block_bytes()) {
-                let (scale, values) = block::q8_0_parts(block);
-                blocks.scales.push(scale);
-                blocks
-                    .values
-                    .extend(values.map(|value| value.cast_unsigned().wrapping_add(128)));
+        let mut blocks = Int8Blocks::default();
+        if self.kind.block_values() == BLOCK_SIZE {
+            for bytes in self.bytes.chunks_exact(self.kind.block_bytes()) {
+                let levels = block::levels(self.kind, bytes);
+                if !blocks.push_widened(&levels) {
+                    blocks.push_measured(&levels.to_floats());
+                }
             }
         } else {
-            for block in self.to_floats().chunks_exact(BLOCK_SIZE) {
-                quantize(block, &mut blocks);
+            for values in self.to_floats().chunks_exact(BLOCK_SIZE) {
+                blocks.push_measured(values);
             }
         }
         blocks
     }
 }
 
-fn quantize(block: &[f32], into: &mut Int8Blocks) {
-    let largest = block
-        .iter()
-        .fold(0.0_f32, |largest, value| largest.max(value.abs()));
-    let scale = (largest / 127.0).max(SMALLEST_SCALE);
-    into.scales.push(scale);
-    into.values
-        .extend(block.iter().map(|value| to_byte(value / scale)));
+impl Int8Blocks {
+    /// Adds a block whose levels each become a whole number of steps, or tells that 8 bits cannot hold it.
+    ///
+    /// The more steps a level has, the finer is what the zero point can express; of the possible numbers, the one
+    /// is taken at which the zero point needs the least rounding.
+    fn push_widened(&mut self, levels: &Levels) -> bool {
+        let most_steps = u8::MAX / levels.highest;
+        let zero_of = |steps: u8| -levels.minimum / levels.scale * f32::from(steps);
+        let error_of =
+            |steps: u8| (zero_of(steps) - zero_of(steps).round()).abs() / f32::from(steps);
+        let possible = (1..=most_steps)
+            .rev()
+            .filter(|&steps| (0.0..=LARGEST).contains(&zero_of(steps)));
+        let Some(steps) =
+            possible.min_by(|&left, &right| error_of(left).total_cmp(&error_of(right)))
+        else {
+            return false;
+        };
+        self.values
+            .extend(levels.values.iter().map(|value| value * steps));
+        self.scales.push(levels.scale / f32::from(steps));
+        self.zero_points.push(to_byte(zero_of(steps)));
+        true
+    }
+
+    /// Adds a block of any values, as fine as their range allows.
+    fn push_measured(&mut self, values: &[f32]) {
+        let lowest = values.iter().copied().fold(0.0, f32::min);
+        let highest = values.iter().copied().fold(0.0, f32::max);
+        let scale = ((highest - lowest) / LARGEST).max(SMALLEST_SCALE);
+        let zero_point = if lowest < highest {
+            to_byte(-lowest / scale)
+        } else {
+            DEFAULT_ZERO_POINT
+        };
+        self.values.extend(
+            values
+                .iter()
+                .map(|value| to_byte(value / scale + f32::from(zero_point))),
+        );
+        self.scales.push(scale);
+        self.zero_points.push(zero_point);
+    }
 }
 
 #[expect(
     clippy::cast_possible_truncation,
-    reason = "the value is clamped to -127..=127 first"
+    clippy::cast_sign_loss,
+    reason = "the value is clamped to 0..=255 first"
 )]
 fn to_byte(value: f32) -> u8 {
-    let rounded = value.round_ties_even().clamp(-127.0, 127.0) as i16;
-    u8::try_from(rounded + ZERO_POINT).expect("from 1 to 255")
+    value.round_ties_even().clamp(0.0, LARGEST) as u8
 }
 
 #[cfg(test)]
@@ -146,17 +183,39 @@ mod tests {
         assert_eq!(values, [0.0, 1.0, 2.0, 3.0, 10.0, 11.0, 12.0, 13.0]);
     }
 
+    fn restored(blocks: &Int8Blocks) -> Vec<f32> {
+        let restore = |(index, value): (usize, &u8)| {
+            let block = index / BLOCK_SIZE;
+            (f32::from(*value) - f32::from(blocks.zero_points[block])) * blocks.scales[block]
+        };
+        blocks.values.iter().enumerate().map(restore).collect()
+    }
+
+    fn quantized(kind: TensorType, bytes: Vec<u8>) -> Weight {
+        let info = TensorInfo {
+            name: "w".to_owned(),
+            dimensions: vec![1, bytes.len() / kind.block_bytes() * kind.block_values()],
+            kind,
+            file_offset: 0,
+            byte_length: bytes.len() as u64,
+        };
+        Weight::new(&info, bytes)
+    }
+
+    fn half(value: f32) -> [u8; 2] {
+        half::f16::from_f32(value).to_le_bytes()
+    }
+
     #[test]
-    fn quantizing_errs_by_half_a_step_at_most() {
+    fn measuring_errs_by_half_a_step_at_most() {
         let values: Vec<f32> = (0_u8..64)
-            .map(|index| (f32::from(index) * 0.7).sin() * 3.0)
+            .map(|index| (f32::from(index) * 0.7).sin() * 3.0 + 1.0)
             .collect();
         let blocks = floats(2, 32, &values).to_int8();
-        for (index, value) in values.iter().enumerate() {
+        for (index, (value, restored)) in values.iter().zip(restored(&blocks)).enumerate() {
             let scale = blocks.scales[index / BLOCK_SIZE];
-            let restored = (f32::from(blocks.values[index]) - 128.0) * scale;
             assert!(
-                (restored - value).abs() <= scale * 0.501,
+                (restored - value).abs() <= scale * 1.01,
                 "{value} became {restored}"
             );
         }
@@ -165,23 +224,63 @@ mod tests {
     #[test]
     fn a_block_of_zeros_stays_zero() {
         let blocks = floats(1, 32, &[0.0; 32]).to_int8();
-        assert_eq!(blocks.values, [128; 32]);
-        assert_eq!(blocks.scales, [SMALLEST_SCALE]);
+        assert_eq!(restored(&blocks), [0.0; 32]);
+        let mut constant = half(0.0).to_vec();
+        constant.extend(half(0.5));
+        constant.extend([0x37; 16]);
+        let weight = quantized(TensorType::Q4_1, constant);
+        assert_eq!(
+            restored(&weight.to_int8()),
+            weight.to_floats(),
+            "a scale of zero leaves the minimum"
+        );
     }
 
     #[test]
-    fn eight_bit_blocks_of_the_file_are_kept() {
-        let info = TensorInfo {
-            name: "w".to_owned(),
-            dimensions: vec![1, 32],
-            kind: TensorType::Q8_0,
-            file_offset: 0,
-            byte_length: 34,
-        };
-        let mut bytes = half::f16::from_f32(0.5).to_le_bytes().to_vec();
+    fn centred_blocks_of_the_file_are_kept_exactly() {
+        for (kind, scale) in [
+            (TensorType::Q4_0, -0.25),
+            (TensorType::Q5_0, 0.5),
+            (TensorType::Q8_0, 0.125),
+        ] {
+            let mut bytes = half(scale).to_vec();
+            bytes.extend(
+                (2..kind.block_bytes())
+                    .map(|index| u8::try_from(index * 37 % 256).expect("a byte")),
+            );
+            let weight = quantized(kind, bytes);
+            for (value, restored) in weight.to_floats().iter().zip(restored(&weight.to_int8())) {
+                assert!(
+                    (value - restored).abs() <= value.abs() * 1e-6,
+                    "{kind:?}: {value} became {restored}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn blocks_with_a_minimum_are_closer_than_their_own_rounding() {
+        for minimum in [-1.3, -0.71, -0.0313, 0.05, -6.0] {
+            let mut bytes = half(0.1).to_vec();
+            bytes.extend(half(minimum));
+            bytes.extend((0_u8..16).map(|index| index | index << 4));
+            let weight = quantized(TensorType::Q4_1, bytes);
+            for (value, restored) in weight.to_floats().iter().zip(restored(&weight.to_int8())) {
+                assert!(
+                    (value - restored).abs() < 0.1 / 8.0,
+                    "minimum {minimum}: {value} became {restored}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn eight_bit_blocks_of_the_file_keep_the_default_zero_point() {
+        let mut bytes = half(0.5).to_vec();
         bytes.extend((0_u8..32).map(|index| index.wrapping_sub(3)));
-        let blocks = Weight::new(&info, bytes).to_int8();
+        let blocks = quantized(TensorType::Q8_0, bytes).to_int8();
         assert_eq!(blocks.scales, [0.5]);
+        assert_eq!(blocks.zero_points, [DEFAULT_ZERO_POINT]);
         assert_eq!(blocks.values[..5], [125, 126, 127, 128, 129]);
     }
 }

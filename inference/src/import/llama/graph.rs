@@ -15,7 +15,7 @@ use crate::{
     import::{
         gguf::{GgufError, GgufFile, TensorInfo},
         onnx::{CONTRIB, ElementType, ModelWriter, Operator, STANDARD, Setting, Size},
-        weight::{BLOCK_SIZE, Weight},
+        weight::{BLOCK_SIZE, DEFAULT_ZERO_POINT, Int8Blocks, Weight},
     },
     model_dir::Quantization,
 };
@@ -91,6 +91,7 @@ pub(crate) fn write_graph<R: Read + Seek>(
         progress,
         bytes_read: 0,
         used_tensors: Vec::new(),
+        embedding: None,
     };
     builder.declare()?;
     builder.embed()?;
@@ -119,6 +120,8 @@ struct Builder<'a, R> {
     progress: &'a mut dyn FnMut(u64),
     bytes_read: u64,
     used_tensors: Vec<String>,
+    /// The embedding, which may also be the head.
+    embedding: Option<Int8Constants>,
 }
 
 /// A linear layer, or several over the same input, whose outputs are joined.
@@ -128,6 +131,15 @@ struct Linear<'a> {
     /// The name of the constants.
     name: &'a str,
     weights: Vec<Weight>,
+}
+
+/// The names of a quantized weight's constants.
+#[derive(Clone)]
+struct Int8Constants {
+    values: String,
+    scales: String,
+    /// Absent when all are what the runtime assumes.
+    zero_points: Option<String>,
 }
 
 impl<R: Read + Seek> Builder<'_, R> {
@@ -196,21 +208,15 @@ impl<R: Read + Seek> Builder<'_, R> {
                 );
             }
             Quantization::Int8 => {
-                let blocks = weight.to_int8();
-                self.writer
-                    .bytes("embed.q8", &[rows, columns], blocks.values.into_iter())?;
-                self.writer.floats(
-                    "embed.scales",
-                    &[rows, columns / BLOCK_SIZE],
-                    blocks.scales.into_iter(),
-                )?;
+                let constants = self.int8_constants("embed", &[rows, columns], &[weight])?;
                 let settings = [
                     ("bits", Setting::Int(8)),
                     ("block_size", Setting::Int(BLOCK_SIZE as i64)),
                     ("gather_axis", Setting::Int(0)),
                     ("quantize_axis", Setting::Int(1)),
                 ];
-                let inputs = ["embed.q8", "input_ids", "embed.scales"];
+                let mut inputs = vec![&*constants.values, "input_ids", &constants.scales];
+                inputs.extend(constants.zero_points.as_deref());
                 self.operator(
                     "GatherBlockQuantized",
                     CONTRIB,
@@ -218,6 +224,7 @@ impl<R: Read + Seek> Builder<'_, R> {
                     &["residual.0"],
                     &settings,
                 );
+                self.embedding = Some(constants);
             }
         }
         self.norm_weight("blk.0.attn_norm.weight")?;
@@ -397,6 +404,10 @@ impl<R: Read + Seek> Builder<'_, R> {
                 );
             }
             Quantization::Int8 => {
+                let embedding = self
+                    .embedding
+                    .clone()
+                    .expect("the embedding is written first");
                 let blocks = [rows, columns / BLOCK_SIZE, BLOCK_SIZE].map(to_i64);
                 self.writer.integers("head.shape", &[3], &blocks)?;
                 self.operator(
@@ -406,12 +417,11 @@ impl<R: Read + Seek> Builder<'_, R> {
                     &["head.q8"],
                     &[],
                 );
-                self.multiply_int8(
-                    ["final_last", "head.q8", "embed.scales"],
-                    "logits",
-                    rows,
-                    columns,
-                );
+                let constants = Int8Constants {
+                    values: "head.q8".to_owned(),
+                    ..embedding
+                };
+                self.multiply_int8("final_last", "logits", &constants, [rows, columns]);
             }
         }
         Ok(())
@@ -437,31 +447,61 @@ impl<R: Read + Seek> Builder<'_, R> {
                 );
             }
             Quantization::Int8 => {
-                let (values, scales) = (
-                    format!("{}.q8", linear.name),
-                    format!("{}.scales", linear.name),
-                );
-                let blocks: Vec<_> = linear.weights.iter().map(Weight::to_int8).collect();
                 let shape = [rows, columns / BLOCK_SIZE, BLOCK_SIZE];
-                self.writer.bytes(
-                    &values,
-                    &shape,
-                    blocks.iter().flat_map(|part| part.values.iter().copied()),
-                )?;
-                let all_scales = blocks.iter().flat_map(|part| part.scales.iter().copied());
-                self.writer.floats(&scales, &shape[..2], all_scales)?;
-                self.multiply_int8(
-                    [linear.input, &values, &scales],
-                    linear.output,
-                    rows,
-                    columns,
-                );
+                let constants = self.int8_constants(linear.name, &shape, &linear.weights)?;
+                self.multiply_int8(linear.input, linear.output, &constants, [rows, columns]);
             }
         }
         Ok(())
     }
 
-    fn multiply_int8(&mut self, inputs: [&str; 3], output: &str, rows: usize, columns: usize) {
+    /// Writes weights as 8-bit blocks, one below the other; `shape` is that of their values.
+    fn int8_constants(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        weights: &[Weight],
+    ) -> Result<Int8Constants, GraphError> {
+        let blocks: Vec<Int8Blocks> = weights.iter().map(Weight::to_int8).collect();
+        let per_block = [shape[0], shape[1..].iter().product::<usize>() / BLOCK_SIZE];
+        let (values, scales) = (format!("{name}.q8"), format!("{name}.scales"));
+        self.writer.bytes(
+            &values,
+            shape,
+            blocks.iter().flat_map(|part| part.values.iter().copied()),
+        )?;
+        self.writer.floats(
+            &scales,
+            &per_block,
+            blocks.iter().flat_map(|part| part.scales.iter().copied()),
+        )?;
+        let mut zero_points = blocks
+            .iter()
+            .flat_map(|part| part.zero_points.iter().copied());
+        let zero_points = if zero_points
+            .clone()
+            .all(|zero_point| zero_point == DEFAULT_ZERO_POINT)
+        {
+            None
+        } else {
+            let name = format!("{name}.zero_points");
+            self.writer.bytes(&name, &per_block, &mut zero_points)?;
+            Some(name)
+        };
+        Ok(Int8Constants {
+            values,
+            scales,
+            zero_points,
+        })
+    }
+
+    fn multiply_int8(
+        &mut self,
+        input: &str,
+        output: &str,
+        weight: &Int8Constants,
+        [rows, columns]: [usize; 2],
+    ) {
         let settings = [
             ("K", Setting::Int(to_i64(columns))),
             ("N", Setting::Int(to_i64(rows))),
@@ -469,6 +509,8 @@ impl<R: Read + Seek> Builder<'_, R> {
             ("block_size", Setting::Int(BLOCK_SIZE as i64)),
             ("accuracy_level", Setting::Int(INT8_ACCURACY)),
         ];
+        let mut inputs = vec![input, &weight.values, &weight.scales];
+        inputs.extend(weight.zero_points.as_deref());
         self.operator("MatMulNBits", CONTRIB, &inputs, &[output], &settings);
     }
 

@@ -1,0 +1,9 @@
+//! Import and generation with a tiny model of random weights, made here.
+//!
+//! The tests that run it need `ORT_DYLIB_PATH`; without it they say so and pass, unless `CLAW_TEST_REQUIRE_MODEL` is 1.
+
+mod bad_input;
+mod generation;
+mod gguf_writer;
+mod import;
+mod tiny_llama;

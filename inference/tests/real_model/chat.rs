@@ -1,0 +1,187 @@
+//! The whole engine with a real model: conversations in, streamed text out.
+
+use std::{num::NonZero, ops::ControlFlow, sync::mpsc, time::Duration};
+
+use claw_inference::{
+    ChatModel, ChatRequest, Device, Event, FinishReason, LoadOptions, Message, Quantization,
+    SubmitError, Usage,
+};
+
+use crate::fixture::model;
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn load(options: LoadOptions) -> Option<ChatModel> {
+    let model = model(Quantization::None)?;
+    Some(ChatModel::load(model.path(), options).expect("the model loads"))
+}
+
+fn cpu() -> LoadOptions {
+    LoadOptions {
+        device: Device::Cpu,
+        ..LoadOptions::default()
+    }
+}
+
+fn ask(content: &str) -> ChatRequest {
+    let message = Message {
+        role: "user".to_owned(),
+        content: content.to_owned(),
+    };
+    ChatRequest {
+        messages: vec![message],
+        temperature: Some(0.0),
+        max_tokens: Some(60),
+        ..ChatRequest::default()
+    }
+}
+
+fn submit(model: &ChatModel, request: ChatRequest) -> mpsc::Receiver<Event> {
+    let (sender, events) = mpsc::channel();
+    let send = move |event| {
+        if sender.send(event).is_ok() {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    };
+    model.submit(request, Box::new(send)).expect("accepted");
+    events
+}
+
+fn answer(model: &ChatModel, request: ChatRequest) -> (String, FinishReason, Usage) {
+    let events = submit(model, request);
+    let mut text = String::new();
+    loop {
+        match events.recv_timeout(PATIENCE).expect("an event") {
+            Event::Started { .. } => {}
+            Event::Text(piece) => text.push_str(&piece),
+            Event::Finished { reason, usage } => return (text, reason, usage),
+            Event::Failed(error) => panic!("{error:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_question_is_answered_with_sense() {
+    let Some(model) = load(cpu()) else { return };
+    assert_eq!(model.info().device, "Cpu");
+    let (text, reason, usage) = answer(&model, ask("What is the capital of France?"));
+    assert_eq!(text, "The capital of France is Paris.");
+    assert_eq!(reason, FinishReason::Stop);
+    assert_eq!(
+        usage,
+        Usage {
+            prompt_tokens: 37,
+            completion_tokens: 8
+        }
+    );
+}
+
+#[test]
+fn a_stop_string_and_the_limit_end_an_answer() {
+    let Some(model) = load(cpu()) else { return };
+    let question = ask("What is the capital of France?");
+    let (text, reason, _) = answer(
+        &model,
+        ChatRequest {
+            stop: vec!["ance is".to_owned()],
+            ..question.clone()
+        },
+    );
+    assert_eq!(
+        (text.as_str(), reason),
+        ("The capital of Fr", FinishReason::Stop)
+    );
+    let (text, reason, usage) = answer(
+        &model,
+        ChatRequest {
+            max_tokens: Some(3),
+            ..question
+        },
+    );
+    assert_eq!(
+        (text.as_str(), reason),
+        ("The capital of", FinishReason::Length)
+    );
+    assert_eq!(usage.completion_tokens, 3);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_answer() {
+    let Some(model) = load(cpu()) else { return };
+    let request = |seed| ChatRequest {
+        temperature: Some(1.2),
+        top_p: Some(0.95),
+        seed: Some(seed),
+        max_tokens: Some(16),
+        ..ask("Tell me a story.")
+    };
+    let (first, again, other) = (
+        answer(&model, request(1)).0,
+        answer(&model, request(1)).0,
+        answer(&model, request(2)).0,
+    );
+    assert_eq!(first, again);
+    assert_ne!(first, other);
+}
+
+#[test]
+fn a_conversation_beyond_the_context_is_refused_and_one_near_it_is_cut() {
+    let Some(model) = load(LoadOptions {
+        context_length: Some(48),
+        ..cpu()
+    }) else {
+        return;
+    };
+    let error = model
+        .submit(
+            ask(&"word ".repeat(60)),
+            Box::new(|_| ControlFlow::Continue(())),
+        )
+        .expect_err("too long");
+    assert!(
+        matches!(
+            error,
+            SubmitError::PromptTooLong {
+                context_length: 48,
+                prompt_tokens: 60..
+            }
+        ),
+        "{error}"
+    );
+    let (_, reason, usage) = answer(&model, ask("Tell me a long story."));
+    assert_eq!(reason, FinishReason::Length);
+    assert_eq!(usage.prompt_tokens + usage.completion_tokens, 48);
+}
+
+#[test]
+fn a_client_that_leaves_makes_room_for_the_next() {
+    let Some(model) = load(LoadOptions {
+        queue_capacity: NonZero::<usize>::MIN,
+        ..cpu()
+    }) else {
+        return;
+    };
+    let long = ChatRequest {
+        max_tokens: None,
+        temperature: Some(1.5),
+        ..ask("Write a very long novel.")
+    };
+    let running = submit(&model, long.clone());
+    assert!(matches!(
+        running.recv_timeout(PATIENCE),
+        Ok(Event::Started { .. })
+    ));
+    let waiting = submit(&model, ask("What is the capital of France?"));
+    let refused = model.submit(long, Box::new(|_| ControlFlow::Continue(())));
+    assert!(matches!(
+        refused,
+        Err(SubmitError::QueueFull { waiting: 1 })
+    ));
+    drop(running);
+    assert!(matches!(
+        waiting.recv_timeout(PATIENCE),
+        Ok(Event::Started { prompt_tokens: 37 })
+    ));
+}

@@ -1,0 +1,9 @@
+//! A real model, compared with what others compute from the same file.
+//!
+//! The expected values come from `reference/generate.py`. The tests need `CLAW_TEST_MODELS`, a directory with
+//! `smollm2.gguf`, and `ORT_DYLIB_PATH`. Without them they say so and pass, unless `CLAW_TEST_REQUIRE_MODEL` is 1.
+
+mod chat;
+mod exactness;
+mod fixture;
+mod perplexity;
