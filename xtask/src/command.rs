@@ -36,10 +36,17 @@ pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
     String::from_utf8(output.stdout).context("the output is not UTF-8")
 }
 
-/// Cargo, run in the repository.
+/// Cargo, run in the repository, as if the user had called it: what the outer `cargo run` says of this package is taken
+/// out of the environment, since build scripts that look at it (ring's, for one) would run again each time.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(crate::cache::repository());
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
