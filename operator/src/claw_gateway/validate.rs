@@ -221,3 +221,6 @@ fn judge<K: Resource<DynamicType = ()> + Clone>(
 fn count(number: usize) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
+
+#[cfg(test)]
+mod tests;
