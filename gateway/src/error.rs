@@ -200,12 +200,17 @@ pub enum GatewayError {
         /// The model.
         model: String,
         /// The engine's words, for the log.
-        detail: String,
+        source: EngineFailure,
     },
     /// A programming error; the details are in the log.
     #[error("internal error")]
     Internal,
 }
+
+/// What an engine says about its failure.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct EngineFailure(pub String);
 
 impl GatewayError {
     /// A malformed field.

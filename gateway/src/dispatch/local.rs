@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::stream::Rest;
 use crate::conversion::engine_request;
-use crate::error::GatewayError;
+use crate::error::{EngineFailure, GatewayError};
 use crate::models::{Cancellation, Engine, EngineEvent, EngineRequest, ModelSlot, SlotState, SubmitError};
 use crate::types::{ChatChunk, ChatCompletion, ChatRequest, Choice, Delta, Usage, completion_id, unix_seconds};
 
@@ -97,7 +97,7 @@ impl Generation {
     }
 
     fn failed(&self, detail: String) -> GatewayError {
-        GatewayError::GenerationFailed { model: self.model.clone(), detail }
+        GatewayError::GenerationFailed { model: self.model.clone(), source: EngineFailure(detail) }
     }
 
     fn piece(&self, delta: Delta, finish_reason: Option<String>) -> ChatChunk {

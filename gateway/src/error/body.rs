@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use super::{GatewayError, whole_seconds};
+use crate::config::chain;
 
 /// `{"error": {…}}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +80,10 @@ fn kind(status: StatusCode) -> &'static str {
 }
 
 pub(super) fn respond(error: &GatewayError) -> Response {
+    if error.status().is_server_error() {
+        // The one place where the cause is told; the caller gets to know less.
+        tracing::warn!(code = error.metric_label(), error = chain(error), "a request failed");
+    }
     let mut response = (error.status(), Json(ErrorBody::from(error))).into_response();
     let headers = response.headers_mut();
     if let Some(retry_after) = error.retry_after() {

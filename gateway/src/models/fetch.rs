@@ -89,7 +89,7 @@ pub async fn fetch(download: Download<'_>, mut progress: impl FnMut(u64, Option<
     let file = tokio::fs::File::from_std(temporary.reopen().map_err(written)?);
     let actual = receive(download, file, &mut progress).await?;
     if !actual.eq_ignore_ascii_case(download.sha256) {
-        let (url, expected) = (shown(download.url), download.sha256.to_owned());
+        let (url, expected) = (without_secrets(download.url), download.sha256.to_owned());
         return Err(FetchError::Checksum { url, expected, actual });
     }
     temporary.persist(download.target).map_err(|error| written(error.error))?;
@@ -101,7 +101,7 @@ async fn receive(
     mut file: tokio::fs::File,
     progress: &mut impl FnMut(u64, Option<u64>),
 ) -> Result<String, FetchError> {
-    let url = shown(download.url);
+    let url = without_secrets(download.url);
     let written = |source| FetchError::Write { path: download.target.to_owned(), source };
     let response = client()?
         .get(download.url)
@@ -140,7 +140,7 @@ fn client() -> Result<reqwest::Client, FetchError> {
 }
 
 /// An address without what may be secret in it: user, password, signature.
-fn shown(url: &str) -> String {
+pub(super) fn without_secrets(url: &str) -> String {
     url::Url::parse(url).map_or_else(
         |_| "(not a URL)".to_owned(),
         |mut url| {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use claw_crds::gateway_config::SourceConfig;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -65,7 +66,7 @@ async fn load(workshop: &Workshop, key: &SlotKey, state: &watch::Sender<SlotStat
             Ok(engine) => {
                 let info = engine.info();
                 tracing::info!(
-                    source = ?key.model.source,
+                    source = shown(&key.model.source),
                     device = info.device,
                     reason = info.reason,
                     context_length = info.context_length,
@@ -78,7 +79,7 @@ async fn load(workshop: &Workshop, key: &SlotKey, state: &watch::Sender<SlotStat
                 attempts += 1;
                 let (error, retry_in) = (chain(&error), pause(attempts));
                 tracing::error!(
-                    source = ?key.model.source,
+                    source = shown(&key.model.source),
                     error,
                     attempts,
                     retry_in_s = retry_in.as_secs(),
@@ -88,6 +89,14 @@ async fn load(workshop: &Workshop, key: &SlotKey, state: &watch::Sender<SlotStat
                 tokio::time::sleep(retry_in).await;
             }
         }
+    }
+}
+
+/// A source as logs show it.
+fn shown(source: &SourceConfig) -> String {
+    match source {
+        SourceConfig::Path(path) => path.clone(),
+        SourceConfig::Http { url, .. } => super::fetch::without_secrets(url),
     }
 }
 
