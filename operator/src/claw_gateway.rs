@@ -73,7 +73,8 @@ pub async fn reconcile(
     let applied = match &validated.gateway {
         Some(gateway) => {
             let resources = build::build(gateway);
-            Some(apply::apply(resources, gateway, &context).await)
+            // On the heap: the children of a gateway are many.
+            Some(Box::pin(apply::apply(resources, gateway, &context)).await)
         }
         None => None,
     };
@@ -95,4 +96,26 @@ fn next(renew_at: Option<Timestamp>, now: Timestamp) -> Action {
     };
     let wait = Duration::try_from(renew_at - now.min(renew_at)).unwrap_or_default();
     Action::requeue(wait.max(Duration::from_secs(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).expect("in range")
+    }
+
+    #[test]
+    fn a_gateway_is_looked_at_again_when_its_certificate_is_due() {
+        let minute = Action::requeue(Duration::from_mins(1));
+        assert_eq!(next(Some(at(160)), at(100)), minute);
+        assert_eq!(next(None, at(100)), Action::await_change());
+    }
+
+    #[test]
+    fn a_certificate_that_is_overdue_makes_no_busy_loop() {
+        let second = Action::requeue(Duration::from_secs(1));
+        assert_eq!(next(Some(at(10)), at(100)), second);
+    }
 }

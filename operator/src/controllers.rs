@@ -205,12 +205,14 @@ async fn control_attachments<K: Attachment>(
     .await;
 }
 
+type Reconcile<K, E> = fn(Arc<K>, Arc<Context>) -> BoxFuture<'static, Result<Action, E>>;
+
 /// Run one controller until its queue ends.
 async fn control<K, E>(
     context: Arc<Context>,
     cache: Cache<K>,
     requests: UnboundedReceiver<Key>,
-    reconcile: fn(Arc<K>, Arc<Context>) -> BoxFuture<'static, Result<Action, E>>,
+    reconcile: Reconcile<K, E>,
 ) where
     K: Cacheable,
     E: std::error::Error + Label + Send + 'static,

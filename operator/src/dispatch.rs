@@ -18,6 +18,10 @@ use crate::{
 
 /// A change of any kind that is watched.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is only ever one, on its way from a watch to the dispatcher"
+)]
 pub enum Event {
     /// Of a gateway.
     Gateway(Change<Guarded<ClawGateway>>),
@@ -167,9 +171,9 @@ fn on_secret(
     let (namespace, name) = key(&secret);
     let labels = secret.metadata.labels.unwrap_or_default();
     let gateways = if is_gone {
-        index.deleted(&namespace, &name, labels)
+        index.deleted(&namespace, &name, &labels)
     } else {
-        index.touched(&namespace, &name, labels)
+        index.touched(&namespace, &name, &labels)
     };
     gateways
         .into_iter()

@@ -79,7 +79,7 @@ impl SecretIndex {
 
     /// A Secret came, changed or went: the gateways of its namespace that read it, by its labels of now or of
     /// before (a key is revoked by taking the label off, too).
-    pub fn touched(&mut self, namespace: &str, secret: &str, labels: Labels) -> Vec<String> {
+    pub fn touched(&mut self, namespace: &str, secret: &str, labels: &Labels) -> Vec<String> {
         let before = self
             .labels
             .insert(key(namespace, secret), labels.clone())
@@ -88,7 +88,7 @@ impl SecretIndex {
             .usages
             .iter()
             .filter(|((place, _), _)| place == namespace)
-            .filter(|(_, usage)| usage.reads(secret, &labels) || usage.reads(secret, &before))
+            .filter(|(_, usage)| usage.reads(secret, labels) || usage.reads(secret, &before))
             .map(|((_, gateway), _)| gateway.clone())
             .collect();
         gateways.sort();
@@ -96,7 +96,7 @@ impl SecretIndex {
     }
 
     /// A Secret is gone.
-    pub fn deleted(&mut self, namespace: &str, secret: &str, labels: Labels) -> Vec<String> {
+    pub fn deleted(&mut self, namespace: &str, secret: &str, labels: &Labels) -> Vec<String> {
         let gateways = self.touched(namespace, secret, labels);
         self.labels.remove(&key(namespace, secret));
         gateways

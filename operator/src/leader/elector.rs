@@ -188,26 +188,23 @@ impl Elector {
     /// Write, unless somebody else did first. Whether it was written.
     async fn write(&self, live: Option<Lease>, spec: LeaseSpec) -> Result<bool, Error> {
         let params = PostParams::default();
-        let written = match live {
+        let written = if let Some(live) = live {
             // The resource version goes along, so only one of two writers gets through.
-            Some(live) => {
-                let lease = Lease {
-                    spec: Some(spec),
-                    ..live
-                };
-                self.api.replace(&self.name, &params, &lease).await
-            }
-            None => {
-                let metadata = ObjectMeta {
-                    name: Some(self.name.clone()),
-                    ..ObjectMeta::default()
-                };
-                let lease = Lease {
-                    metadata,
-                    spec: Some(spec),
-                };
-                self.api.create(&params, &lease).await
-            }
+            let lease = Lease {
+                spec: Some(spec),
+                ..live
+            };
+            self.api.replace(&self.name, &params, &lease).await
+        } else {
+            let metadata = ObjectMeta {
+                name: Some(self.name.clone()),
+                ..ObjectMeta::default()
+            };
+            let lease = Lease {
+                metadata,
+                spec: Some(spec),
+            };
+            self.api.create(&params, &lease).await
         };
         match written {
             Ok(_) => Ok(true),

@@ -87,7 +87,7 @@ mod tests {
 
     const FIFTEEN: Duration = Duration::from_secs(15);
 
-    fn view<'a>(lease: Option<&'a LeaseSpec>, unchanged_for: u64) -> View<'a> {
+    fn view(lease: Option<&LeaseSpec>, unchanged_for: u64) -> View<'_> {
         View {
             identity: "one",
             duration: FIFTEEN,

@@ -29,7 +29,7 @@ const QUICK: Timing = Timing {
 };
 /// Longer than any test: only a release lets another one in.
 const PATIENT: Timing = Timing {
-    lease: Duration::from_secs(3600),
+    lease: Duration::from_hours(1),
     renew: Duration::from_secs(20),
     retry: Duration::from_millis(50),
 };
@@ -186,7 +186,7 @@ async fn a_leader_that_is_pushed_aside_stops_at_once() {
     let mut one = Candidate::start(&api, "one", PATIENT, &crowd);
     one.until_leads(true).await;
     api.edit(LEASE, |lease| {
-        lease["spec"]["holderIdentity"] = "two".into()
+        lease["spec"]["holderIdentity"] = "two".into();
     });
     one.until_leads(false).await;
     one.stop().await;

@@ -88,7 +88,7 @@ fn the_stored_configuration_is_what_a_gateway_reads() {
 #[test]
 fn without_tls_there_is_no_certificate_and_the_service_says_http() {
     let resources = build(&edited(MINIMAL, |spec| {
-        spec["tls"] = json!({"disabled": {}})
+        spec["tls"] = json!({"disabled": {}});
     }));
     assert_eq!((resources.ca, resources.tls), (None, None));
     let ports = resources
@@ -114,7 +114,7 @@ fn one_replica_needs_no_budget_and_two_do() {
 fn a_long_window_keeps_within_the_bounds_of_the_api() {
     for (window, period) in [(0, 15), (600, 600), (3600, 1800)] {
         let gateway = edited(FULL, |spec| {
-            spec["autoscaling"]["windowSeconds"] = json!(window)
+            spec["autoscaling"]["windowSeconds"] = json!(window);
         });
         let spec = build(&gateway)
             .autoscaler
