@@ -133,16 +133,11 @@ metadata: {name: web}
 spec: {gatewayRef: {name: helpdesk}, model: small, webSocket: {}, access: {direct: Open}}
 ";
 
-async fn kubectl<const N: usize>(context: &Context, arguments: [&str; N]) -> String {
-    let output = context.kubectl().run(arguments).await;
-    output.expect("kubectl succeeds").stdout
-}
-
 async fn short_names_and_the_category_list_all_kinds(context: Context) {
     context.kubectl().apply(OBJECTS).await.expect("applied");
     let names = "channel.claw.dev/web\nclawgateway.claw.dev/helpdesk\nmodelroute.claw.dev/support";
     for what in ["cgw,mr,ch", "claw"] {
-        let listed = kubectl(&context, ["get", what, "-o", "name"]).await;
+        let listed = context.run(["get", what, "-o", "name"]).await;
         let mut lines: Vec<&str> = listed.lines().collect();
         lines.sort_unstable();
         assert_eq!(lines.join("\n"), names, "kubectl get {what}");
@@ -152,18 +147,16 @@ async fn short_names_and_the_category_list_all_kinds(context: Context) {
 /// A status as the operator writes it; no operator runs here.
 async fn set_status(context: &Context, what: &str, status: Value) {
     let patch = json!({ "status": status }).to_string();
-    kubectl(
-        context,
-        [
+    context
+        .run([
             "patch",
             what,
             "--subresource=status",
             "--type=merge",
             "--patch",
             &patch,
-        ],
-    )
-    .await;
+        ])
+        .await;
 }
 
 fn ready(extra: Value) -> Value {
@@ -207,7 +200,7 @@ async fn print_columns_show_the_status(context: Context) {
         ),
     ];
     for (kind, head, row) in table {
-        let printed = kubectl(&context, ["get", kind]).await;
+        let printed = context.run(["get", kind]).await;
         let mut lines = printed
             .lines()
             .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
@@ -219,12 +212,10 @@ async fn print_columns_show_the_status(context: Context) {
 
 async fn a_gateway_is_scaled_through_its_subresource(context: Context) {
     context.kubectl().apply(OBJECTS).await.expect("applied");
-    kubectl(&context, ["scale", "cgw/helpdesk", "--replicas=5"]).await;
-    let replicas = kubectl(
-        &context,
-        ["get", "cgw/helpdesk", "-o", "jsonpath={.spec.replicas}"],
-    )
-    .await;
+    context.run(["scale", "cgw/helpdesk", "--replicas=5"]).await;
+    let replicas = context
+        .run(["get", "cgw/helpdesk", "-o", "jsonpath={.spec.replicas}"])
+        .await;
     assert_eq!(replicas, "5");
     set_status(
         &context,
@@ -236,7 +227,7 @@ async fn a_gateway_is_scaled_through_its_subresource(context: Context) {
         "/apis/claw.dev/v1alpha1/namespaces/{}/clawgateways/helpdesk/scale",
         context.namespace
     );
-    let scale = kubectl(&context, ["get", "--raw", &path]).await;
+    let scale = context.run(["get", "--raw", &path]).await;
     let scale: Value = serde_json::from_str(&scale).expect("a scale is JSON");
     assert_eq!(scale["spec"], json!({"replicas": 5}));
     assert_eq!(scale["status"], json!({"replicas": 3, "selector": "app=x"}));
@@ -248,7 +239,7 @@ async fn fields_explain_themselves(context: Context) {
         "mr.spec.routes.fallback",
         "ch.spec.access.groups",
     ] {
-        let text = kubectl(&context, ["explain", field]).await;
+        let text = context.run(["explain", field]).await;
         let (_, description) = text.split_once("DESCRIPTION:").expect("explained");
         assert!(description.trim().len() > 20, "{field}: {description:?}");
         assert!(!description.contains("<empty>"), "{field}: {description:?}");

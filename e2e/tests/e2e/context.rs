@@ -72,6 +72,12 @@ impl Context {
         self.cluster.kubectl().in_namespace(&self.namespace)
     }
 
+    /// Run it, successfully; gives what it printed.
+    pub(crate) async fn run<const N: usize>(&self, arguments: [&str; N]) -> String {
+        let output = self.kubectl().run(arguments).await;
+        output.expect("kubectl succeeds").stdout
+    }
+
     /// A directory for the test's files.
     pub(crate) fn directory(&self) -> PathBuf {
         let path = self.cluster.directory().join(&self.namespace);

@@ -9,6 +9,10 @@ mod admit_definitions;
 mod admit_model_route;
 mod context;
 mod fixtures;
+mod gateway;
+mod loop_chat;
+mod loop_edits;
+mod loop_model;
 mod objects;
 mod operator;
 mod operator_changes;
@@ -19,6 +23,7 @@ mod operator_writes;
 mod permissions;
 mod programs;
 mod shared;
+mod upstream;
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -50,6 +55,9 @@ fn cases() -> Vec<Case> {
         operator_references::cases(),
         operator_writes::cases(),
         operator_leader::cases(),
+        loop_chat::cases(),
+        loop_edits::cases(),
+        loop_model::cases(),
     ]
     .into_iter()
     .flatten()

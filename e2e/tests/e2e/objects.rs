@@ -4,7 +4,11 @@ use std::fmt::Debug;
 
 use claw_crds::condition::HasConditions;
 use k8s_openapi::{NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::Condition};
-use kube::{Api, Resource, core::object::HasStatus};
+use kube::{
+    Api, Resource,
+    api::{DeleteParams, Patch, PatchParams},
+    core::object::HasStatus,
+};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -45,6 +49,22 @@ impl Context {
     pub(crate) async fn find<K: Kind>(&self, name: &str) -> Option<K> {
         let found = self.api().get_opt(name).await;
         found.expect("the API server answers")
+    }
+
+    /// Delete an object; what it owns is collected in the background.
+    pub(crate) async fn delete<K: Kind>(&self, name: &str) {
+        let api = self.api::<K>();
+        let deleted = api.delete(name, &DeleteParams::background()).await;
+        deleted.expect("deleted");
+    }
+
+    /// Change an object by a merge patch.
+    pub(crate) async fn edit<K: Kind>(&self, name: &str, change: &Value) {
+        let api = self.api::<K>();
+        let patched = api
+            .patch(name, &PatchParams::default(), &Patch::Merge(change))
+            .await;
+        patched.expect("edited");
     }
 
     /// Wait until an object holds at least `part`.

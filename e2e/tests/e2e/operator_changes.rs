@@ -10,7 +10,7 @@ use k8s_openapi::api::{
 };
 use kube::{
     ResourceExt,
-    api::{DeleteParams, Patch, PatchParams},
+    api::{Patch, PatchParams},
 };
 use serde_json::{Value, json};
 
@@ -51,31 +51,27 @@ async fn is_programmed(context: &Context) {
     context.reports::<ModelRoute>("pages", programmed).await;
 }
 
-async fn edit<K: Kind>(context: &Context, name: &str, change: Value) {
-    let patched = context
-        .api::<K>()
-        .patch(name, &PatchParams::default(), &Patch::Merge(&change))
-        .await;
-    patched.expect("edited");
-}
-
 async fn the_deployment_follows_the_scale_and_the_size(context: Context) {
     let _operator = shop(&context).await;
     let scale = ["scale", "cgw/helpdesk", "--replicas=3"];
-    context.kubectl().run(scale).await.expect("scaled");
+    context.run(scale).await;
     context
         .becomes::<Deployment>(GATEWAY, &json!({"spec": {"replicas": 3}}))
         .await;
     context
         .becomes::<ClawGateway>(GATEWAY, &json!({"status": {"replicasSummary": "0/3"}}))
         .await;
-    edit::<ClawGateway>(&context, GATEWAY, json!({"spec": {"size": "Large"}})).await;
+    context
+        .edit::<ClawGateway>(GATEWAY, &json!({"spec": {"size": "Large"}}))
+        .await;
     let large = json!({"spec": {"template": {"spec": {"containers": [
         {"resources": {"requests": {"cpu": "16", "memory": "64Gi"}}},
     ]}}}});
     context.becomes::<Deployment>(GATEWAY, &large).await;
     // One replica needs no budget: it would only block drains.
-    edit::<ClawGateway>(&context, GATEWAY, json!({"spec": {"replicas": 1}})).await;
+    context
+        .edit::<ClawGateway>(GATEWAY, &json!({"spec": {"replicas": 1}}))
+        .await;
     context.vanishes::<PodDisruptionBudget>(GATEWAY).await;
 }
 
@@ -97,7 +93,7 @@ async fn the_configuration_follows_the_routes(context: Context) {
     let _operator = shop(&context).await;
     let before = context.find::<Deployment>(GATEWAY).await.expect("there");
     let routes = json!({"spec": {"routes": [{"pattern": "^/new", "model": "big"}]}});
-    edit::<ModelRoute>(&context, "pages", routes).await;
+    context.edit::<ModelRoute>("pages", &routes).await;
     context
         .eventually("the configuration has the new route", async || {
             (patterns(&context).await == ["^/new"]).then_some(())
@@ -106,10 +102,7 @@ async fn the_configuration_follows_the_routes(context: Context) {
     context
         .becomes::<ModelRoute>("pages", &json!({"status": {"routes": 1}}))
         .await;
-    let deleted = context
-        .api::<ModelRoute>()
-        .delete("pages", &DeleteParams::default());
-    deleted.await.expect("deleted");
+    context.delete::<ModelRoute>("pages").await;
     context
         .eventually("the configuration has no route", async || {
             patterns(&context).await.is_empty().then_some(())
@@ -126,14 +119,16 @@ async fn the_configuration_follows_the_routes(context: Context) {
 async fn an_autoscaler_comes_and_goes(context: Context) {
     let _operator = shop(&context).await;
     let scaled = json!({"spec": {"replicas": null, "autoscaling": {"maxReplicas": 4}}});
-    edit::<ClawGateway>(&context, GATEWAY, scaled).await;
+    context.edit::<ClawGateway>(GATEWAY, &scaled).await;
     let bounds = json!({"spec": {"minReplicas": 1, "maxReplicas": 4}});
     context
         .becomes::<HorizontalPodAutoscaler>(GATEWAY, &bounds)
         .await;
     is_programmed(&context).await;
     // The number is the autoscaler's now: another one is no drift.
-    edit::<Deployment>(&context, GATEWAY, json!({"spec": {"replicas": 4}})).await;
+    context
+        .edit::<Deployment>(GATEWAY, &json!({"spec": {"replicas": 4}}))
+        .await;
     context
         .becomes::<ClawGateway>(GATEWAY, &json!({"status": {"replicasSummary": "0/4"}}))
         .await;
@@ -141,7 +136,7 @@ async fn an_autoscaler_comes_and_goes(context: Context) {
         .becomes::<Deployment>(GATEWAY, &json!({"spec": {"replicas": 4}}))
         .await;
     let fixed = json!({"spec": {"replicas": 2, "autoscaling": null}});
-    edit::<ClawGateway>(&context, GATEWAY, fixed).await;
+    context.edit::<ClawGateway>(GATEWAY, &fixed).await;
     context.vanishes::<HorizontalPodAutoscaler>(GATEWAY).await;
     context
         .becomes::<Deployment>(GATEWAY, &json!({"spec": {"replicas": 2}}))
@@ -152,7 +147,7 @@ async fn tls_is_switched_off_and_on(context: Context) {
     let _operator = shop(&context).await;
     let (tls, ca) = (format!("{GATEWAY}-tls"), format!("{GATEWAY}-ca"));
     let disabled = json!({"spec": {"tls": {"selfSigned": null, "disabled": {}}}});
-    edit::<ClawGateway>(&context, GATEWAY, disabled).await;
+    context.edit::<ClawGateway>(GATEWAY, &disabled).await;
     context.vanishes::<Secret>(&tls).await;
     context
         .becomes::<Service>(GATEWAY, &json!({"spec": {"ports": [{"name": "http"}]}}))
@@ -162,7 +157,7 @@ async fn tls_is_switched_off_and_on(context: Context) {
         .becomes::<ClawGateway>(GATEWAY, &json!({"status": {"endpoint": endpoint}}))
         .await;
     let own = json!({"spec": {"tls": {"selfSigned": {}, "disabled": null}}});
-    edit::<ClawGateway>(&context, GATEWAY, own).await;
+    context.edit::<ClawGateway>(GATEWAY, &own).await;
     context
         .becomes::<Secret>(&tls, &json!({"type": "kubernetes.io/tls"}))
         .await;
@@ -184,26 +179,28 @@ async fn drift_is_mended(context: Context) {
         json!({"spec": {"template": {"spec": {"containers": [{"image": "clawdbot:test"}]}}}});
     context.becomes::<Deployment>(GATEWAY, &expected).await;
 
-    edit::<Service>(
-        &context,
-        GATEWAY,
-        json!({"spec": {"selector": {"app.kubernetes.io/instance": "other"}}}),
-    )
-    .await;
+    context
+        .edit::<Service>(
+            GATEWAY,
+            &json!({"spec": {"selector": {"app.kubernetes.io/instance": "other"}}}),
+        )
+        .await;
     let selector = json!({"spec": {"selector": {"app.kubernetes.io/instance": GATEWAY}}});
     context.becomes::<Service>(GATEWAY, &selector).await;
 
-    edit::<Role>(
-        &context,
-        GATEWAY,
-        json!({"rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]}),
-    )
-    .await;
+    context
+        .edit::<Role>(
+            GATEWAY,
+            &json!({"rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]}),
+        )
+        .await;
     let rules = json!({"rules": [{"resources": ["secrets"], "resourceNames": [format!("{GATEWAY}-config")]}]});
     context.becomes::<Role>(GATEWAY, &rules).await;
 
     let label = json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": null}}});
-    edit::<Secret>(&context, &format!("{GATEWAY}-config"), label).await;
+    context
+        .edit::<Secret>(&format!("{GATEWAY}-config"), &label)
+        .await;
     let labelled =
         json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": "claw-operator"}}});
     context
@@ -213,8 +210,7 @@ async fn drift_is_mended(context: Context) {
 
 async fn comes_back<K: Kind>(context: &Context, name: &str) {
     let before = context.find::<K>(name).await.expect("there").uid();
-    let deleted = context.api::<K>().delete(name, &DeleteParams::background());
-    deleted.await.expect("deleted");
+    context.delete::<K>(name).await;
     let what = format!("{} {name} is back", K::kind(&()));
     context
         .eventually(&what, async || {
@@ -239,10 +235,7 @@ async fn deleted_children_come_back(context: Context) {
 
 async fn a_deleted_gateway_takes_its_children_along(context: Context) {
     let _operator = shop(&context).await;
-    let deleted = context
-        .api::<ClawGateway>()
-        .delete(GATEWAY, &DeleteParams::background());
-    deleted.await.expect("deleted");
+    context.delete::<ClawGateway>(GATEWAY).await;
     context.vanishes::<Deployment>(GATEWAY).await;
     context.vanishes::<Service>(GATEWAY).await;
     context.vanishes::<ServiceAccount>(GATEWAY).await;

@@ -125,10 +125,7 @@ async fn the_children_say_what_the_gateway_says(context: Context) {
     assert_eq!(names("models", "name"), ["big", "bigger"]);
     assert_eq!(names("routes", "pattern"), ["^/ask", "^/think"]);
     assert_eq!(names("channels", "name"), ["bot", "web"]);
-    assert_eq!(
-        config["auth"]["ApiKeys"][0]["name"],
-        config["auth"]["apiKeys"][0]["name"]
-    );
+    assert_eq!(config["auth"]["apiKeys"][0]["name"], "keys/web");
 }
 
 /// The configuration that the operator rendered.

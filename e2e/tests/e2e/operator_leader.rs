@@ -82,7 +82,7 @@ async fn a_second_operator_waits_and_takes_over_when_the_first_stops(context: Co
         "--patch",
         r#"{"spec":{"replicas":3}}"#,
     ];
-    context.kubectl().run(edit).await.expect("edited");
+    context.run(edit).await;
     context
         .becomes::<ClawGateway>(
             GATEWAY,

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use claw_crds::{Channel, ClawGateway, ModelRoute};
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::DeleteParams;
 use serde_json::Value;
 
 use crate::{
@@ -40,11 +39,7 @@ async fn shop(context: &Context) -> Operator {
 }
 
 async fn delete_secret(context: &Context, name: &str) -> Instant {
-    let deleted = context
-        .api::<Secret>()
-        .delete(name, &DeleteParams::default())
-        .await;
-    deleted.expect("deleted");
+    context.delete::<Secret>(name).await;
     Instant::now()
 }
 

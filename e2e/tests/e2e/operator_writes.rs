@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use claw_crds::{Channel, ClawGateway, ModelRoute};
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 use crate::{
@@ -63,11 +62,7 @@ async fn quiet(context: &Context, operator: &Operator) {
 
 async fn touch<K: Kind>(context: &Context, name: &str, round: u32) {
     let change = json!({"metadata": {"annotations": {"shop/round": round.to_string()}}});
-    let patched = context
-        .api::<K>()
-        .patch(name, &PatchParams::default(), &Patch::Merge(&change))
-        .await;
-    patched.expect("touched");
+    context.edit::<K>(name, &change).await;
 }
 
 async fn reconciling_again_writes_nothing(context: Context) {
