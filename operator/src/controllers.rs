@@ -1,38 +1,35 @@
 //! Watches, dispatch and the three controllers, wired together. Runs while this process leads.
 
+mod watches;
+
 use std::{convert::Infallible, future::Future, sync::Arc, time::Instant};
 
-use claw_crds::{Channel, ClawGateway, ModelRoute};
+use claw_crds::{Channel, ModelRoute};
 use futures::{
-    FutureExt, Stream, StreamExt,
-    channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded},
+    FutureExt, StreamExt,
+    channel::mpsc::{UnboundedReceiver, unbounded},
     future::BoxFuture,
-    stream::{BoxStream, select_all},
 };
-use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Resource, ResourceExt,
-    core::PartialObjectMeta,
     runtime::{
         Config, applier,
         controller::{Action, Error as ControllerError},
-        reflector::{ObjectRef, store::Writer},
-        watcher,
+        reflector::ObjectRef,
     },
 };
 use tokio_util::sync::CancellationToken;
+use watches::{Senders, watch_all};
 
 use crate::{
     attachment::{self, Attachment},
     cache::{Cache, Cacheable},
     claw_gateway,
     context::Context,
-    dispatch::{Dispatcher, Event, Key, Requests},
+    dispatch::Key,
     error::{Label, chain, is_transient},
-    labels,
     scope::Scope,
-    watch::{Change, watch, watch_only},
-    world::{Child, Guarded, Writers},
+    world::Writers,
 };
 
 /// So many objects of one kind are worked on at a time; more would only queue at the API server.
@@ -65,133 +62,6 @@ pub async fn run(
     let routes = control_attachments::<ModelRoute>(Arc::clone(&context), route_requests);
     let channels = control_attachments::<Channel>(Arc::clone(&context), channel_requests);
     futures::join!(watching, gateways, routes, channels);
-}
-
-struct Senders {
-    gateways: UnboundedSender<Key>,
-    routes: UnboundedSender<Key>,
-    channels: UnboundedSender<Key>,
-}
-
-async fn watch_all(context: Arc<Context>, writers: Writers, scope: Scope, senders: Senders) {
-    let mut events = select_all(streams(&context, writers, &scope));
-    let mut dispatcher = Dispatcher::default();
-    while let Some(event) = events.next().await {
-        let requests = {
-            let mut secrets = context.secret_index();
-            dispatcher.dispatch(event, &context.world, &mut secrets)
-        };
-        send(requests, &senders, &context);
-    }
-}
-
-fn send(requests: Requests, senders: &Senders, context: &Context) {
-    let Requests {
-        gateways,
-        routes,
-        channels,
-        gone,
-    } = requests;
-    for (namespace, gateway) in gone {
-        context.secret_index().forget(&namespace, &gateway);
-        context
-            .metrics
-            .set_certificate_expiry(&namespace, &gateway, None);
-        context
-            .backoff
-            .reset(&backoff_key::<ClawGateway>(&namespace, &gateway));
-    }
-    let deliver = |keys: Vec<Key>, sender: &UnboundedSender<Key>| {
-        for key in keys {
-            // A closed queue means that we are stopping.
-            let _ = sender.unbounded_send(key);
-        }
-    };
-    deliver(gateways, &senders.gateways);
-    deliver(routes, &senders.routes);
-    deliver(channels, &senders.channels);
-}
-
-fn streams(context: &Context, writers: Writers, scope: &Scope) -> Vec<BoxStream<'static, Event>> {
-    let Writers {
-        gateways,
-        routes,
-        channels,
-        service_accounts,
-        roles,
-        role_bindings,
-        secrets,
-        services,
-        deployments,
-        autoscalers,
-        disruption_budgets,
-    } = writers;
-    let world = &context.world;
-    let secret_metadata = watch_only::<PartialObjectMeta<Secret>>(
-        scope.api(&context.client),
-        watcher::Config::default(),
-        &context.metrics,
-    );
-    vec![
-        own(context, scope, &world.gateways, gateways)
-            .map(Event::Gateway)
-            .boxed(),
-        own(context, scope, &world.routes, routes)
-            .map(Event::Route)
-            .boxed(),
-        own(context, scope, &world.channels, channels)
-            .map(Event::Channel)
-            .boxed(),
-        secret_metadata.map(Event::Secret).boxed(),
-        children(context, scope, service_accounts),
-        children(context, scope, roles),
-        children(context, scope, role_bindings),
-        children(context, scope, secrets),
-        children(context, scope, services),
-        children(context, scope, deployments),
-        children(context, scope, autoscalers),
-        children(context, scope, disruption_budgets),
-    ]
-}
-
-fn own<K>(
-    context: &Context,
-    scope: &Scope,
-    cache: &Cache<Guarded<K>>,
-    writer: Writer<Guarded<K>>,
-) -> impl Stream<Item = Change<Guarded<K>>> + Send + use<K>
-where
-    K: crate::report::Reported,
-{
-    watch(
-        scope.api(&context.client),
-        watcher::Config::default(),
-        (cache.clone(), writer),
-        &context.metrics,
-    )
-}
-
-fn children<K: Child>(
-    context: &Context,
-    scope: &Scope,
-    writer: Writer<K>,
-) -> BoxStream<'static, Event> {
-    let changes = watch(
-        scope.api(&context.client),
-        watcher::Config::default().labels(labels::CHILDREN),
-        (K::cache(&context.world.children).clone(), writer),
-        &context.metrics,
-    );
-    let meta = |mut object: K| std::mem::take(object.meta_mut());
-    changes
-        .map(move |change| {
-            Event::Child(match change {
-                Change::Touched(object) => Change::Touched(meta(object)),
-                Change::Deleted(object) => Change::Deleted(meta(object)),
-                Change::Relisted => Change::Relisted,
-            })
-        })
-        .boxed()
 }
 
 async fn control_attachments<K: Attachment>(

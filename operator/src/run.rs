@@ -94,52 +94,49 @@ pub async fn run_with(
     let lease_namespace = lease_namespace.unwrap_or_else(|| config.default_namespace.clone());
     let client = connect(config, &metrics)?;
 
-    let tasks = TaskTracker::new();
-    let stopped = CancellationToken::new();
-    tasks.spawn(serve(
-        listener,
-        health.clone(),
-        metrics.clone(),
-        stopped.clone(),
-    ));
-
+    let management = Management::start(listener, &health, &metrics);
     let operator = Operator {
-        client: client.clone(),
+        client,
         scope: Scope::new(namespace),
         environment: Environment {
             image: gateway_image,
             cuda_image: gateway_cuda_image,
         },
         identity: identity(),
-        metrics: metrics.clone(),
-        health: health.clone(),
-        shutdown: shutdown.clone(),
+        metrics,
+        health,
+        shutdown,
     };
     if leader_election {
-        let lease = (lease_namespace.as_str(), lease_name.as_str());
-        let identity = operator.identity.clone();
-        Elector::new(client, lease, &identity, health, metrics)
-            .run(move || operator.clone().reconcile(), &shutdown)
-            .await;
+        operator.take_turns((&lease_namespace, &lease_name)).await;
     } else {
-        metrics.set_leader(true);
-        let mut beats = tokio::time::interval(BEAT);
-        let beating = async {
-            loop {
-                beats.tick().await;
-                health.beat();
-            }
-        };
-        tokio::select! {
-            () = operator.reconcile() => {}
-            () = beating => {}
-        }
+        operator.go_alone().await;
     }
 
-    stopped.cancel();
-    tasks.close();
-    tasks.wait().await;
+    management.stop().await;
     Ok(())
+}
+
+/// The server of probes and metrics.
+struct Management {
+    tasks: TaskTracker,
+    stopped: CancellationToken,
+}
+
+impl Management {
+    fn start(listener: TcpListener, health: &Health, metrics: &Metrics) -> Self {
+        let tasks = TaskTracker::new();
+        let stopped = CancellationToken::new();
+        let (health, metrics) = (health.clone(), metrics.clone());
+        tasks.spawn(serve(listener, health, metrics, stopped.clone()));
+        Self { tasks, stopped }
+    }
+
+    async fn stop(self) {
+        self.stopped.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
 }
 
 #[derive(Clone)]
@@ -154,6 +151,33 @@ struct Operator {
 }
 
 impl Operator {
+    /// Reconcile while holding the Lease, until shutdown.
+    async fn take_turns(self, lease: (&str, &str)) {
+        let (client, identity) = (self.client.clone(), self.identity.clone());
+        let (health, metrics) = (self.health.clone(), self.metrics.clone());
+        let shutdown = self.shutdown.clone();
+        Elector::new(client, lease, &identity, health, metrics)
+            .run(move || self.clone().reconcile(), &shutdown)
+            .await;
+    }
+
+    /// Reconcile until shutdown, whoever else may.
+    async fn go_alone(self) {
+        self.metrics.set_leader(true);
+        let health = self.health.clone();
+        let mut beats = tokio::time::interval(BEAT);
+        let beating = async {
+            loop {
+                beats.tick().await;
+                health.beat();
+            }
+        };
+        tokio::select! {
+            () = self.reconcile() => {}
+            () = beating => {}
+        }
+    }
+
     /// Reconcile until shutdown. Everything is listed anew, so nothing that another leader wrote is missed.
     async fn reconcile(self) {
         let (world, writers) = World::new();

@@ -114,15 +114,7 @@ pub async fn apply(
     // The autoscaler acts on a Deployment that exists.
     let autoscaler = step.ensure_optional(autoscaler).await?;
     let disruption_budget = step.ensure_optional(disruption_budget).await?;
-
-    let secrets = [Some(&config), ca.as_ref(), tls.as_ref()];
-    step.prune::<Secret>(&secrets).await?;
-    step.prune::<HorizontalPodAutoscaler>(&[autoscaler.as_ref()])
-        .await?;
-    step.prune::<PodDisruptionBudget>(&[disruption_budget.as_ref()])
-        .await?;
-
-    Ok(Resources {
+    let applied = Resources {
         service_account,
         role,
         role_binding,
@@ -134,7 +126,9 @@ pub async fn apply(
         autoscaler,
         disruption_budget,
         stage: PhantomData,
-    })
+    };
+    step.prune_all(&applied).await?;
+    Ok(applied)
 }
 
 struct Step<'a> {
@@ -201,6 +195,20 @@ impl Step<'_> {
         );
         let remembered = K::cache(&self.context.world.children).remember(written);
         Ok((*remembered).clone())
+    }
+
+    /// Delete what was wanted once. Only these kinds are ever wanted no more.
+    async fn prune_all(&self, applied: &Resources<Applied>) -> Result<(), Error> {
+        let secrets = [
+            Some(&applied.config),
+            applied.ca.as_ref(),
+            applied.tls.as_ref(),
+        ];
+        self.prune::<Secret>(&secrets).await?;
+        self.prune::<HorizontalPodAutoscaler>(&[applied.autoscaler.as_ref()])
+            .await?;
+        self.prune::<PodDisruptionBudget>(&[applied.disruption_budget.as_ref()])
+            .await
     }
 
     /// Delete what this gateway owns and that is not to be kept.

@@ -93,15 +93,7 @@ pub fn validate(read: &Dereferenced, environment: &Environment, now: Timestamp) 
         secrets: &read.secrets,
         self_signed: certificates.as_ref().map(|issued| &issued.leaf),
     });
-    let this = ObjectRef::of(&read.gateway);
-    // Where no certificate could be issued, the reason is known better here than by the compiler.
-    let known = |field: &str| blocked && field == "spec.tls.selfSigned";
-    faults.extend(
-        compilation
-            .problems_of(&this)
-            .filter(|problem| !known(&problem.field))
-            .map(Fault::from),
-    );
+    faults.extend(further_faults(read, &compilation, blocked));
 
     let config = compilation.config.as_ref();
     let tls = config.and_then(|config| config.tls.as_ref());
@@ -129,6 +121,17 @@ pub fn validate(read: &Dereferenced, environment: &Environment, now: Timestamp) 
         channels: judge_channels(&read.channels, &compilation),
         gateway,
     }
+}
+
+/// What the compiler has against the gateway itself.
+fn further_faults(read: &Dereferenced, compilation: &Compilation, blocked: bool) -> Vec<Fault> {
+    // Where no certificate could be issued, the reason is known better here than by the compiler.
+    let is_known = |field: &str| blocked && field == "spec.tls.selfSigned";
+    compilation
+        .problems_of(&ObjectRef::of(&read.gateway))
+        .filter(|problem| !is_known(&problem.field))
+        .map(Fault::from)
+        .collect()
 }
 
 /// Keep what is good and note what is not.

@@ -1,0 +1,160 @@
+//! One watch a kind, and from each change to the queues.
+
+use std::sync::Arc;
+
+use claw_crds::ClawGateway;
+use futures::{
+    Stream, StreamExt,
+    channel::mpsc::UnboundedSender,
+    stream::{BoxStream, select_all},
+};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{
+    core::PartialObjectMeta,
+    runtime::{reflector::store::Writer, watcher},
+};
+
+use crate::{
+    cache::Cache,
+    context::Context,
+    dispatch::{Dispatcher, Event, Key, Requests},
+    labels,
+    report::Reported,
+    scope::Scope,
+    watch::{Change, watch, watch_only},
+    world::{Child, Guarded, Writers},
+};
+
+/// The queues of the controllers.
+pub(super) struct Senders {
+    pub(super) gateways: UnboundedSender<Key>,
+    pub(super) routes: UnboundedSender<Key>,
+    pub(super) channels: UnboundedSender<Key>,
+}
+
+/// Watch every kind and ask the controllers for what each change concerns. Never ends.
+pub(super) async fn watch_all(
+    context: Arc<Context>,
+    writers: Writers,
+    scope: Scope,
+    senders: Senders,
+) {
+    let mut events = select_all(streams(&context, writers, &scope));
+    let mut dispatcher = Dispatcher::default();
+    while let Some(event) = events.next().await {
+        let requests = {
+            let mut secrets = context.secret_index();
+            dispatcher.dispatch(event, &context.world, &mut secrets)
+        };
+        send(requests, &senders, &context);
+    }
+}
+
+fn send(requests: Requests, senders: &Senders, context: &Context) {
+    let Requests {
+        gateways,
+        routes,
+        channels,
+        gone,
+    } = requests;
+    for (namespace, gateway) in gone {
+        context.secret_index().forget(&namespace, &gateway);
+        context
+            .metrics
+            .set_certificate_expiry(&namespace, &gateway, None);
+        context
+            .backoff
+            .reset(&super::backoff_key::<ClawGateway>(&namespace, &gateway));
+    }
+    let deliver = |keys: Vec<Key>, sender: &UnboundedSender<Key>| {
+        for key in keys {
+            // A closed queue means that we are stopping.
+            let _ = sender.unbounded_send(key);
+        }
+    };
+    deliver(gateways, &senders.gateways);
+    deliver(routes, &senders.routes);
+    deliver(channels, &senders.channels);
+}
+
+fn streams(context: &Context, writers: Writers, scope: &Scope) -> Vec<BoxStream<'static, Event>> {
+    let Writers {
+        gateways,
+        routes,
+        channels,
+        service_accounts,
+        roles,
+        role_bindings,
+        secrets,
+        services,
+        deployments,
+        autoscalers,
+        disruption_budgets,
+    } = writers;
+    let world = &context.world;
+    let secret_metadata = watch_only::<PartialObjectMeta<Secret>>(
+        scope.api(&context.client),
+        watcher::Config::default(),
+        &context.metrics,
+    );
+    vec![
+        own(context, scope, &world.gateways, gateways)
+            .map(Event::Gateway)
+            .boxed(),
+        own(context, scope, &world.routes, routes)
+            .map(Event::Route)
+            .boxed(),
+        own(context, scope, &world.channels, channels)
+            .map(Event::Channel)
+            .boxed(),
+        secret_metadata.map(Event::Secret).boxed(),
+        children(context, scope, service_accounts),
+        children(context, scope, roles),
+        children(context, scope, role_bindings),
+        children(context, scope, secrets),
+        children(context, scope, services),
+        children(context, scope, deployments),
+        children(context, scope, autoscalers),
+        children(context, scope, disruption_budgets),
+    ]
+}
+
+fn own<K>(
+    context: &Context,
+    scope: &Scope,
+    cache: &Cache<Guarded<K>>,
+    writer: Writer<Guarded<K>>,
+) -> impl Stream<Item = Change<Guarded<K>>> + Send + use<K>
+where
+    K: Reported,
+{
+    watch(
+        scope.api(&context.client),
+        watcher::Config::default(),
+        (cache.clone(), writer),
+        &context.metrics,
+    )
+}
+
+fn children<K: Child>(
+    context: &Context,
+    scope: &Scope,
+    writer: Writer<K>,
+) -> BoxStream<'static, Event> {
+    let changes = watch(
+        scope.api(&context.client),
+        watcher::Config::default().labels(labels::CHILDREN),
+        (K::cache(&context.world.children).clone(), writer),
+        &context.metrics,
+    );
+    let meta = |mut object: K| std::mem::take(object.meta_mut());
+    changes
+        .map(move |change| {
+            Event::Child(match change {
+                Change::Touched(object) => Change::Touched(meta(object)),
+                Change::Deleted(object) => Change::Deleted(meta(object)),
+                Change::Relisted => Change::Relisted,
+            })
+        })
+        .boxed()
+}
