@@ -1,90 +1,23 @@
 //! A loaded chat model: the handle that clients hold.
 
-use std::{fmt, num::NonZero, ops::ControlFlow, path::Path, sync::Arc};
+mod load;
+
+use std::{fmt, ops::ControlFlow, path::Path, sync::Arc};
 
 use thiserror::Error;
 
 use crate::{
     chat_request::{ChatRequest, InvalidField, Message},
     chat_template::{ChatTemplate, ChatTemplateError},
-    device::Device,
     event::Event,
     generation::{Job, Vocabulary},
-    model_dir::{Manifest, ModelDir, ModelDirError, Quantization},
+    model_dir::{Manifest, ModelDir, Quantization},
     scheduler::{Refused, Scheduler},
     session::{DecoderSession, Placement, SessionError, SessionOptions},
-    tokenizer::{EncodeError, Tokenizer, TokenizerLoadError},
+    tokenizer::{EncodeError, Tokenizer},
 };
 
-const DEFAULT_QUEUE_CAPACITY: NonZero<usize> = NonZero::new(64).expect("not zero");
-
-/// How to load a model.
-#[derive(Debug, Clone, Copy)]
-pub struct LoadOptions {
-    /// Where to run it.
-    pub device: Device,
-    /// Threads for one computation; all of the processor's when absent.
-    pub threads: Option<NonZero<usize>>,
-    /// The most tokens of one conversation; the model's own limit when absent.
-    pub context_length: Option<usize>,
-    /// Requests that may wait while another is answered.
-    pub queue_capacity: NonZero<usize>,
-}
-
-impl Default for LoadOptions {
-    fn default() -> Self {
-        Self {
-            device: Device::Auto,
-            threads: None,
-            context_length: None,
-            queue_capacity: DEFAULT_QUEUE_CAPACITY,
-        }
-    }
-}
-
-/// Why a model could not be loaded.
-#[derive(Debug, Error)]
-pub enum LoadError {
-    /// The directory is no usable model.
-    #[error("failed to open the model directory")]
-    ModelDir(#[from] ModelDirError),
-    /// The tokenizer is no usable tokenizer.
-    #[error("failed to load the model's tokenizer")]
-    Tokenizer(#[from] TokenizerLoadError),
-    /// The tokenizer belongs to another model.
-    #[error("the tokenizer has {tokenizer} tokens, and the model {model}; import the model again")]
-    VocabularyMismatch {
-        /// The tokenizer's tokens.
-        tokenizer: usize,
-        /// The model's tokens.
-        model: usize,
-    },
-    /// The model was not made for conversations.
-    #[error(
-        "the model {name} has no chat template, so it cannot answer chats; import an instruction-tuned model"
-    )]
-    NoChatTemplate {
-        /// The model's name.
-        name: String,
-    },
-    /// The chat template is no usable template.
-    #[error("failed to prepare the model's chat template")]
-    ChatTemplate(#[from] ChatTemplateError),
-    /// More context than the model has.
-    #[error("the context length {wanted} is not possible: choose 1 to {longest}")]
-    ContextLength {
-        /// What was asked for.
-        wanted: usize,
-        /// What the model was trained for.
-        longest: usize,
-    },
-    /// The decoder does not load, or fails its first run.
-    #[error("failed to start the model")]
-    Session(#[from] SessionError),
-    /// The operating system gives no thread.
-    #[error("failed to start the model's thread")]
-    Thread(#[source] std::io::Error),
-}
+pub use load::{LoadError, LoadOptions};
 
 /// Why a request was not accepted.
 #[derive(Debug, Error)]
@@ -173,18 +106,18 @@ impl ChatModel {
     pub fn load(dir: &Path, options: LoadOptions) -> Result<Self, LoadError> {
         let model = ModelDir::open(dir)?;
         let manifest = model.manifest().clone();
-        let context_length = context_length(&manifest, options.context_length)?;
-        let tokenizer = Arc::new(load_tokenizer(&model)?);
-        let template = load_template(&manifest, &tokenizer)?;
+        let context_length = load::context_length(&manifest, options.context_length)?;
+        let tokenizer = Arc::new(load::load_tokenizer(&model)?);
+        let template = load::load_template(&manifest, &tokenizer)?;
         let session = SessionOptions {
             device: options.device,
             threads: options.threads,
             context_length,
         };
         let first_token = manifest.tokens.bos.unwrap_or(0);
-        let load = move || {
+        let start = move || {
             let mut decoder = DecoderSession::load(&model, session)?;
-            warm_up(&mut decoder, first_token)?;
+            load::warm_up(&mut decoder, first_token)?;
             let placement = decoder.placement().clone();
             Ok::<_, SessionError>((decoder, placement))
         };
@@ -193,7 +126,7 @@ impl ChatModel {
             eos: manifest.tokens.eos.clone(),
         };
         let capacity = options.queue_capacity.get();
-        let (scheduler, placement) = Scheduler::start(&manifest.name, capacity, vocabulary, load)
+        let (scheduler, placement) = Scheduler::start(&manifest.name, capacity, vocabulary, start)
             .map_err(LoadError::Thread)??;
         let info = info(manifest, context_length, placement);
         Ok(Self {
@@ -289,59 +222,6 @@ impl ChatModel {
 impl From<InvalidField> for SubmitError {
     fn from(InvalidField { field, problem }: InvalidField) -> Self {
         Self::InvalidRequest { field, problem }
-    }
-}
-
-fn context_length(manifest: &Manifest, wanted: Option<usize>) -> Result<usize, LoadError> {
-    let longest = manifest.architecture.context_length;
-    match wanted {
-        None => Ok(longest),
-        Some(wanted) if (1..=longest).contains(&wanted) => Ok(wanted),
-        Some(wanted) => Err(LoadError::ContextLength { wanted, longest }),
-    }
-}
-
-fn load_tokenizer(model: &ModelDir) -> Result<Tokenizer, LoadError> {
-    let tokenizer = Tokenizer::load(&model.tokenizer())?;
-    let (known, expected) = (
-        tokenizer.vocabulary_size(),
-        model.manifest().architecture.vocabulary_size,
-    );
-    if known == expected {
-        return Ok(tokenizer);
-    }
-    Err(LoadError::VocabularyMismatch {
-        tokenizer: known,
-        model: expected,
-    })
-}
-
-fn load_template(manifest: &Manifest, tokenizer: &Tokenizer) -> Result<ChatTemplate, LoadError> {
-    let no_template = || LoadError::NoChatTemplate {
-        name: manifest.name.clone(),
-    };
-    let source = manifest.chat_template.as_deref().ok_or_else(no_template)?;
-    let text = |token: Option<u32>| {
-        token
-            .and_then(|token| tokenizer.markup_text(token))
-            .unwrap_or_default()
-    };
-    let (bos, eos) = (
-        text(manifest.tokens.bos),
-        text(manifest.tokens.eos.first().copied()),
-    );
-    Ok(ChatTemplate::new(source, bos, eos)?)
-}
-
-/// A real run: the first one also pays for what the runtime puts off until it is needed.
-fn warm_up(decoder: &mut DecoderSession, token: u32) -> Result<(), SessionError> {
-    decoder.start(2)?;
-    decoder.forward(&[token])?;
-    let logits = decoder.forward(&[token])?;
-    if logits.iter().all(|logit| logit.is_finite()) {
-        Ok(())
-    } else {
-        Err(SessionError::NotFinite)
     }
 }
 

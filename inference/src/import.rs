@@ -153,7 +153,7 @@ pub fn import_gguf(
             step: ImportStep::Converting,
             done,
             total,
-        })
+        });
     };
     let graph = llama::write_graph(&mut gguf, &llama, quantization, staging.path(), &mut report)
         .map_err(|error| ImportError::Graph {
@@ -213,7 +213,7 @@ fn hash_source(
                 step: ImportStep::Hashing,
                 done,
                 total,
-            })
+            });
         })
     };
     hash().map_err(|error| source_error(source, error))

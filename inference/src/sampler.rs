@@ -72,6 +72,7 @@ impl Sampler {
     }
 
     /// Every token with its weight; the most likely has the weight 1.
+    #[expect(clippy::float_cmp, reason = "the largest is one of them, unchanged")]
     fn collect(&mut self, logits: &[f32], largest: f32, temperature: f32) {
         self.candidates.clear();
         let all = logits
@@ -146,6 +147,10 @@ impl Sampler {
 }
 
 /// Larger weights first, and smaller tokens among equals, so that the order never depends on the sorting.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that sorting wants"
+)]
 fn descending(left: &Candidate, right: &Candidate) -> Ordering {
     right
         .weight
@@ -154,6 +159,7 @@ fn descending(left: &Candidate, right: &Candidate) -> Ordering {
 }
 
 /// The first of the largest logits.
+#[expect(clippy::float_cmp, reason = "the largest is one of them, unchanged")]
 fn greedy(logits: &[f32]) -> Option<u32> {
     // Independent maxima let the compiler use wide registers: this pass sees the whole vocabulary for every token.
     const LANES: usize = 16;

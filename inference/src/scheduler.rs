@@ -137,12 +137,8 @@ mod tests {
         permits: Arc<(Mutex<usize>, Condvar)>,
     }
 
-    impl Decoder for Gated {
-        fn start(&mut self, positions: usize) -> Result<(), SessionError> {
-            self.script.start(positions)
-        }
-
-        fn forward(&mut self, tokens: &[u32]) -> Result<&[f32], SessionError> {
+    impl Gated {
+        fn wait(&self) {
             let (permits, changed) = &*self.permits;
             let guard = permits.lock().expect("not poisoned");
             let (mut guard, result) = changed
@@ -150,7 +146,16 @@ mod tests {
                 .expect("not poisoned");
             assert!(!result.timed_out(), "no permission came");
             *guard -= 1;
-            drop(guard);
+        }
+    }
+
+    impl Decoder for Gated {
+        fn start(&mut self, positions: usize) -> Result<(), SessionError> {
+            self.script.start(positions)
+        }
+
+        fn forward(&mut self, tokens: &[u32]) -> Result<&[f32], SessionError> {
+            self.wait();
             self.script.forward(tokens)
         }
     }

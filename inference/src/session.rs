@@ -2,19 +2,13 @@
 //!
 //! The only module that calls ONNX Runtime. It knows tokens and numbers; text, sampling and requests are above it.
 
+mod cache;
+mod placement;
 pub mod runtime;
 
-use std::{fmt, num::NonZero, path::PathBuf, thread};
+use std::{fmt, num::NonZero, path::PathBuf};
 
-use ort::{
-    ep::{self, ExecutionProvider as _},
-    memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType},
-    session::{
-        IoBinding, Session,
-        builder::{GraphOptimizationLevel, SessionBuilder},
-    },
-    value::Tensor,
-};
+use ort::{memory::Allocator, session::Session, value::Tensor};
 use thiserror::Error;
 
 use crate::{
@@ -22,6 +16,8 @@ use crate::{
     kv_cache::KvShape,
     model_dir::{Architecture, ModelDir},
 };
+use cache::Cache;
+pub use placement::Placement;
 use runtime::RuntimeError;
 
 /// Why a decoder could not be loaded, or could not go on.
@@ -88,15 +84,6 @@ pub struct SessionOptions {
     pub context_length: usize,
 }
 
-/// Where a decoder runs, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Placement {
-    /// The device it runs on: `Cpu` or `Cuda`.
-    pub device: Device,
-    /// Why it is not the better one.
-    pub reason: Option<String>,
-}
-
 /// A loaded decoder with room for one conversation.
 pub struct DecoderSession {
     session: Session,
@@ -116,19 +103,13 @@ struct StepInputs {
     last: Tensor<i64>,
 }
 
-/// The attention cache, bound as the graph's past and as its present, so that no run copies it.
-struct Cache {
-    binding: IoBinding,
-    capacity: usize,
-}
-
 impl fmt::Debug for DecoderSession {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("DecoderSession")
             .field("shape", &self.shape)
             .field("past", &self.past)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -148,7 +129,7 @@ impl DecoderSession {
             head_size,
             context_length: options.context_length,
         };
-        let (session, placement) = open(model, options)?;
+        let (session, placement) = placement::open(model, options)?;
         let host = Allocator::default();
         let step = StepInputs {
             token: Tensor::new(&host, [1_usize, 1])?,
@@ -230,11 +211,9 @@ impl DecoderSession {
                 &Tensor::from_array(([1, tokens.len()], tokens))?,
             )?;
         }
-        let positions = i32::try_from(total).expect("a cache that fits into memory");
-        step.sequence.extract_tensor_mut().1[0] = positions - 1;
-        step.total.extract_tensor_mut().1[0] = positions;
-        step.last.extract_tensor_mut().1[0] =
-            i64::try_from(tokens.len() - 1).expect("fits beside the total");
+        step.sequence.extract_tensor_mut().1[0] = position(total - 1);
+        step.total.extract_tensor_mut().1[0] = position(total);
+        step.last.extract_tensor_mut().1[0] = position(tokens.len() - 1).into();
         // A device other than the host copies inputs when they are bound, so changed content is bound again.
         binding.bind_input("seqlens_k", &step.sequence)?;
         binding.bind_input("total_sequence_length", &step.total)?;
@@ -243,127 +222,7 @@ impl DecoderSession {
     }
 }
 
-impl Cache {
-    fn new(
-        session: &Session,
-        shape: KvShape,
-        capacity: usize,
-        device: Device,
-        logits: &mut Tensor<f32>,
-    ) -> Result<Self, SessionError> {
-        let mut allocate = || -> ort::Result<IoBinding> {
-            let allocator = match device {
-                Device::Cuda => {
-                    let memory = MemoryInfo::new(
-                        AllocationDevice::CUDA,
-                        0,
-                        AllocatorType::Device,
-                        MemoryType::Default,
-                    )?;
-                    Allocator::new(session, memory)?
-                }
-                Device::Auto | Device::Cpu => Allocator::default(),
-            };
-            let mut binding = session.create_binding()?;
-            for layer in 0..shape.layers {
-                for part in ["key", "value"] {
-                    let size = [1, shape.heads, capacity, shape.head_size];
-                    let mut tensor = Tensor::<f32>::new(&allocator, size)?;
-                    binding.bind_input(format!("past_key_values.{layer}.{part}"), &tensor)?;
-                    binding.bind_output(format!("present.{layer}.{part}"), &mut tensor)?;
-                }
-            }
-            binding.bind_output("logits", &mut *logits)?;
-            Ok(binding)
-        };
-        let bytes = shape.bytes(capacity);
-        let binding = allocate().map_err(|source| SessionError::Cache {
-            bytes,
-            positions: capacity,
-            source,
-        })?;
-        Ok(Self { binding, capacity })
-    }
-}
-
-fn open(model: &ModelDir, options: SessionOptions) -> Result<(Session, Placement), SessionError> {
-    let load_error = |source| SessionError::Load {
-        path: model.graph(),
-        source,
-    };
-    let on_cpu = |reason| {
-        let session = builder(options).and_then(|mut builder| {
-            Ok(builder
-                .commit_from_file(model.graph())
-                .map_err(load_error)?)
-        })?;
-        Ok((
-            session,
-            Placement {
-                device: Device::Cpu,
-                reason,
-            },
-        ))
-    };
-    match options.device {
-        Device::Cpu => on_cpu(None),
-        Device::Auto => match open_on_gpu(model, options) {
-            Ok(session) => Ok((
-                session,
-                Placement {
-                    device: Device::Cuda,
-                    reason: None,
-                },
-            )),
-            Err(SessionError::NoGpu { reason }) => on_cpu(Some(reason)),
-            Err(error) => Err(error),
-        },
-        Device::Cuda => {
-            let session = open_on_gpu(model, options)?;
-            Ok((
-                session,
-                Placement {
-                    device: Device::Cuda,
-                    reason: None,
-                },
-            ))
-        }
-    }
-}
-
-fn open_on_gpu(model: &ModelDir, options: SessionOptions) -> Result<Session, SessionError> {
-    let no_gpu = |reason: String| SessionError::NoGpu { reason };
-    let builder = builder(options)?;
-    if !ep::CUDA::is_available()? {
-        return Err(no_gpu(
-            "the ONNX Runtime library is a build without CUDA".to_owned(),
-        ));
-    }
-    // Without `error_on_failure` a GPU that does not work would silently be the CPU.
-    let provider = ep::CUDA::default()
-        .with_device_id(0)
-        .build()
-        .error_on_failure();
-    let mut builder = builder
-        .with_execution_providers([provider])
-        .map_err(|error| no_gpu(error.to_string()))?;
-    builder
-        .commit_from_file(model.graph())
-        .map_err(|error| no_gpu(error.to_string()))
-}
-
-fn builder(options: SessionOptions) -> Result<SessionBuilder, SessionError> {
-    let environment = runtime::environment()?;
-    let threads = options
-        .threads
-        .or_else(|| thread::available_parallelism().ok())
-        .map_or(1, NonZero::get);
-    let configure = || -> ort::Result<SessionBuilder> {
-        let builder = Session::builder(&environment)?
-            .with_optimization_level(GraphOptimizationLevel::All)?
-            .with_intra_threads(threads)?
-            .with_inter_threads(1)?;
-        Ok(builder)
-    };
-    Ok(configure()?)
+/// A position in the cache, as the graph takes it.
+fn position(index: usize) -> i32 {
+    i32::try_from(index).expect("a cache of 2^31 positions fits into no memory")
 }

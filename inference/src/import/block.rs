@@ -36,7 +36,7 @@ pub(crate) fn dequantize(kind: TensorType, bytes: &[u8]) -> Vec<f32> {
     for block in blocks {
         match kind {
             TensorType::F32 => {
-                values.push(f32::from_le_bytes([block[0], block[1], block[2], block[3]]))
+                values.push(f32::from_le_bytes([block[0], block[1], block[2], block[3]]));
             }
             TensorType::F16 => values.push(half_at(block, 0)),
             TensorType::Bf16 => values.push(bf16::from_le_bytes([block[0], block[1]]).to_f32()),

@@ -23,7 +23,7 @@ pub(crate) enum Value {
     /// A text.
     String(String),
     /// A list of values of one type.
-    Array(Vec<Value>),
+    Array(Vec<Self>),
 }
 
 /// Why a metadata entry could not be used.

@@ -243,7 +243,8 @@ mod tests {
     fn info(dimensions: &[u64], kind: u32, offset: u64) -> Result<Vec<TensorInfo>, GgufError> {
         let mut bytes = 1_u64.to_le_bytes().to_vec();
         bytes.push(b't');
-        bytes.extend(u32::try_from(dimensions.len()).expect("few").to_le_bytes());
+        bytes.push(u8::try_from(dimensions.len()).unwrap_or(u8::MAX));
+        bytes.extend([0; 3]);
         for size in dimensions {
             bytes.extend(size.to_le_bytes());
         }

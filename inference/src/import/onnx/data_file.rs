@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufWriter, Write},
+    io::{self, BufWriter, Read as _, Write},
     path::Path,
 };
 
@@ -46,24 +46,17 @@ impl DataFile {
         values: impl Iterator<Item = [u8; BYTES]>,
     ) -> io::Result<(u64, u64)> {
         let offset = self.length.next_multiple_of(ALIGNMENT);
-        let padding = usize::try_from(offset - self.length).expect("less than the alignment");
-        self.write(&[0; ALIGNMENT as usize][..padding])?;
+        io::copy(&mut io::repeat(0).take(offset - self.length), self)?;
         let mut chunk = Vec::with_capacity(CHUNK + BYTES);
         for value in values {
             chunk.extend_from_slice(&value);
             if chunk.len() >= CHUNK {
-                self.write(&chunk)?;
+                self.write_all(&chunk)?;
                 chunk.clear();
             }
         }
-        self.write(&chunk)?;
+        self.write_all(&chunk)?;
         Ok((offset, self.length - offset))
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.hasher.update(bytes);
-        self.length += bytes.len() as u64;
-        self.file.write_all(bytes)
     }
 
     /// Makes the file durable, and returns its SHA-256 in hexadecimal.
@@ -74,5 +67,18 @@ impl DataFile {
             .map_err(io::IntoInnerError::into_error)?;
         file.sync_all()?;
         Ok(self.hasher.finish())
+    }
+}
+
+impl Write for DataFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        self.length += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }

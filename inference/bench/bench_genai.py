@@ -1,0 +1,171 @@
+#!/usr/bin/env python3
+"""Measures onnxruntime-genai on the same weights, as `examples/bench_decode.rs` measures ours.
+
+    python bench_genai.py --prepare IMPORTED_DIRECTORY GENAI_DIRECTORY
+    python bench_genai.py GENAI_DIRECTORY [THREADS]
+
+`--prepare` rewrites the graph of an imported model into the form that onnxruntime-genai's own builder gives to a
+llama: an attention mask instead of explicit lengths, and logits for every position. The weights are linked, not
+copied, so that both engines read the same bytes with the same kernels. The second form prints JSON on one line; a
+thread count of 0, the default, is all.
+
+Needs Python 3.11 and: onnxruntime-genai==0.18.0 onnxruntime==1.31.1 onnx==1.23.2 numpy
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+PROMPT = 128
+ANSWER = 128
+PREFILL = 512
+REPEATS = 3
+
+
+def prepare(source, target):
+    import onnx
+
+    target.mkdir(parents=True, exist_ok=True)
+    manifest = json.loads((source / "model.json").read_text())
+    model = onnx.load(source / "model.onnx", load_external_data=False)
+    rewrite(onnx, model.graph)
+    onnx.save(model, target / "model.onnx")
+    for name in ("model.onnx.data", "tokenizer.json"):
+        link = target / name
+        link.unlink(missing_ok=True)
+        try:
+            os.link(source / name, link)
+        except OSError:
+            link.symlink_to((source / name).resolve())
+    (target / "genai_config.json").write_text(json.dumps(genai_config(manifest), indent=1))
+
+
+def rewrite(onnx, graph):
+    """From lengths and a chosen position to an attention mask and logits for every position."""
+    make, types = onnx.helper.make_node, onnx.TensorProto
+    dropped = {"seqlens_k", "total_sequence_length", "last_token_index"}
+    inputs = [value for value in graph.input if value.name not in dropped]
+    mask = onnx.helper.make_tensor_value_info("attention_mask", types.INT64, ["batch_size", "total_length"])
+    del graph.input[:]
+    graph.input.extend([inputs[0], mask, *inputs[1:]])
+    graph.initializer.extend(
+        [
+            onnx.helper.make_tensor("mask.axis", types.INT64, [1], [1]),
+            onnx.helper.make_tensor("mask.one", types.INT64, [], [1]),
+        ]
+    )
+    lengths = [
+        make("ReduceSum", ["attention_mask", "mask.axis"], ["mask.sum"], keepdims=0),
+        make("Sub", ["mask.sum", "mask.one"], ["mask.last"]),
+        make("Cast", ["mask.last"], ["seqlens_k"], to=types.INT32),
+        make("Shape", ["attention_mask"], ["mask.shape"]),
+        make("Gather", ["mask.shape", "mask.one"], ["mask.length"]),
+        make("Cast", ["mask.length"], ["total_sequence_length"], to=types.INT32),
+    ]
+    nodes = [node for node in graph.node if not {"last_token", "final_last"} & set(node.output)]
+    for node in nodes:
+        for index, name in enumerate(node.input):
+            if name == "final_last":
+                node.input[index] = "final"
+    del graph.node[:]
+    graph.node.extend(lengths + nodes)
+    logits = next(value for value in graph.output if value.name == "logits")
+    vocabulary = logits.type.tensor_type.shape.dim[-1].dim_value
+    logits.CopyFrom(
+        onnx.helper.make_tensor_value_info("logits", types.FLOAT, ["batch_size", "sequence_length", vocabulary])
+    )
+
+
+def genai_config(manifest):
+    shape, tokens = manifest["architecture"], manifest["tokens"]
+    return {
+        "model": {
+            "type": "llama",
+            "bos_token_id": tokens["bos"],
+            "eos_token_id": tokens["eos"],
+            "pad_token_id": tokens["eos"][0],
+            "context_length": shape["contextLength"],
+            "vocab_size": shape["vocabularySize"],
+            "decoder": {
+                "filename": "model.onnx",
+                "hidden_size": shape["hiddenSize"],
+                "head_size": shape["headSize"],
+                "num_attention_heads": shape["heads"],
+                "num_key_value_heads": shape["kvHeads"],
+                "num_hidden_layers": shape["layers"],
+                "session_options": {"provider_options": []},
+                "inputs": {
+                    "input_ids": "input_ids",
+                    "attention_mask": "attention_mask",
+                    "past_key_names": "past_key_values.%d.key",
+                    "past_value_names": "past_key_values.%d.value",
+                },
+                "outputs": {
+                    "logits": "logits",
+                    "present_key_names": "present.%d.key",
+                    "present_value_names": "present.%d.value",
+                },
+            },
+        },
+        "search": {
+            "do_sample": False,
+            "max_length": shape["contextLength"],
+            "past_present_share_buffer": True,
+        },
+    }
+
+
+def measure(directory, threads):
+    import numpy
+    import onnxruntime_genai as genai
+
+    start = time.perf_counter()
+    config = genai.Config(str(directory))
+    options = {"intra_op_num_threads": threads, "inter_op_num_threads": 1}
+    config.overlay(json.dumps({"model": {"decoder": {"session_options": options}}}))
+    model = genai.Model(config)
+
+    def run(prompt, answer):
+        """Seconds for the prompt, and tokens per second for the answer."""
+        parameters = genai.GeneratorParams(model)
+        length = prompt + answer
+        parameters.set_search_options(max_length=length, min_length=length, do_sample=False, batch_size=1)
+        generator = genai.Generator(model, parameters)
+        ids = numpy.array([[100 + index * 7919 % 20000 for index in range(prompt)]], dtype=numpy.int32)
+        begin = time.perf_counter()
+        generator.append_tokens(ids)
+        middle = time.perf_counter()
+        produced = 0
+        while produced < answer and not generator.is_done():
+            generator.generate_next_token()
+            produced += 1
+        return middle - begin, produced / (time.perf_counter() - middle)
+
+    run(1, 1)
+    load_seconds = time.perf_counter() - start
+    prefill = max(PREFILL / run(PREFILL, 1)[0] for _ in range(REPEATS))
+    decode = max(run(PROMPT, ANSWER)[1] for _ in range(REPEATS))
+    report = {
+        "engine": f"onnxruntime-genai {genai.__version__}",
+        "threads": threads,
+        "load_seconds": load_seconds,
+        "prefill_tokens_per_second": prefill,
+        "decode_tokens_per_second": decode,
+    }
+    print(json.dumps(report), flush=True)
+
+
+def main():
+    arguments = sys.argv[1:]
+    if len(arguments) == 3 and arguments[0] == "--prepare":
+        prepare(Path(arguments[1]), Path(arguments[2]))
+    elif len(arguments) in (1, 2) and not arguments[0].startswith("-"):
+        measure(Path(arguments[0]), int(arguments[1]) if len(arguments) == 2 else 0)
+    else:
+        sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main()
