@@ -81,7 +81,7 @@ fn a_missing_tensor_is_named() {
     let message = refusal(
         &changed(|file| {
             file.tensors
-                .retain(|tensor| tensor.name != "blk.1.attn_v.weight")
+                .retain(|tensor| tensor.name != "blk.1.attn_v.weight");
         }),
         Quantization::None,
     );

@@ -16,7 +16,7 @@ use claw_inference::{
 
 use crate::tiny_llama::{CONTEXT, Workspace, has_runtime, imported, tiny_llama};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn cpu() -> LoadOptions {
     LoadOptions {

@@ -109,13 +109,15 @@ fn write_value(bytes: &mut Vec<u8>, value: &Value) {
         }
         Value::Texts(texts) => {
             write_list_header(bytes, 8, texts.len());
-            texts.iter().for_each(|text| write_text(bytes, text));
+            for text in texts {
+                write_text(bytes, text);
+            }
         }
         Value::Integers(numbers) => {
             write_list_header(bytes, 5, numbers.len());
-            numbers
-                .iter()
-                .for_each(|number| bytes.extend(number.to_le_bytes()));
+            for number in numbers {
+                bytes.extend(number.to_le_bytes());
+            }
         }
     }
 }

@@ -15,8 +15,13 @@ fn a_model_directory_describes_its_source() {
     let (workspace, model) = imported(Quantization::Int8);
     let manifest = model.manifest();
     let sha256 = Sha256::digest(fs::read(workspace.source()).expect("a file"));
-    let sha256: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(manifest.source.sha256, sha256);
+    let described: Vec<u8> = (0..64)
+        .step_by(2)
+        .map(|index| {
+            u8::from_str_radix(&manifest.source.sha256[index..index + 2], 16).expect("hexadecimal")
+        })
+        .collect();
+    assert_eq!(described, *sha256);
     assert_eq!(manifest.name, "tiny");
     assert_eq!(manifest.quantization, Quantization::Int8);
     assert_eq!(manifest.architecture.context_length, CONTEXT as usize);

@@ -2,6 +2,12 @@
 //!
 //! The tests that run it need `ORT_DYLIB_PATH`; without it they say so and pass, unless `CLAW_TEST_REQUIRE_MODEL` is 1.
 
+#![expect(
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "tests end by panicking, and say why they are skipped"
+)]
+
 mod bad_input;
 mod generation;
 mod gguf_writer;

@@ -93,7 +93,7 @@ fn add_tensors(file: &mut GgufWriter) {
     add("token_embd.weight".to_owned(), &[VOCABULARY, HIDDEN], Q8_0);
     for layer in 0..LAYERS {
         let mut add = |name: &str, dimensions: &[u64], kind| {
-            add(format!("blk.{layer}.{name}"), dimensions, kind)
+            add(format!("blk.{layer}.{name}"), dimensions, kind);
         };
         add("attn_norm.weight", &[HIDDEN], F32);
         add("attn_q.weight", &[HEADS * HEAD_SIZE, HIDDEN], Q4_1);

@@ -9,7 +9,7 @@ use claw_inference::{
 
 use crate::fixture::model;
 
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 fn load(options: LoadOptions) -> Option<ChatModel> {
     let model = model(Quantization::None)?;

@@ -3,6 +3,12 @@
 //! The expected values come from `reference/generate.py`. The tests need `CLAW_TEST_MODELS`, a directory with
 //! `smollm2.gguf`, and `ORT_DYLIB_PATH`. Without them they say so and pass, unless `CLAW_TEST_REQUIRE_MODEL` is 1.
 
+#![expect(
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "tests end by panicking, and say why they are skipped"
+)]
+
 mod chat;
 mod exactness;
 mod fixture;
