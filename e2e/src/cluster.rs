@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 use crate::{
     control_plane::{self, Audit, ControlPlane, client_from},
+    definitions,
     kubectl::Kubectl,
     tools::{self, Tools},
 };
@@ -28,6 +29,9 @@ pub enum Error {
     /// No programs.
     #[error("failed to get the programs of a control plane")]
     Tools(#[source] tools::Error),
+    /// The existing cluster does not take the definitions.
+    #[error("failed to install the custom resource definitions")]
+    Definitions(#[source] definitions::Error),
     /// No control plane.
     #[error("failed to start a control plane")]
     ControlPlane(#[source] control_plane::Error),
@@ -51,7 +55,7 @@ impl Cluster {
             .tempdir()
             .map_err(Error::TemporaryDirectory)?;
         if std::env::var_os(USE_KUBECONFIG_VARIABLE).is_some_and(|value| value == "1") {
-            return Self::existing(directory, progress);
+            return Self::existing(directory, progress).await;
         }
         let tools = Tools::find_or_build(progress).map_err(Error::Tools)?;
         let control_plane = ControlPlane::start(&tools, directory.path(), progress)
@@ -65,16 +69,20 @@ impl Cluster {
         })
     }
 
-    fn existing(directory: TempDir, progress: &mut dyn FnMut(&str)) -> Result<Self, Error> {
+    async fn existing(directory: TempDir, progress: &mut dyn FnMut(&str)) -> Result<Self, Error> {
         let kubeconfig = std::env::var_os("KUBECONFIG")
             .filter(|value| !value.is_empty())
             .map(PathBuf::from)
             .ok_or(Error::NoKubeconfig)?;
         progress(&format!("using the cluster of {}", kubeconfig.display()));
+        let kubectl = Kubectl::new(Path::new("kubectl"), &kubeconfig);
+        definitions::install(&kubectl, directory.path())
+            .await
+            .map_err(Error::Definitions)?;
         Ok(Self {
             control_plane: None,
             directory,
-            kubectl: Kubectl::new(Path::new("kubectl"), &kubeconfig),
+            kubectl,
             kubeconfig,
         })
     }

@@ -23,7 +23,8 @@ pub use kubeconfig::{Credentials, client_from};
 use ports::Ports;
 
 use crate::{
-    kubectl::{self, Kubectl},
+    definitions,
+    kubectl::Kubectl,
     process::{self, ChildProcess, Program},
     tools::Tools,
     wait::until,
@@ -68,7 +69,7 @@ pub enum Error {
     },
     /// The custom resource definitions were refused.
     #[error("failed to install the custom resource definitions")]
-    Definitions(#[source] kubectl::Error),
+    Definitions(#[source] definitions::Error),
     /// A kubeconfig cannot be used.
     #[error("failed to make a client from the kubeconfig")]
     Kubeconfig(#[source] kubeconfig::Error),
@@ -132,7 +133,10 @@ impl ControlPlane {
         ))?;
         api_server_ready(&kubeconfig, &mut etcd, &mut api_server).await?;
 
-        install_definitions(tools, &kubeconfig, directory).await?;
+        let kubectl = Kubectl::new(&tools.kubectl, &kubeconfig);
+        definitions::install(&kubectl, directory)
+            .await
+            .map_err(Error::Definitions)?;
         let mut controllers = launch(flags::controller_manager(
             &tools.kube_controller_manager,
             &kubeconfig,
@@ -236,30 +240,4 @@ async fn answers(client: &kube::Client, path: &str) -> bool {
     let request = Request::get(path).body(Vec::new());
     let request = request.expect("a constant path makes a request");
     client.request_text(request).await.is_ok()
-}
-
-async fn install_definitions(
-    tools: &Tools,
-    kubeconfig: &Path,
-    directory: &Path,
-) -> Result<(), Error> {
-    let manifests = directory.join("crds");
-    std::fs::create_dir_all(&manifests).map_err(|source| write_error(&manifests, source))?;
-    for (name, yaml) in claw_crds::crd_yaml::files() {
-        let path = manifests.join(name);
-        std::fs::write(&path, yaml).map_err(|source| write_error(&path, source))?;
-    }
-    let kubectl = Kubectl::new(&tools.kubectl, kubeconfig);
-    kubectl
-        .apply_path(&manifests)
-        .await
-        .map_err(Error::Definitions)?;
-    let names = [
-        "--for=condition=Established",
-        "crd",
-        "--all",
-        "--timeout=60s",
-    ];
-    let wait = kubectl.run(["wait"].into_iter().chain(names)).await;
-    wait.map(drop).map_err(Error::Definitions)
 }

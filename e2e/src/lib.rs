@@ -5,6 +5,7 @@
 
 pub mod cluster;
 pub mod control_plane;
+pub mod definitions;
 pub mod kubectl;
 pub mod process;
 pub mod service_account;

@@ -8,7 +8,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    admit::{Table, accepts, defaults, rejects},
+    admit::{Row, Table, accepts, defaults, rejects},
     context::Case,
 };
 
@@ -29,12 +29,6 @@ fn bot(access: Value) -> Value {
 }
 
 pub(crate) fn table() -> Table {
-    let access = |access: Value| json!({"spec": {"access": access}});
-    let one = "set exactly one of webSocket and telegram";
-    let groups = "access.groups needs a platform with groups: leave it out with webSocket";
-    let list = "direct: AllowList needs allowFrom; say who may write, or set direct: Open";
-    let mut elsewhere = bot(json!({"direct": "Open"}));
-    elsewhere["spec"]["telegram"]["apiBaseURL"] = json!("not a url");
     Table {
         kind: "Channel",
         valid: json!({
@@ -43,106 +37,134 @@ pub(crate) fn table() -> Table {
             "metadata": {"name": "web"},
             "spec": {"gatewayRef": {"name": "helpdesk"}, "model": "small", "webSocket": {}, "access": {"direct": "Open"}},
         }),
-        rows: vec![
-            defaults(
-                "a_web_socket_for_everyone",
-                json!({}),
-                json!({"spec": {"access": {"direct": "Open", "groups": "Disabled"}}}),
-            ),
-            accepts(
-                "a_bot_that_answers_in_groups_when_mentioned",
-                bot(
-                    json!({"direct": "AllowList", "allowFrom": ["42", "@ada"], "groups": "MentionOnly"}),
-                ),
-            ),
-            accepts(
-                "a_bot_for_all",
-                bot(json!({"direct": "Open", "groups": "All"})),
-            ),
-            rejects(
-                "a_channel_of_no_platform",
-                json!({"spec": {"webSocket": null}}),
-                "spec",
-                one,
-            ),
-            rejects(
-                "a_channel_of_two_platforms",
-                json!({"spec": {"telegram": telegram()}}),
-                "spec",
-                one,
-            ),
-            rejects(
-                "groups_on_a_web_socket",
-                access(json!({"direct": "Open", "groups": "All"})),
-                "spec",
-                groups,
-            ),
-            rejects(
-                "an_allow_list_without_a_list",
-                access(json!({"direct": "AllowList"})),
-                "spec.access",
-                list,
-            ),
-            rejects(
-                "nobody_said_who_is_answered",
-                access(json!({"direct": null})),
-                "spec.access",
-                list,
-            ),
-            rejects(
-                "absent_access",
-                json!({"spec": {"access": null}}),
-                "spec.access",
-                "Required value",
-            ),
-            rejects(
-                "an_empty_allow_list",
-                access(json!({"direct": "AllowList", "allowFrom": []})),
-                "spec.access.allowFrom",
-                "at least 1 items",
-            ),
-            rejects(
-                "an_empty_name_in_the_allow_list",
-                access(json!({"direct": "AllowList", "allowFrom": [""]})),
-                "spec.access.allowFrom[0]",
-                "at least 1 chars long",
-            ),
-            rejects(
-                "an_unknown_rule_for_groups",
-                bot(json!({"direct": "Open", "groups": "Some"})),
-                "spec.access.groups",
-                "Unsupported value: \"Some\"",
-            ),
-            rejects(
-                "a_bot_token_in_the_clear",
-                json!({"spec": {"webSocket": null, "telegram": {"botToken": "123:abc"}}}),
-                "spec.telegram",
-                "must be of type object",
-            ),
-            rejects(
-                "an_api_base_url_that_is_none",
-                elsewhere,
-                "spec.telegram.apiBaseURL",
-                "should match",
-            ),
-            rejects(
-                "an_empty_model",
-                json!({"spec": {"model": ""}}),
-                "spec.model",
-                "at least 1 chars long",
-            ),
-            rejects(
-                "an_empty_system_prompt",
-                json!({"spec": {"systemPrompt": ""}}),
-                "spec.systemPrompt",
-                "at least 1 chars long",
-            ),
-            rejects(
-                "no_gateway",
-                json!({"spec": {"gatewayRef": null}}),
-                "spec.gatewayRef",
-                "Required value",
-            ),
-        ],
+        rows: [platforms(), accesses(), others()]
+            .into_iter()
+            .flatten()
+            .collect(),
     }
+}
+
+fn platforms() -> Vec<Row> {
+    let platforms = |platforms: Value| json!({ "spec": platforms });
+    let one = "set exactly one of webSocket and telegram";
+    let mut elsewhere = bot(json!({"direct": "Open"}));
+    elsewhere["spec"]["telegram"]["apiBaseURL"] = json!("not a url");
+    let mut in_the_clear = bot(json!({"direct": "Open"}));
+    in_the_clear["spec"]["telegram"]["botToken"] = json!("123:abc");
+    vec![
+        accepts(
+            "a_bot_for_all",
+            bot(json!({"direct": "Open", "groups": "All"})),
+        ),
+        rejects(
+            "a_channel_of_no_platform",
+            platforms(json!({"webSocket": null})),
+            "spec",
+            one,
+        ),
+        rejects(
+            "a_channel_of_two_platforms",
+            platforms(json!({"telegram": telegram()})),
+            "spec",
+            one,
+        ),
+        rejects(
+            "a_bot_token_in_the_clear",
+            in_the_clear,
+            "spec.telegram",
+            "must be of type object",
+        ),
+        rejects(
+            "an_api_base_url_that_is_none",
+            elsewhere,
+            "spec.telegram.apiBaseURL",
+            "should match",
+        ),
+    ]
+}
+
+fn accesses() -> Vec<Row> {
+    let access = |access: Value| json!({"spec": {"access": access}});
+    let listed = |names: Value| access(json!({"direct": "AllowList", "allowFrom": names}));
+    let groups = "access.groups needs a platform with groups: leave it out with webSocket";
+    let list = "direct: AllowList needs allowFrom; say who may write, or set direct: Open";
+    vec![
+        defaults(
+            "a_web_socket_for_everyone",
+            json!({}),
+            access(json!({"direct": "Open", "groups": "Disabled"})),
+        ),
+        accepts(
+            "a_bot_that_answers_in_groups_when_mentioned",
+            bot(
+                json!({"direct": "AllowList", "allowFrom": ["42", "@ada"], "groups": "MentionOnly"}),
+            ),
+        ),
+        rejects(
+            "groups_on_a_web_socket",
+            access(json!({"groups": "All"})),
+            "spec",
+            groups,
+        ),
+        rejects(
+            "an_allow_list_without_a_list",
+            access(json!({"direct": "AllowList"})),
+            "spec.access",
+            list,
+        ),
+        rejects(
+            "nobody_said_who_is_answered",
+            access(json!({"direct": null})),
+            "spec.access",
+            list,
+        ),
+        rejects(
+            "absent_access",
+            json!({"spec": {"access": null}}),
+            "spec.access",
+            "Required value",
+        ),
+        rejects(
+            "an_empty_allow_list",
+            listed(json!([])),
+            "spec.access.allowFrom",
+            "at least 1 items",
+        ),
+        rejects(
+            "an_empty_name_in_the_allow_list",
+            listed(json!([""])),
+            "spec.access.allowFrom[0]",
+            "at least 1 chars long",
+        ),
+        rejects(
+            "an_unknown_rule_for_groups",
+            bot(json!({"direct": "Open", "groups": "Some"})),
+            "spec.access.groups",
+            "Unsupported value: \"Some\"",
+        ),
+    ]
+}
+
+fn others() -> Vec<Row> {
+    let spec = |spec: Value| json!({ "spec": spec });
+    vec![
+        rejects(
+            "an_empty_model",
+            spec(json!({"model": ""})),
+            "spec.model",
+            "at least 1 chars long",
+        ),
+        rejects(
+            "an_empty_system_prompt",
+            spec(json!({"systemPrompt": ""})),
+            "spec.systemPrompt",
+            "at least 1 chars long",
+        ),
+        rejects(
+            "no_gateway",
+            spec(json!({"gatewayRef": null})),
+            "spec.gatewayRef",
+            "Required value",
+        ),
+    ]
 }

@@ -159,7 +159,7 @@ async fn set_status(context: &Context, what: &str, status: Value) {
         .await;
 }
 
-fn ready(extra: Value) -> Value {
+fn ready(extra: &Value) -> Value {
     let mut status = json!({"conditions": [{
         "type": "Ready", "status": "True", "reason": "Serving", "message": "", "observedGeneration": 1,
         "lastTransitionTime": "2026-01-01T00:00:00Z",
@@ -174,12 +174,12 @@ async fn print_columns_show_the_status(context: Context) {
     context.kubectl().apply(OBJECTS).await.expect("applied");
     let endpoint = "https://helpdesk.shop.svc:18789";
     let gateway = json!({"replicas": 2, "readyReplicas": 2, "replicasSummary": "2/2", "models": 1, "endpoint": endpoint});
-    set_status(&context, "cgw/helpdesk", ready(gateway)).await;
-    set_status(&context, "mr/support", ready(json!({"routes": 1}))).await;
+    set_status(&context, "cgw/helpdesk", ready(&gateway)).await;
+    set_status(&context, "mr/support", ready(&json!({"routes": 1}))).await;
     set_status(
         &context,
         "ch/web",
-        ready(json!({"platform": "WebSocket", "path": "/channels/web"})),
+        ready(&json!({"platform": "WebSocket", "path": "/channels/web"})),
     )
     .await;
     let table = [

@@ -21,7 +21,7 @@ use kube::{
 use crate::shared::chain;
 
 /// How long anything that must happen may take on a busy machine, where the time itself proves nothing.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A test's body.
 pub(crate) type Run = Box<dyn Fn(Context) -> LocalBoxFuture<'static, ()> + Send + Sync>;
@@ -30,6 +30,8 @@ pub(crate) type Run = Box<dyn Fn(Context) -> LocalBoxFuture<'static, ()> + Send 
 pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) run: Run,
+    /// Whether no other test may run beside it, since it measures.
+    pub(crate) is_alone: bool,
 }
 
 impl Case {
@@ -43,6 +45,15 @@ impl Case {
         Self {
             name: name.into(),
             run: Box::new(move |context| run(context).boxed_local()),
+            is_alone: false,
+        }
+    }
+
+    /// The same, with no other test beside it.
+    pub(crate) fn alone(self) -> Self {
+        Self {
+            is_alone: true,
+            ..self
         }
     }
 }

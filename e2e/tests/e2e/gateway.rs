@@ -104,7 +104,7 @@ impl Gateway {
         Client::builder()
             .tls_certs_only([self.authority.clone()])
             .resolve(&self.host, self.address)
-            .timeout(Duration::from_secs(60))
+            .timeout(Duration::from_mins(1))
     }
 
     /// A client made of it.

@@ -18,7 +18,8 @@ use crate::{
 };
 
 pub(crate) fn cases() -> Vec<Case> {
-    cases![fifty_edits_under_load_are_served_and_lose_no_request]
+    let cases = cases![fifty_edits_under_load_are_served_and_lose_no_request];
+    cases.into_iter().map(Case::alone).collect()
 }
 
 const EDITS: usize = 50;

@@ -49,13 +49,13 @@ async fn the_examples_answer_with_the_real_model(context: Context) {
         .expect("applied");
     // The one thing that differs from what a user applies: where the model lies on this machine.
     let path = gguf().expect("the case exists only with it");
-    let patch = json!([
+    let edit = json!([
         {"op": "test", "path": "/spec/models/0/name", "value": "smollm2"},
         {"op": "replace", "path": "/spec/models/0/local/source/path", "value": path},
     ]);
-    let patch = patch.to_string();
+    let edit = edit.to_string();
     context
-        .run(["patch", "cgw/support", "--type=json", "--patch", &patch])
+        .run(["patch", "cgw/support", "--type=json", "--patch", &edit])
         .await;
     context
         .becomes::<ClawGateway>(

@@ -65,8 +65,12 @@ fn cases() -> Vec<Case> {
 }
 
 fn trial(case: Case, shared: Arc<Shared>) -> Trial {
-    let Case { name, run } = case;
-    let test = move || shared.run(run).map_err(Failed::from);
+    let Case {
+        name,
+        run,
+        is_alone,
+    } = case;
+    let test = move || shared.run(run, is_alone).map_err(Failed::from);
     // Needs the programs of a control plane and of the project, which nobody wants built by accident: runs where
     // `cargo xtask test` says so, or with --include-ignored.
     let is_asked_for = std::env::var_os(programs::DIRECTORY_VARIABLE).is_some();

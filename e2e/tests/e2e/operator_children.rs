@@ -1,6 +1,9 @@
 //! What the operator makes of the objects: exact children, and statuses of all three kinds.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use claw_crds::{Channel, ClawGateway, ModelRoute};
 use k8s_openapi::api::{
@@ -23,6 +26,7 @@ use crate::{
 
 pub(crate) fn cases() -> Vec<Case> {
     cases![
+        the_first_example_becomes_exactly_its_children,
         a_gateway_becomes_exactly_its_children,
         the_children_say_what_the_gateway_says,
         a_gateway_is_ready_when_its_pods_are,
@@ -35,8 +39,8 @@ const CHILDREN: &str = "serviceaccounts,roles,rolebindings,secrets,services,depl
                         poddisruptionbudgets";
 const OURS: &str = "app.kubernetes.io/managed-by=claw-operator";
 
-/// Kind and name of every child in the namespace, with whether the gateway owns it.
-async fn children(context: &Context) -> BTreeSet<(String, String)> {
+/// Kind and name of every child in the namespace; each belongs to the gateway.
+async fn children(context: &Context, gateway: &str) -> BTreeSet<(String, String)> {
     let listed = context
         .kubectl()
         .run(["get", CHILDREN, "--selector", OURS, "-o", "json"])
@@ -48,12 +52,44 @@ async fn children(context: &Context) -> BTreeSet<(String, String)> {
         .map(|item| {
             let owner = &item["metadata"]["ownerReferences"][0];
             assert_eq!(owner["kind"], "ClawGateway", "{item:#}");
-            assert_eq!(owner["name"], GATEWAY, "{item:#}");
+            assert_eq!(owner["name"], gateway, "{item:#}");
             assert_eq!(owner["controller"], true, "{item:#}");
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             (text(&item["kind"]), text(&item["metadata"]["name"]))
         })
         .collect()
+}
+
+/// What every gateway with a certificate of its own has.
+fn expected_children(gateway: &str) -> BTreeSet<(String, String)> {
+    [
+        ("ServiceAccount", ""),
+        ("Role", ""),
+        ("RoleBinding", ""),
+        ("Secret", "-config"),
+        ("Secret", "-ca"),
+        ("Secret", "-tls"),
+        ("Service", ""),
+        ("Deployment", ""),
+    ]
+    .map(|(kind, suffix)| (kind.to_owned(), format!("{gateway}{suffix}")))
+    .into()
+}
+
+async fn the_first_example_becomes_exactly_its_children(context: Context) {
+    let _operator = Operator::start(&context).await;
+    let applied = context.kubectl().apply_path(&examples()).await;
+    applied.expect("applied");
+    for condition in ["Accepted", "ResolvedRefs", "Programmed"] {
+        let good = (condition, "True", condition);
+        context.reports::<ClawGateway>("support", good).await;
+        context.reports::<ModelRoute>("support", good).await;
+        context.reports::<Channel>("web", good).await;
+    }
+    assert_eq!(
+        children(&context, "support").await,
+        expected_children("support")
+    );
 }
 
 async fn a_gateway_becomes_exactly_its_children(context: Context) {
@@ -66,21 +102,10 @@ async fn a_gateway_becomes_exactly_its_children(context: Context) {
     context
         .reports::<ClawGateway>(GATEWAY, ("Programmed", "True", "Programmed"))
         .await;
-    let expected = [
-        ("ServiceAccount", ""),
-        ("Role", ""),
-        ("RoleBinding", ""),
-        ("Secret", "-config"),
-        ("Secret", "-ca"),
-        ("Secret", "-tls"),
-        ("Service", ""),
-        ("Deployment", ""),
-        ("PodDisruptionBudget", ""),
-    ];
-    let expected: BTreeSet<_> = expected
-        .map(|(kind, suffix)| (kind.to_owned(), format!("{GATEWAY}{suffix}")))
-        .into();
-    assert_eq!(children(&context).await, expected);
+    let mut expected = expected_children(GATEWAY);
+    // Two replicas: drains take one at a time.
+    expected.insert(("PodDisruptionBudget".to_owned(), GATEWAY.to_owned()));
+    assert_eq!(children(&context, GATEWAY).await, expected);
 }
 
 async fn the_children_say_what_the_gateway_says(context: Context) {
@@ -90,6 +115,10 @@ async fn the_children_say_what_the_gateway_says(context: Context) {
         .apply(&idle_shop())
         .await
         .expect("applied");
+    let programmed = ("Programmed", "True", "Programmed");
+    context.reports::<ModelRoute>("pages", programmed).await;
+    context.reports::<Channel>("web", programmed).await;
+    context.reports::<Channel>("bot", programmed).await;
     let pod = json!({"spec": {"template": {"spec": {
         "serviceAccountName": GATEWAY,
         "containers": [{
@@ -227,13 +256,16 @@ spec:
     context.becomes::<Deployment>(GATEWAY, &pod).await;
 }
 
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples")
+}
+
 /// Every YAML file with objects, in each folder of `examples/`.
-fn example_folders() -> Vec<std::path::PathBuf> {
-    let examples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+fn example_folders() -> Vec<PathBuf> {
+    let examples = examples();
     let entries = std::fs::read_dir(&examples).expect("examples are there");
     let folders = entries.map(|entry| entry.expect("readable").path());
-    let is_for_clusters =
-        |path: &std::path::PathBuf| path.is_dir() && !path.ends_with("standalone");
+    let is_for_clusters = |path: &PathBuf| path.is_dir() && !path.ends_with("standalone");
     let mut folders: Vec<_> = folders.filter(is_for_clusters).collect();
     folders.sort();
     folders.insert(0, examples);

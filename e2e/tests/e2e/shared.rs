@@ -6,7 +6,7 @@ use std::{
 };
 
 use claw_e2e::Cluster;
-use tokio::runtime::Runtime;
+use tokio::{runtime::Runtime, sync::RwLock};
 
 use crate::context::{Run, in_temp_ns};
 
@@ -14,6 +14,8 @@ pub(crate) struct Shared {
     runtime: Runtime,
     /// Started by the first test; its failure fails every test, and is tried once.
     cluster: OnceLock<Result<Arc<Cluster>, String>>,
+    /// Held for writing by a test that runs alone, and for reading by the others.
+    turn: RwLock<()>,
 }
 
 impl Shared {
@@ -24,11 +26,12 @@ impl Shared {
         Ok(Self {
             runtime,
             cluster: OnceLock::new(),
+            turn: RwLock::new(()),
         })
     }
 
     /// Run one test in a namespace of its own.
-    pub(crate) fn run(&self, test: Run) -> Result<(), String> {
+    pub(crate) fn run(&self, test: Run, is_alone: bool) -> Result<(), String> {
         let mut is_first = false;
         let cluster = self.cluster.get_or_init(|| {
             is_first = true;
@@ -39,7 +42,15 @@ impl Shared {
             Err(error) if is_first => return Err(error.clone()),
             Err(_) => return Err("there is no cluster; the first failure says why".to_owned()),
         };
-        self.runtime.block_on(in_temp_ns(cluster, test))
+        self.runtime.block_on(async {
+            // Tests may panic while they hold their turn; tokio's lock does not mind.
+            let _alone = if is_alone {
+                (Some(self.turn.write().await), None)
+            } else {
+                (None, Some(self.turn.read().await))
+            };
+            in_temp_ns(cluster, test).await
+        })
     }
 
     fn start(&self) -> Result<Arc<Cluster>, String> {
