@@ -6,7 +6,10 @@ model named `smollm2` and a remote model named `gpt-4o-mini` that cannot be reac
 
 import openai
 
-QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
+QUESTION = [
+    {"role": "system", "content": "Answer in English, in one short sentence."},
+    {"role": "user", "content": "What is the capital of France?"},
+]
 
 
 def check(holds, what):

@@ -19,7 +19,10 @@ pub(super) async fn ask(gateway: &Gateway, question: &str) -> anyhow::Result<()>
         .post(format!("{}/api/v1/chat", gateway.url()))
         .bearer_auth(API_KEY)
         .json(&json!({
-            "messages": [{"role": "user", "content": question}],
+            "messages": [
+                {"role": "system", "content": "Answer in English, in one short sentence."},
+                {"role": "user", "content": question},
+            ],
             "stream": true, "temperature": 0, "max_tokens": 64,
         }))
         .send()
