@@ -9,8 +9,11 @@ use claw_crds::{
     compile::{Secret as CompileSecret, Secrets},
     pki,
 };
-use futures::future::try_join_all;
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::Secret};
+use futures::future::{try_join, try_join_all};
+use k8s_openapi::{
+    api::{apps::v1::Deployment, core::v1::Secret},
+    apimachinery::pkg::apis::meta::v1::LabelSelector,
+};
 use kube::{Api, ResourceExt, api::ListParams, core::Selector};
 
 use super::{certificates, live};
@@ -107,12 +110,10 @@ async fn read_secrets(namespace: &str, usage: &Usage, context: &Context) -> Resu
                 source,
             })
         }
-    }))
-    .await?;
-    let selected = match &usage.selector {
-        Some(selector) => select(namespace, &api, selector.clone()).await?,
-        None => Vec::new(),
-    };
+    }));
+    // At once: a route change waits for this.
+    let (named, selected) =
+        try_join(named, select(namespace, &api, usage.selector.as_ref())).await?;
     let mut secrets = Secrets::default();
     for secret in named.into_iter().flatten().chain(selected) {
         secrets.insert(secret.name_any(), CompileSecret::from(&secret));
@@ -123,11 +124,11 @@ async fn read_secrets(namespace: &str, usage: &Usage, context: &Context) -> Resu
 async fn select(
     namespace: &str,
     api: &Api<Secret>,
-    selector: k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector,
+    selector: Option<&LabelSelector>,
 ) -> Result<Vec<Secret>, Error> {
     // An invalid or empty selector is named by the compiler; here it selects nothing.
-    let Some(selector) = Selector::try_from(selector)
-        .ok()
+    let Some(selector) = selector
+        .and_then(|selector| Selector::try_from(selector.clone()).ok())
         .filter(|selector| !selector.selects_all())
     else {
         return Ok(Vec::new());
