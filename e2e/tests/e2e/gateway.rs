@@ -122,6 +122,18 @@ impl Gateway {
         client.post(self.url(path)).json(body)
     }
 
+    /// Wait until it knows a key: its Secret may have been applied after the gateway was rendered first.
+    pub(crate) async fn knows(&self, context: &Context, key: &str) {
+        let client = self.client();
+        let models = self.url("/v1/models");
+        context
+            .eventually("the gateway knows the key", async || {
+                let answer = client.get(&models).bearer_auth(key).send().await.ok()?;
+                answer.status().is_success().then_some(())
+            })
+            .await;
+    }
+
     /// As a rollout: drains and ends.
     pub(crate) async fn terminate(mut self) {
         let ended = self.process.terminate(Duration::from_secs(30)).await;

@@ -34,6 +34,9 @@ impl Loop {
         let objects = shop(&upstream.base_url());
         context.kubectl().apply(&objects).await.expect("applied");
         let gateway = Gateway::start(context, GATEWAY).await;
+        let programmed = ("Programmed", "True", "Programmed");
+        context.reports::<ModelRoute>("pages", programmed).await;
+        gateway.knows(context, API_KEY).await;
         Self {
             upstream,
             operator,

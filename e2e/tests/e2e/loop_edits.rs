@@ -90,6 +90,9 @@ async fn fifty_edits_under_load_are_served_and_lose_no_request(context: Context)
     let objects = shop(&upstream.base_url());
     context.kubectl().apply(&objects).await.expect("applied");
     let gateway = Gateway::start(&context, GATEWAY).await;
+    let programmed = ("Programmed", "True", "Programmed");
+    context.reports::<ModelRoute>("pages", programmed).await;
+    gateway.knows(&context, API_KEY).await;
     let client = gateway.client();
     let load = Load::default();
     let edits = async {

@@ -64,6 +64,7 @@ async fn the_examples_answer_with_the_real_model(context: Context) {
         )
         .await;
     let gateway = Gateway::start(&context, "support").await;
+    gateway.knows(&context, EXAMPLE_KEY).await;
     let client = gateway.client();
     let question = message("What is the capital of France?");
     // The route's first model is a remote that does not exist: this is the fallback's answer.
