@@ -113,7 +113,7 @@ fn limits(gateway: &ClawGateway) -> LimitsConfig {
         max_connections: limits
             .max_connections
             .and_then(|limit| u32::try_from(limit).ok())
-            .unwrap_or(gateway.spec.size.defaults().max_connections),
+            .unwrap_or_else(|| gateway.spec.size.defaults().max_connections),
         max_body_bytes: limits
             .max_body_bytes
             .and_then(|limit| u64::try_from(limit).ok())

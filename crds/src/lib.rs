@@ -5,6 +5,10 @@
 //! laptop behave alike.
 
 #![expect(
+    clippy::duplicated_attributes,
+    reason = "each print column of a custom resource has a type and a path of its own"
+)]
+#![expect(
     unreachable_pub,
     reason = "kube's KubeSchema derive repeats each public struct inside a function"
 )]

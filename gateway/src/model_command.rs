@@ -4,13 +4,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use claw_crds::gateway_config::QuantizationConfig;
+use claw_inference::import::IMPORTER_VERSION;
+use claw_inference::model_dir::{MANIFEST_FILE, Manifest, ModelDir};
+use claw_inference::Quantization;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::args::{FetchArgs, ImportArgs, ModelCommand, Weights};
 use crate::config::chain;
 use crate::exit::Failure;
 use crate::models::fetch::{Download, FetchError, fetch};
-use crate::models::{LoadProgress, Loader as _, OnnxLoader};
+use crate::models::{LoadProgress, Loader as _, OnnxLoader, file_sha256};
 
 /// Run one of the commands.
 pub fn run(command: ModelCommand) -> Result<(), Failure> {
@@ -21,9 +24,16 @@ pub fn run(command: ModelCommand) -> Result<(), Failure> {
 }
 
 fn import(args: &ImportArgs) -> Result<(), Failure> {
-    let ImportArgs { source, target, quantization } = args;
+    let ImportArgs { source, target, quantization, update } = args;
     if let Err(error) = std::fs::File::open(source) {
         return Err(Failure::Io(format!("{}: cannot be read: {error}", source.display())));
+    }
+    if *update && target.exists() {
+        if is_up_to_date(source, target, *quantization)? {
+            return say(&format!("{} is up to date", target.display()));
+        }
+        std::fs::remove_dir_all(target)
+            .map_err(|error| Failure::Io(format!("{}: cannot be replaced: {error}", target.display())))?;
     }
     let bar = progress_bar();
     let mut report = |LoadProgress { step, done, total }| {
@@ -39,6 +49,27 @@ fn import(args: &ImportArgs) -> Result<(), Failure> {
     bar.finish_and_clear();
     imported.map_err(|error| Failure::Data(chain(&error)))?;
     say(&format!("imported {} into {}", source.display(), target.display()))
+}
+
+/// Whether this version imported the directory from this file. Only what an import wrote may be replaced.
+fn is_up_to_date(source: &Path, target: &Path, quantization: Weights) -> Result<bool, Failure> {
+    let manifest = target.join(MANIFEST_FILE);
+    if !manifest.is_file() && std::fs::read_dir(target).is_ok_and(|mut entries| entries.next().is_some()) {
+        let target = target.display();
+        return Err(Failure::Data(format!("{target} holds no {MANIFEST_FILE}, so no import wrote it: choose another")));
+    }
+    let Ok(model) = ModelDir::open(target) else { return Ok(false) };
+    let Manifest { source: from, quantization: weights, .. } = model.manifest();
+    let wanted = match quantization {
+        Weights::None => Quantization::None,
+        Weights::Int8 => Quantization::Int8,
+    };
+    if from.importer_version != IMPORTER_VERSION || *weights != wanted {
+        return Ok(false);
+    }
+    let sha256 = file_sha256(source)
+        .map_err(|error| Failure::Io(format!("{}: cannot be read: {error}", source.display())))?;
+    Ok(from.sha256 == sha256)
 }
 
 fn download(args: &FetchArgs) -> Result<(), Failure> {

@@ -19,7 +19,7 @@ enum Subject {
 }
 
 /// Run a benchmark.
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let Args { subject } = args;
     match subject {
         Subject::Inference(args) => inference::run(args),

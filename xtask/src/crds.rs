@@ -20,8 +20,8 @@ impl Args {
 }
 
 /// Write or check all generated files.
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
-    let Args { check } = args;
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let Args { check } = *args;
     let files = generated()?;
     let stale: Vec<&Path> = files
         .iter()

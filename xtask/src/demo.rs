@@ -33,12 +33,12 @@ pub(crate) struct Args {
 }
 
 /// Fetch, build, start, chat, and serve on.
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let Args {
         cluster,
         once,
         port,
-    } = args;
+    } = *args;
     let start = Instant::now();
     if cluster {
         return cluster::run(once, port);

@@ -199,11 +199,7 @@ fn sha256(path: &Path) -> anyhow::Result<String> {
     loop {
         let read = file.read(&mut buffer)?;
         if read == 0 {
-            return Ok(digest
-                .finalize()
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect());
+            return Ok(hex::encode(digest.finalize()));
         }
         digest.update(&buffer[..read]);
     }

@@ -42,10 +42,10 @@ fn main() -> anyhow::Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let Args { task } = Args::parse();
     match task {
-        Task::Demo(args) => demo::run(args),
-        Task::Test(args) => test::run(args),
-        Task::Bench(args) => bench::run(args),
-        Task::Crds(args) => crds::run(args),
+        Task::Demo(args) => demo::run(&args),
+        Task::Test(args) => test::run(&args),
+        Task::Bench(args) => bench::run(&args),
+        Task::Crds(args) => crds::run(&args),
         Task::Fetch => {
             let assets = fetch::all()?;
             println!("{}\n{}", assets.runtime.display(), assets.model.display());

@@ -52,15 +52,11 @@ const ALL: [Stage; 9] = [
 ];
 
 /// Run the stages; the first failure ends the run.
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let Args { stages } = args;
-    let stages = if stages.is_empty() {
-        ALL.to_vec()
-    } else {
-        stages
-    };
+    let stages: &[Stage] = if stages.is_empty() { &ALL } else { stages };
     let mut times: Vec<(Stage, Duration)> = Vec::new();
-    for stage in &stages {
+    for stage in stages {
         println!("\n=== {} ===", title(*stage));
         let start = Instant::now();
         let outcome = execute(*stage);
@@ -78,7 +74,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 fn execute(stage: Stage) -> anyhow::Result<()> {
     match stage {
         Stage::Format => command::run(command::cargo().args(["fmt", "--all", "--check"])),
-        Stage::Generated => crds::run(crds::Args::check()),
+        Stage::Generated => crds::run(&crds::Args::check()),
         Stage::Assets => assets(),
         Stage::Lint => command::run(command::cargo().args([
             "clippy",

@@ -103,10 +103,7 @@ fn hash(
             fatal: false,
         });
     }
-    let sha256 = Sha256::digest(key)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let sha256 = hex::encode(Sha256::digest(key));
     Ok(ApiKeyConfig {
         name: format!("{secret}/{entry}"),
         sha256,

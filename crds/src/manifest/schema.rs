@@ -92,7 +92,7 @@ fn field_path(pointer: &str) -> String {
     let mut path = String::new();
     for segment in pointer.split('/').skip(1) {
         if segment.parse::<usize>().is_ok() {
-            path.push_str(&format!("[{segment}]"));
+            path.extend(["[", segment, "]"]);
         } else {
             if !path.is_empty() {
                 path.push('.');

@@ -66,7 +66,11 @@ async fn the_examples_answer_with_the_real_model(context: Context) {
     let gateway = Gateway::start(&context, "support").await;
     gateway.knows(&context, EXAMPLE_KEY).await;
     let client = gateway.client();
-    let question = message("What is the capital of France?");
+    let mut question = message("What is the capital of France?");
+    // Left alone, so small a model is undecided between English and French, and rounding decides.
+    let system = json!({"role": "system", "content": "Answer in English, in one short sentence."});
+    let messages = question["messages"].as_array_mut();
+    messages.expect("a list").insert(0, system);
     // The route's first model is a remote that does not exist: this is the fallback's answer.
     let answer = gateway
         .chat(&client, "/api/v1/chat", &question)

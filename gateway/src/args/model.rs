@@ -25,6 +25,9 @@ pub struct ImportArgs {
     /// How the weights are stored: int8 is fastest on a CPU, none keeps 32-bit floating point.
     #[arg(long, value_enum, default_value_t = Weights::Int8, env = "CLAWDBOT_QUANTIZATION")]
     pub quantization: Weights,
+    /// Keep a model directory that this version imported from the same file, and replace any other one.
+    #[arg(long, env = "CLAWDBOT_UPDATE")]
+    pub update: bool,
 }
 
 /// Flags of `clawdbot model fetch`.

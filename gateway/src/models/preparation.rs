@@ -165,7 +165,8 @@ impl Workshop {
     }
 }
 
-fn file_sha256(path: &Path) -> std::io::Result<String> {
+/// The SHA-256 of a file, in hexadecimal.
+pub(crate) fn file_sha256(path: &Path) -> std::io::Result<String> {
     let mut digest = Sha256::new();
     std::io::copy(&mut File::open(path)?, &mut DigestWriter(&mut digest))?;
     Ok(crate::hex::encode(&digest.finalize()))

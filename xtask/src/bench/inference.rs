@@ -29,8 +29,8 @@ pub(crate) struct Args {
 }
 
 /// Measure and print.
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
-    let Args { rounds, threads } = args;
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let Args { rounds, threads } = *args;
     let runtime = &fetch::all()?.runtime;
     demo::build(&["clawdbot"])?;
     let model = demo::imported_models()?.join("smollm2");

@@ -20,7 +20,7 @@ use crate::{cache, command, fetch};
 
 const NAMESPACE: &str = "default";
 const GATEWAY: &str = "support";
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 pub(super) fn run(once: bool, port: u16) -> anyhow::Result<()> {
     step(
@@ -114,14 +114,9 @@ async fn prepare(tools: &Tools, directory: &Path) -> anyhow::Result<(ControlPlan
     let applied = kubectl
         .apply_path(&cache::repository().join("examples"))
         .await?;
-    print!(
-        "{}",
-        applied
-            .stdout
-            .lines()
-            .map(|line| format!("  {line}\n"))
-            .collect::<String>()
-    );
+    for line in applied.stdout.lines() {
+        println!("  {line}");
+    }
 
     let client = control_plane.client().await?;
     let secrets: Api<Secret> = Api::namespaced(client.clone(), NAMESPACE);

@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::{cache, command, fetch};
 
 /// Importing and loading the model takes seconds; a busy machine gets more.
-const READY_DEADLINE: Duration = Duration::from_secs(180);
+const READY_DEADLINE: Duration = Duration::from_mins(3);
 const DRAIN_DEADLINE: Duration = Duration::from_secs(40);
 
 /// A gateway that is ready.
@@ -141,16 +141,10 @@ impl Gateway {
 pub(crate) fn imported_models() -> anyhow::Result<PathBuf> {
     let assets = fetch::all()?;
     let models = cache::directory("imported")?;
-    let target = models.join("smollm2");
-    if !target.join("model.onnx").is_file() {
-        let clawdbot = command::binaries("debug")?.join("clawdbot");
-        command::run(
-            std::process::Command::new(clawdbot)
-                .args(["model", "import"])
-                .arg(&assets.model)
-                .arg(&target),
-        )?;
-    }
+    let clawdbot = command::binaries("debug")?.join("clawdbot");
+    let mut import = std::process::Command::new(clawdbot);
+    import.args(["model", "import", "--update"]);
+    command::run(import.arg(&assets.model).arg(models.join("smollm2")))?;
     Ok(models)
 }
 
