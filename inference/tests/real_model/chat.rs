@@ -11,8 +11,8 @@ use crate::fixture::model;
 
 const PATIENCE: Duration = Duration::from_mins(2);
 
-fn load(options: LoadOptions) -> Option<ChatModel> {
-    let model = model(Quantization::None)?;
+fn load(quantization: Quantization, options: LoadOptions) -> Option<ChatModel> {
+    let model = model(quantization)?;
     Some(ChatModel::load(model.path(), options).expect("the model loads"))
 }
 
@@ -63,12 +63,17 @@ fn answer(model: &ChatModel, request: ChatRequest) -> (String, FinishReason, Usa
 }
 
 #[test]
-fn a_question_is_answered_with_sense() {
-    let Some(model) = load(cpu()) else { return };
+fn a_question_is_answered_with_sense_up_to_its_end_a_stop_string_or_the_limit() {
+    let Some(model) = load(Quantization::None, cpu()) else {
+        return;
+    };
     assert_eq!(model.info().device, "Cpu");
-    let (text, reason, usage) = answer(&model, ask("What is the capital of France?"));
-    assert_eq!(text, "The capital of France is Paris.");
-    assert_eq!(reason, FinishReason::Stop);
+    let question = ask("What is the capital of France?");
+    let (text, reason, usage) = answer(&model, question.clone());
+    assert_eq!(
+        (text.as_str(), reason),
+        ("The capital of France is Paris.", FinishReason::Stop)
+    );
     assert_eq!(
         usage,
         Usage {
@@ -76,12 +81,6 @@ fn a_question_is_answered_with_sense() {
             completion_tokens: 8
         }
     );
-}
-
-#[test]
-fn a_stop_string_and_the_limit_end_an_answer() {
-    let Some(model) = load(cpu()) else { return };
-    let question = ask("What is the capital of France?");
     let (text, reason, _) = answer(
         &model,
         ChatRequest {
@@ -109,7 +108,9 @@ fn a_stop_string_and_the_limit_end_an_answer() {
 
 #[test]
 fn the_same_seed_gives_the_same_answer() {
-    let Some(model) = load(cpu()) else { return };
+    let Some(model) = load(Quantization::Int8, cpu()) else {
+        return;
+    };
     let request = |seed| ChatRequest {
         temperature: Some(1.2),
         top_p: Some(0.95),
@@ -128,10 +129,13 @@ fn the_same_seed_gives_the_same_answer() {
 
 #[test]
 fn a_conversation_beyond_the_context_is_refused_and_one_near_it_is_cut() {
-    let Some(model) = load(LoadOptions {
-        context_length: Some(48),
-        ..cpu()
-    }) else {
+    let Some(model) = load(
+        Quantization::Int8,
+        LoadOptions {
+            context_length: Some(48),
+            ..cpu()
+        },
+    ) else {
         return;
     };
     let error = model
@@ -157,10 +161,13 @@ fn a_conversation_beyond_the_context_is_refused_and_one_near_it_is_cut() {
 
 #[test]
 fn a_client_that_leaves_makes_room_for_the_next() {
-    let Some(model) = load(LoadOptions {
-        queue_capacity: NonZero::<usize>::MIN,
-        ..cpu()
-    }) else {
+    let Some(model) = load(
+        Quantization::Int8,
+        LoadOptions {
+            queue_capacity: NonZero::<usize>::MIN,
+            ..cpu()
+        },
+    ) else {
         return;
     };
     let long = ChatRequest {

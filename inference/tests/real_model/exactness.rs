@@ -7,8 +7,8 @@ use crate::fixture::{Case, decoder, model, reference};
 /// Two ways of adding the same products differ by about 0.0001.
 const FLOAT_TOLERANCE: f32 = 0.002;
 /// Quantized activations move single logits by up to about 1, but not the whole of a distribution.
-const INT8_TOLERANCE: f32 = 2.0;
-const INT8_MEAN_TOLERANCE: f32 = 0.4;
+const INT8_TOLERANCE: f32 = 1.0;
+const INT8_MEAN_TOLERANCE: f32 = 0.25;
 
 #[test]
 fn the_model_is_the_one_the_reference_was_computed_with() {
@@ -41,20 +41,6 @@ fn conversations_become_the_same_prompts_and_tokens() {
 }
 
 #[test]
-fn logits_in_floats_are_those_of_the_reference() {
-    let Some(model) = model(Quantization::None) else {
-        return;
-    };
-    let mut decoder = decoder(&model);
-    for case in reference().cases {
-        decoder.start(case.tokens.len()).expect("room");
-        let errors = errors(&case, decoder.forward(&case.tokens).expect("logits"));
-        let largest = errors.iter().copied().fold(0.0, f32::max);
-        assert!(largest < FLOAT_TOLERANCE, "{}: {largest}", case.name);
-    }
-}
-
-#[test]
 fn logits_in_int8_are_near_the_reference() {
     let Some(model) = model(Quantization::Int8) else {
         return;
@@ -76,7 +62,7 @@ fn logits_in_int8_are_near_the_reference() {
 }
 
 #[test]
-fn greedy_answers_in_floats_are_exactly_those_of_the_reference() {
+fn logits_and_greedy_answers_in_floats_are_those_of_the_reference() {
     let Some(model) = model(Quantization::None) else {
         return;
     };
@@ -87,7 +73,10 @@ fn greedy_answers_in_floats_are_exactly_those_of_the_reference() {
         decoder
             .start(case.tokens.len() + case.answer.len())
             .expect("room");
-        let mut next = argmax(decoder.forward(&case.tokens).expect("logits"));
+        let logits = decoder.forward(&case.tokens).expect("logits");
+        let largest = errors(&case, logits).into_iter().fold(0.0, f32::max);
+        assert!(largest < FLOAT_TOLERANCE, "{}: {largest}", case.name);
+        let mut next = argmax(logits);
         let mut answer = vec![next];
         while answer.len() < case.answer.len() {
             next = argmax(decoder.forward(&[next]).expect("logits"));

@@ -1,6 +1,9 @@
 //! The engine against onnxruntime-genai: same weights, same threads, one client.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::Context;
 use serde_json::Value;
@@ -11,9 +14,10 @@ use crate::{cache, command, demo, fetch};
 /// The peer and what preparing its model directory needs.
 const PEER: [&str; 4] = [
     "onnxruntime-genai==0.18.0",
+    // The release that we run, so that both use the same kernels.
+    "onnxruntime==1.31.1",
     "onnx==1.23.2",
     "numpy==2.4.6",
-    "gguf==0.19.0",
 ];
 
 /// Options of `cargo xtask bench inference`.
@@ -47,7 +51,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     ]);
     command::run(&mut build)?;
     let ours = command::binaries("quick-release")?.join("examples/bench_decode");
-    let peer = Peer::prepare()?;
+    let peer = Peer::prepare(&model)?;
 
     let mut decode = Samples::new("decode 128 after 128, tok/s");
     let mut prefill = Samples::new("prefill 512, tok/s");
@@ -81,31 +85,27 @@ struct Peer {
 }
 
 impl Peer {
-    fn prepare() -> anyhow::Result<Self> {
+    /// The peer with our own import, rewritten to its inputs: the very same weights.
+    fn prepare(imported: &Path) -> anyhow::Result<Self> {
         let python = fetch::python()?;
         let mut install = Command::new(&python);
-        install
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-            ])
-            .args(PEER);
-        command::run(&mut install)?;
+        install.args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        ]);
+        command::run(install.args(PEER))?;
         let script = cache::repository().join("inference/bench/bench_genai.py");
         let model = cache::directory("bench")?.join("genai-int8");
-        if !model.join("genai_config.json").is_file() {
-            let gguf = &fetch::all()?.model;
-            command::run(
-                Command::new(&python)
-                    .arg(&script)
-                    .arg("--prepare")
-                    .arg(gguf)
-                    .arg(&model),
-            )?;
-        }
+        command::run(
+            Command::new(&python)
+                .arg(&script)
+                .arg("--prepare")
+                .arg(imported)
+                .arg(&model),
+        )?;
         Ok(Self {
             python,
             script,
