@@ -99,13 +99,6 @@ fn builder(options: SessionOptions) -> Result<SessionBuilder, SessionError> {
             .with_optimization_level(GraphOptimizationLevel::All)?
             .with_intra_threads(threads)?
             .with_inter_threads(1)?;
-        let o = std::env::var("O").unwrap_or_default();
-        let mut builder = builder;
-        if o.contains('f') { builder = builder.with_flush_to_zero()?; }
-        if o.contains('d') { builder = builder.with_dynamic_block_base(4)?; }
-        if o.contains('s') { builder = builder.with_intra_op_spinning(false)?; }
-        if o.contains('m') { builder = builder.with_memory_pattern(false)?; }
-        if o.contains('g') { builder = builder.with_config_entry("session.use_device_allocator_for_initializers", "1")?; }
         Ok(builder)
     };
     Ok(configure()?)

@@ -128,10 +128,8 @@ fn errors(case: &Case, logits: &[f32]) -> Vec<f32> {
 }
 
 fn argmax(logits: &[f32]) -> u32 {
-    let largest = logits.iter().copied().fold(f32::MIN, f32::max);
-    let index = logits
-        .iter()
-        .position(|&logit| logit == largest)
-        .expect("a number");
-    u32::try_from(index).expect("a token")
+    let larger_or_first =
+        |best: (u32, f32), next: (u32, f32)| if next.1 > best.1 { next } else { best };
+    let numbered = (0_u32..).zip(logits.iter().copied());
+    numbered.reduce(larger_or_first).expect("a vocabulary").0
 }

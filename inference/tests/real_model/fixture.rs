@@ -103,7 +103,7 @@ fn source() -> Option<PathBuf> {
 
 fn find() -> Option<PathBuf> {
     let found = env::var_os("CLAW_TEST_MODELS")
-        .ok_or("CLAW_TEST_MODELS is not set".to_owned())
+        .ok_or_else(|| "CLAW_TEST_MODELS is not set".to_owned())
         .map(|directory| Path::new(&directory).join(MODEL_FILE))
         .and_then(|path| {
             if path.exists() {
