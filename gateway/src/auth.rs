@@ -42,7 +42,9 @@ pub struct HashedKey {
 
 /// A key entry that cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("auth.apiKeys entry {name:?}: sha256 is not 64 hexadecimal digits; write the SHA-256 of the key")]
+#[error(
+    "auth.apiKeys entry {name:?}: sha256 is not 64 hexadecimal digits; write the SHA-256 of the key"
+)]
 pub struct InvalidKey {
     name: String,
 }
@@ -52,23 +54,33 @@ impl AccessPolicy {
     pub fn new(config: &AuthConfig) -> Result<Self, InvalidKey> {
         match config {
             AuthConfig::Anonymous {} => Ok(Self::Anonymous),
-            AuthConfig::ApiKeys(keys) => keys.iter().map(HashedKey::new).collect::<Result<_, _>>().map(Self::ApiKeys),
+            AuthConfig::ApiKeys(keys) => keys
+                .iter()
+                .map(HashedKey::new)
+                .collect::<Result<_, _>>()
+                .map(Self::ApiKeys),
         }
     }
 
     fn identify(&self, headers: &HeaderMap) -> Result<Caller, GatewayError> {
         match self {
-            Self::Anonymous => Ok(Caller { name: ANONYMOUS.into() }),
+            Self::Anonymous => Ok(Caller {
+                name: ANONYMOUS.into(),
+            }),
             Self::ApiKeys(keys) => {
                 let digest: [u8; 32] = Sha256::digest(bearer_token(headers)?.as_bytes()).into();
                 // Every key is compared, so that the time taken does not tell which one was near.
                 let mut found = None;
                 for key in keys {
                     if bool::from(key.matches(&digest)) {
-                        found = Some(Caller { name: Arc::clone(&key.name) });
+                        found = Some(Caller {
+                            name: Arc::clone(&key.name),
+                        });
                     }
                 }
-                found.ok_or(GatewayError::Unauthorized { message: "the API key is not known to this gateway" })
+                found.ok_or(GatewayError::Unauthorized {
+                    message: "the API key is not known to this gateway",
+                })
             }
         }
     }
@@ -76,8 +88,13 @@ impl AccessPolicy {
 
 impl HashedKey {
     fn new(config: &ApiKeyConfig) -> Result<Self, InvalidKey> {
-        let sha256 = hex::decode_sha256(&config.sha256).ok_or_else(|| InvalidKey { name: config.name.clone() })?;
-        Ok(Self { name: config.name.as_str().into(), sha256 })
+        let sha256 = hex::decode_sha256(&config.sha256).ok_or_else(|| InvalidKey {
+            name: config.name.clone(),
+        })?;
+        Ok(Self {
+            name: config.name.as_str().into(),
+            sha256,
+        })
     }
 
     fn matches(&self, digest: &[u8; 32]) -> Choice {
@@ -96,10 +113,18 @@ pub fn hash_key(key: &str) -> String {
 }
 
 fn bearer_token(headers: &HeaderMap) -> Result<&str, GatewayError> {
-    let missing = GatewayError::Unauthorized { message: "no API key: send it as `Authorization: Bearer <key>`" };
-    let Some(value) = headers.get(AUTHORIZATION) else { return Err(missing) };
+    let missing = GatewayError::Unauthorized {
+        message: "no API key: send it as `Authorization: Bearer <key>`",
+    };
+    let Some(value) = headers.get(AUTHORIZATION) else {
+        return Err(missing);
+    };
     match value.to_str().ok().and_then(|text| text.split_once(' ')) {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty() => Ok(token.trim()),
+        Some((scheme, token))
+            if scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty() =>
+        {
+            Ok(token.trim())
+        }
         _ => Err(GatewayError::Unauthorized {
             message: "the Authorization header is not of the form `Bearer <key>`",
         }),
@@ -111,8 +136,10 @@ mod tests {
     use super::*;
 
     fn policy() -> AccessPolicy {
-        let keys = [("team/a", "alpha"), ("team/b", "beta")]
-            .map(|(name, key)| ApiKeyConfig { name: name.into(), sha256: hash_key(key) });
+        let keys = [("team/a", "alpha"), ("team/b", "beta")].map(|(name, key)| ApiKeyConfig {
+            name: name.into(),
+            sha256: hash_key(key),
+        });
         AccessPolicy::new(&AuthConfig::ApiKeys(keys.to_vec())).expect("valid keys")
     }
 
@@ -122,13 +149,20 @@ mod tests {
 
     #[test]
     fn a_known_key_is_called_by_its_name() {
-        let caller = policy().identify(&with_header("bearer beta")).expect("known");
+        let caller = policy()
+            .identify(&with_header("bearer beta"))
+            .expect("known");
         assert_eq!(&*caller.name, "team/b");
     }
 
     #[test]
     fn refusals_never_repeat_the_key() {
-        for value in ["Bearer gamma-secret", "Basic gamma-secret", "gamma-secret", "Bearer "] {
+        for value in [
+            "Bearer gamma-secret",
+            "Basic gamma-secret",
+            "gamma-secret",
+            "Bearer ",
+        ] {
             let error = policy().identify(&with_header(value)).expect_err(value);
             assert_eq!(error.status(), 401, "{value}");
             assert!(!error.to_string().contains("gamma"), "{error}");
@@ -144,7 +178,10 @@ mod tests {
 
     #[test]
     fn a_malformed_hash_is_named() {
-        let key = ApiKeyConfig { name: "team/a".into(), sha256: "beef".into() };
+        let key = ApiKeyConfig {
+            name: "team/a".into(),
+            sha256: "beef".into(),
+        };
         let error = AccessPolicy::new(&AuthConfig::ApiKeys(vec![key])).expect_err("too short");
         assert!(error.to_string().contains("team/a"), "{error}");
     }

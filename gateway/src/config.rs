@@ -29,7 +29,10 @@ pub struct ConfigError {
 impl ConfigError {
     /// A single problem.
     pub fn new(origin: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self { origin: origin.into(), problems: vec![problem.into()] }
+        Self {
+            origin: origin.into(),
+            problems: vec![problem.into()],
+        }
     }
 }
 

@@ -40,7 +40,11 @@ pub struct Dispatcher {
 impl Dispatcher {
     /// A dispatcher over the configuration in force.
     pub fn new(shared_runtime: SharedRuntime, provider: Provider, metrics: Arc<Metrics>) -> Self {
-        Self { shared_runtime, provider, metrics }
+        Self {
+            shared_runtime,
+            provider,
+            metrics,
+        }
     }
 
     /// A whole answer of the first model that gives one.
@@ -49,7 +53,10 @@ impl Dispatcher {
         candidates: &[&ModelEntry],
         request: &ChatRequest,
     ) -> Result<Answered<ChatCompletion>, GatewayError> {
-        attempts::first_success(candidates, &self.metrics, |entry| self.complete_one(entry, request)).await
+        attempts::first_success(candidates, &self.metrics, |entry| {
+            self.complete_one(entry, request)
+        })
+        .await
     }
 
     /// A streamed answer of the first model that begins one.
@@ -59,8 +66,10 @@ impl Dispatcher {
         request: &ChatRequest,
     ) -> Result<Answered<ChunkStream>, GatewayError> {
         let started = Instant::now();
-        let answered =
-            attempts::first_success(candidates, &self.metrics, |entry| self.stream_one(entry, request)).await?;
+        let answered = attempts::first_success(candidates, &self.metrics, |entry| {
+            self.stream_one(entry, request)
+        })
+        .await?;
         self.metrics.first_token(&answered.model, started.elapsed());
         Ok(answered)
     }
@@ -73,12 +82,16 @@ impl Dispatcher {
         Box::pin(async move {
             let mut completion = match &entry.backend {
                 Backend::Local(slot) => local::complete(&entry.name, slot, request).await?,
-                Backend::Remote(remote) => self.provider.complete(&entry.name, remote, request).await?,
+                Backend::Remote(remote) => {
+                    self.provider.complete(&entry.name, remote, request).await?
+                }
                 Backend::Unavailable { reason } => return Err(unavailable(entry, reason)),
             };
             completion.model.clone_from(&entry.name);
             "chat.completion".clone_into(&mut completion.object);
-            let usage = completion.usage.get_or_insert_with(|| estimate(request, &completion.choices));
+            let usage = completion
+                .usage
+                .get_or_insert_with(|| estimate(request, &completion.choices));
             self.metrics.usage(&entry.name, usage);
             Ok(completion)
         })
@@ -108,10 +121,17 @@ impl Dispatcher {
 }
 
 fn unavailable(entry: &ModelEntry, reason: &str) -> GatewayError {
-    GatewayError::ModelUnavailable { model: entry.name.clone(), reason: reason.to_owned() }
+    GatewayError::ModelUnavailable {
+        model: entry.name.clone(),
+        reason: reason.to_owned(),
+    }
 }
 
 fn estimate(request: &ChatRequest, choices: &[crate::types::Choice]) -> Usage {
-    let said = choices.iter().filter_map(|choice| choice.message.get("content")?.as_str()).map(str::len).sum();
+    let said = choices
+        .iter()
+        .filter_map(|choice| choice.message.get("content")?.as_str())
+        .map(str::len)
+        .sum();
     Usage::estimate(stream::prompt_bytes(request), said)
 }

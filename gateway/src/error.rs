@@ -90,7 +90,9 @@ pub enum GatewayError {
         limit: Duration,
     },
     /// The body is larger than allowed.
-    #[error("the request body is larger than {limit} bytes, the limit of this gateway (limits.maxBodyBytes)")]
+    #[error(
+        "the request body is larger than {limit} bytes, the limit of this gateway (limits.maxBodyBytes)"
+    )]
     BodyTooLarge {
         /// The limit in bytes.
         limit: u64,
@@ -215,27 +217,30 @@ pub struct EngineFailure(pub String);
 impl GatewayError {
     /// A malformed field.
     pub fn invalid(param: &str, message: impl Into<String>) -> Self {
-        Self::InvalidRequest { message: message.into(), param: Some(param.to_owned()) }
+        Self::InvalidRequest {
+            message: message.into(),
+            param: Some(param.to_owned()),
+        }
     }
 
     /// The status of the answer.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::InvalidRequest { .. } | Self::UnsupportedField { .. } | Self::PromptTooLong { .. } => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::InvalidRequest { .. }
+            | Self::UnsupportedField { .. }
+            | Self::PromptTooLong { .. } => StatusCode::BAD_REQUEST,
             Self::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
             Self::Forbidden { .. } => StatusCode::FORBIDDEN,
             Self::NotFound { .. } | Self::ModelNotFound { .. } => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::RateLimited { .. } | Self::Overloaded { .. } | Self::UpstreamRateLimited { .. } => {
-                StatusCode::TOO_MANY_REQUESTS
-            }
-            Self::ModelNotReady { .. } | Self::ModelUnavailable { .. } | Self::RouteWithoutModel { .. } => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::RateLimited { .. }
+            | Self::Overloaded { .. }
+            | Self::UpstreamRateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::ModelNotReady { .. }
+            | Self::ModelUnavailable { .. }
+            | Self::RouteWithoutModel { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamUnreachable { .. }
             | Self::UpstreamStatus { .. }
             | Self::UpstreamMalformed { .. }

@@ -60,7 +60,11 @@ impl From<crate::config::ConfigError> for Failure {
         let crate::config::ConfigError { origin, problems } = error;
         Self::Usage(match problems.as_slice() {
             [only] => format!("{origin}: {only}"),
-            many => format!("{origin}: {} problems\n  - {}", many.len(), many.join("\n  - ")),
+            many => format!(
+                "{origin}: {} problems\n  - {}",
+                many.len(),
+                many.join("\n  - ")
+            ),
         })
     }
 }

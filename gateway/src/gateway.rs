@@ -32,7 +32,8 @@ pub fn run(args: GatewayArgs, environment: Environment) -> Result<(), Failure> {
         .thread_name("gateway")
         .build()
         .map_err(|error| Failure::Internal(format!("failed to start threads: {error}")))?;
-    let outcome = runtime.block_on(async { Parts::new(Arc::new(plan), first)?.serve(listeners).await });
+    let outcome =
+        runtime.block_on(async { Parts::new(Arc::new(plan), first)?.serve(listeners).await });
     // A model that is loading on a blocking thread cannot be interrupted, and must not be waited for.
     runtime.shutdown_background();
     outcome

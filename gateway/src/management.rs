@@ -60,16 +60,20 @@ pub fn router(management: Arc<Management>) -> Router {
 /// Serve the port on a thread of its own, to the end of the process.
 pub fn spawn(listener: TcpListener, management: Arc<Management>) -> std::io::Result<()> {
     listener.set_nonblocking(true)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::Builder::new().name("management".to_owned()).spawn(move || {
-        let served = runtime.block_on(async {
-            let listener = tokio::net::TcpListener::from_std(listener)?;
-            axum::serve(listener, router(management)).await
-        });
-        if let Err(error) = served {
-            tracing::error!(%error, "the management port failed");
-        }
-    })?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    std::thread::Builder::new()
+        .name("management".to_owned())
+        .spawn(move || {
+            let served = runtime.block_on(async {
+                let listener = tokio::net::TcpListener::from_std(listener)?;
+                axum::serve(listener, router(management)).await
+            });
+            if let Err(error) = served {
+                tracing::error!(%error, "the management port failed");
+            }
+        })?;
     Ok(())
 }
 
@@ -86,12 +90,19 @@ async fn ready(State(management): State<Arc<Management>>) -> Response {
 }
 
 fn respond(is_good: bool, readiness: Readiness) -> Response {
-    let status = if is_good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if is_good {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     (status, Json(readiness)).into_response()
 }
 
 async fn metrics(State(management): State<Arc<Management>>) -> Response {
-    match management.metrics.encode(management.current().as_deref(), jiff::Timestamp::now().as_second()) {
+    match management.metrics.encode(
+        management.current().as_deref(),
+        jiff::Timestamp::now().as_second(),
+    ) {
         Ok(text) => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             ([(CONTENT_TYPE, kind)], text).into_response()

@@ -15,7 +15,9 @@ use crate::models::SlotState;
 use crate::types::Usage;
 
 /// Seconds; from a cached 404 to a long generation.
-const DURATIONS: [f64; 13] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0];
+const DURATIONS: [f64; 13] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0,
+];
 
 /// All metrics of a gateway.
 pub struct Metrics {
@@ -118,7 +120,11 @@ impl Metrics {
             channel_messages,
             open_connections,
         } = self;
-        registry.register("requests", "Requests by endpoint, answering model and status", requests.clone());
+        registry.register(
+            "requests",
+            "Requests by endpoint, answering model and status",
+            requests.clone(),
+        );
         registry.register_with_unit(
             "request_duration",
             "From the request's head to the last byte of its answer",
@@ -131,47 +137,104 @@ impl Metrics {
             Unit::Seconds,
             first_tokens.clone(),
         );
-        registry.register("tokens", "Tokens of prompts and completions", tokens.clone());
-        registry.register("fallbacks", "Attempts that failed and were followed by another model", fallbacks.clone());
-        registry.register("config_reloads", "Changes of the configuration, taken or refused", reloads.clone());
-        registry.register("model_state", "1 for the state that a local model is in", model_states.clone());
+        registry.register(
+            "tokens",
+            "Tokens of prompts and completions",
+            tokens.clone(),
+        );
+        registry.register(
+            "fallbacks",
+            "Attempts that failed and were followed by another model",
+            fallbacks.clone(),
+        );
+        registry.register(
+            "config_reloads",
+            "Changes of the configuration, taken or refused",
+            reloads.clone(),
+        );
+        registry.register(
+            "model_state",
+            "1 for the state that a local model is in",
+            model_states.clone(),
+        );
         registry.register_with_unit(
             "certificate_expiry",
             "Until the serving certificate expires; negative afterwards",
             Unit::Seconds,
             certificate.clone(),
         );
-        registry.register("channel_messages", "Messages of channels by what became of them", channel_messages.clone());
-        registry.register("open_connections", "Client connections open now", open_connections.clone());
+        registry.register(
+            "channel_messages",
+            "Messages of channels by what became of them",
+            channel_messages.clone(),
+        );
+        registry.register(
+            "open_connections",
+            "Client connections open now",
+            open_connections.clone(),
+        );
     }
 
     /// A request is over.
-    pub fn request(&self, endpoint: &'static str, model: Option<&str>, status: u16, duration: Duration) {
-        let labels = RequestLabels { endpoint, model: model.unwrap_or_default().to_owned(), status };
+    pub fn request(
+        &self,
+        endpoint: &'static str,
+        model: Option<&str>,
+        status: u16,
+        duration: Duration,
+    ) {
+        let labels = RequestLabels {
+            endpoint,
+            model: model.unwrap_or_default().to_owned(),
+            status,
+        };
         self.requests.get_or_create(&labels).inc();
-        self.durations.get_or_create(&EndpointLabels { endpoint }).observe(duration.as_secs_f64());
+        self.durations
+            .get_or_create(&EndpointLabels { endpoint })
+            .observe(duration.as_secs_f64());
     }
 
     /// A streamed answer began.
     pub fn first_token(&self, model: &str, after: Duration) {
-        self.first_tokens.get_or_create(&ModelLabels { model: model.to_owned() }).observe(after.as_secs_f64());
+        self.first_tokens
+            .get_or_create(&ModelLabels {
+                model: model.to_owned(),
+            })
+            .observe(after.as_secs_f64());
     }
 
     /// An answer was counted.
     pub fn usage(&self, model: &str, usage: &Usage) {
-        for (kind, tokens) in [("prompt", usage.prompt_tokens), ("completion", usage.completion_tokens)] {
-            self.tokens.get_or_create(&TokenLabels { model: model.to_owned(), kind }).inc_by(tokens);
+        for (kind, tokens) in [
+            ("prompt", usage.prompt_tokens),
+            ("completion", usage.completion_tokens),
+        ] {
+            self.tokens
+                .get_or_create(&TokenLabels {
+                    model: model.to_owned(),
+                    kind,
+                })
+                .inc_by(tokens);
         }
     }
 
     /// A model failed and the next one is tried.
     pub fn fallback(&self, from: &str, reason: &'static str) {
-        self.fallbacks.get_or_create(&FallbackLabels { model: from.to_owned(), reason }).inc();
+        self.fallbacks
+            .get_or_create(&FallbackLabels {
+                model: from.to_owned(),
+                reason,
+            })
+            .inc();
     }
 
     /// A message of a channel was dealt with.
     pub fn channel_message(&self, channel: &str, platform: &'static str, outcome: &'static str) {
-        let labels = ChannelLabels { channel: channel.to_owned(), platform, outcome };
+        let labels = ChannelLabels {
+            channel: channel.to_owned(),
+            platform,
+            outcome,
+        };
         self.channel_messages.get_or_create(&labels).inc();
     }
 
@@ -183,7 +246,11 @@ impl Metrics {
 
     /// Everything in OpenMetrics text; states are taken from the configuration in force, so nothing of a removed
     /// model lingers.
-    pub fn encode(&self, runtime: Option<&RuntimeConfig>, now: i64) -> Result<String, std::fmt::Error> {
+    pub fn encode(
+        &self,
+        runtime: Option<&RuntimeConfig>,
+        now: i64,
+    ) -> Result<String, std::fmt::Error> {
         self.model_states.clear();
         self.certificate.clear();
         if let Some(runtime) = runtime {
@@ -196,16 +263,28 @@ impl Metrics {
 
     fn observe(&self, runtime: &RuntimeConfig, now: i64) {
         for model in &runtime.models {
-            let Backend::Local(slot) = &model.backend else { continue };
+            let Backend::Local(slot) = &model.backend else {
+                continue;
+            };
             let current = slot.state().label();
             for state in SlotState::LABELS {
-                let labels = ModelStateLabels { model: model.name.clone(), state };
-                self.model_states.get_or_create(&labels).set(i64::from(state == current));
+                let labels = ModelStateLabels {
+                    model: model.name.clone(),
+                    state,
+                };
+                self.model_states
+                    .get_or_create(&labels)
+                    .set(i64::from(state == current));
             }
         }
         if let Some(certificate) = &runtime.tls {
-            #[expect(clippy::cast_precision_loss, reason = "seconds of this century fit a double exactly")]
-            self.certificate.get_or_create(&NoLabels {}).set((certificate.not_after - now) as f64);
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "seconds of this century fit a double exactly"
+            )]
+            self.certificate
+                .get_or_create(&NoLabels {})
+                .set((certificate.not_after - now) as f64);
         }
     }
 }
@@ -218,7 +297,12 @@ mod tests {
     #[test]
     fn the_text_names_what_happened() {
         let metrics = Metrics::default();
-        metrics.request("chat_completions", Some("tiny"), 200, Duration::from_millis(3));
+        metrics.request(
+            "chat_completions",
+            Some("tiny"),
+            200,
+            Duration::from_millis(3),
+        );
         metrics.usage("tiny", &Usage::new(3, 4));
         metrics.fallback("far", "upstream_timeout");
         metrics.reload(false);
@@ -243,7 +327,12 @@ mod tests {
         config.tls = Some(fixture::tls("red.test"));
         let runtime = fixture::runtime(config);
         let not_after = runtime.tls.as_ref().expect("tls").not_after;
-        let text = Metrics::default().encode(Some(&runtime), not_after - 90).expect("encodes");
-        assert!(text.contains("claw_gateway_certificate_expiry_seconds{} 90.0"), "{text}");
+        let text = Metrics::default()
+            .encode(Some(&runtime), not_after - 90)
+            .expect("encodes");
+        assert!(
+            text.contains("claw_gateway_certificate_expiry_seconds{} 90.0"),
+            "{text}"
+        );
     }
 }

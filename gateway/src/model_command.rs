@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use claw_crds::gateway_config::QuantizationConfig;
+use claw_inference::Quantization;
 use claw_inference::import::IMPORTER_VERSION;
 use claw_inference::model_dir::{MANIFEST_FILE, Manifest, ModelDir};
-use claw_inference::Quantization;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::args::{FetchArgs, ImportArgs, ModelCommand, Weights};
@@ -24,16 +24,25 @@ pub fn run(command: ModelCommand) -> Result<(), Failure> {
 }
 
 fn import(args: &ImportArgs) -> Result<(), Failure> {
-    let ImportArgs { source, target, quantization, update } = args;
+    let ImportArgs {
+        source,
+        target,
+        quantization,
+        update,
+    } = args;
     if let Err(error) = std::fs::File::open(source) {
-        return Err(Failure::Io(format!("{}: cannot be read: {error}", source.display())));
+        return Err(Failure::Io(format!(
+            "{}: cannot be read: {error}",
+            source.display()
+        )));
     }
     if *update && target.exists() {
         if is_up_to_date(source, target, *quantization)? {
             return say(&format!("{} is up to date", target.display()));
         }
-        std::fs::remove_dir_all(target)
-            .map_err(|error| Failure::Io(format!("{}: cannot be replaced: {error}", target.display())))?;
+        std::fs::remove_dir_all(target).map_err(|error| {
+            Failure::Io(format!("{}: cannot be replaced: {error}", target.display()))
+        })?;
     }
     let bar = progress_bar();
     let mut report = |LoadProgress { step, done, total }| {
@@ -48,18 +57,32 @@ fn import(args: &ImportArgs) -> Result<(), Failure> {
     let imported = OnnxLoader::default().import(source, target, weights, &mut report);
     bar.finish_and_clear();
     imported.map_err(|error| Failure::Data(chain(&error)))?;
-    say(&format!("imported {} into {}", source.display(), target.display()))
+    say(&format!(
+        "imported {} into {}",
+        source.display(),
+        target.display()
+    ))
 }
 
 /// Whether this version imported the directory from this file. Only what an import wrote may be replaced.
 fn is_up_to_date(source: &Path, target: &Path, quantization: Weights) -> Result<bool, Failure> {
     let manifest = target.join(MANIFEST_FILE);
-    if !manifest.is_file() && std::fs::read_dir(target).is_ok_and(|mut entries| entries.next().is_some()) {
+    if !manifest.is_file()
+        && std::fs::read_dir(target).is_ok_and(|mut entries| entries.next().is_some())
+    {
         let target = target.display();
-        return Err(Failure::Data(format!("{target} holds no {MANIFEST_FILE}, so no import wrote it: choose another")));
+        return Err(Failure::Data(format!(
+            "{target} holds no {MANIFEST_FILE}, so no import wrote it: choose another"
+        )));
     }
-    let Ok(model) = ModelDir::open(target) else { return Ok(false) };
-    let Manifest { source: from, quantization: weights, .. } = model.manifest();
+    let Ok(model) = ModelDir::open(target) else {
+        return Ok(false);
+    };
+    let Manifest {
+        source: from,
+        quantization: weights,
+        ..
+    } = model.manifest();
     let wanted = match quantization {
         Weights::None => Quantization::None,
         Weights::Int8 => Quantization::Int8,
@@ -73,9 +96,15 @@ fn is_up_to_date(source: &Path, target: &Path, quantization: Weights) -> Result<
 }
 
 fn download(args: &FetchArgs) -> Result<(), Failure> {
-    let FetchArgs { url, target, sha256 } = args;
+    let FetchArgs {
+        url,
+        target,
+        sha256,
+    } = args;
     if sha256.len() != 64 || !sha256.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return Err(Failure::Usage(format!("--sha256 {sha256:?}: not 64 hexadecimal digits")));
+        return Err(Failure::Usage(format!(
+            "--sha256 {sha256:?}: not 64 hexadecimal digits"
+        )));
     }
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -90,7 +119,14 @@ fn download(args: &FetchArgs) -> Result<(), Failure> {
         }
         bar.set_position(done);
     };
-    let fetched = runtime.block_on(fetch(Download { url, sha256, target: Path::new(target) }, progress));
+    let fetched = runtime.block_on(fetch(
+        Download {
+            url,
+            sha256,
+            target: Path::new(target),
+        },
+        progress,
+    ));
     bar.finish_and_clear();
     fetched.map_err(|error| match error {
         FetchError::Checksum { .. } => Failure::Data(chain(&error)),
@@ -106,7 +142,9 @@ fn download(args: &FetchArgs) -> Result<(), Failure> {
 /// Draws to standard error, and nothing at all where that is no terminal.
 fn progress_bar() -> ProgressBar {
     let bar = ProgressBar::new(0);
-    let style = ProgressStyle::with_template("{msg} [{bar:40}] {bytes}/{total_bytes} {bytes_per_sec} {eta}");
+    let style = ProgressStyle::with_template(
+        "{msg} [{bar:40}] {bytes}/{total_bytes} {bytes_per_sec} {eta}",
+    );
     bar.set_style(style.expect("the template is a constant"));
     bar.enable_steady_tick(Duration::from_millis(100));
     bar

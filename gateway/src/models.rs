@@ -12,8 +12,8 @@ mod preparation;
 mod slot;
 
 pub use engine::{
-    Cancellation, Engine, EngineError, EngineEvent, EngineInfo, EngineRequest, FinishReason, LoadProgress, Loader,
-    Sink, SubmitError,
+    Cancellation, Engine, EngineError, EngineEvent, EngineInfo, EngineRequest, FinishReason,
+    LoadProgress, Loader, Sink, SubmitError,
 };
 pub use onnx::OnnxLoader;
 pub use pool::ModelPool;

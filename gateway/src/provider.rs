@@ -92,5 +92,9 @@ impl Provider {
 }
 
 fn timed_out(name: &str, awaited: &'static str, limit: Duration) -> GatewayError {
-    GatewayError::UpstreamTimeout { model: name.to_owned(), awaited, limit }
+    GatewayError::UpstreamTimeout {
+        model: name.to_owned(),
+        awaited,
+        limit,
+    }
 }

@@ -65,5 +65,9 @@ pub type ReplyStream = Pin<Box<dyn Stream<Item = Result<Reply, GatewayError>> + 
 pub trait Respond: Send + Sync + 'static {
     /// Answer with the model of that name, or with its fallback where it is down. Resolves with the first piece of
     /// text at hand, so an `Err` here means that nothing was said yet.
-    fn respond(&self, model: &str, messages: Vec<ChatMessage>) -> BoxFuture<'_, Result<ReplyStream, GatewayError>>;
+    fn respond(
+        &self,
+        model: &str,
+        messages: Vec<ChatMessage>,
+    ) -> BoxFuture<'_, Result<ReplyStream, GatewayError>>;
 }

@@ -36,11 +36,23 @@ pub fn candidates<'a>(
 
 /// The model of that name and, after it, the fallbacks of the rules that begin with it: what a channel bound to
 /// the model may be answered by.
-pub fn candidates_by_model<'a>(runtime: &'a RuntimeConfig, name: &str) -> Result<Vec<&'a ModelEntry>, GatewayError> {
+pub fn candidates_by_model<'a>(
+    runtime: &'a RuntimeConfig,
+    name: &str,
+) -> Result<Vec<&'a ModelEntry>, GatewayError> {
     let mut found = vec![by_name(runtime, name)?];
-    if let Some(rule) = runtime.routes.rules().iter().find(|rule| rule.targets.first().is_some_and(|first| first == name))
+    if let Some(rule) = runtime
+        .routes
+        .rules()
+        .iter()
+        .find(|rule| rule.targets.first().is_some_and(|first| first == name))
     {
-        found.extend(rule.targets.iter().skip(1).filter_map(|target| runtime.model(target)));
+        found.extend(
+            rule.targets
+                .iter()
+                .skip(1)
+                .filter_map(|target| runtime.model(target)),
+        );
     }
     Ok(found)
 }
@@ -59,20 +71,40 @@ pub fn unknown_path(path: &str) -> GatewayError {
 pub fn by_name<'a>(runtime: &'a RuntimeConfig, name: &str) -> Result<&'a ModelEntry, GatewayError> {
     runtime
         .model(name)
-        .ok_or_else(|| GatewayError::ModelNotFound { model: name.to_owned(), known: known_models(runtime) })
+        .ok_or_else(|| GatewayError::ModelNotFound {
+            model: name.to_owned(),
+            known: known_models(runtime),
+        })
 }
 
-fn targets<'a>(runtime: &'a RuntimeConfig, rule: &Rule) -> Result<Vec<&'a ModelEntry>, GatewayError> {
-    let found: Vec<_> = rule.targets.iter().filter_map(|name| runtime.model(name)).collect();
+fn targets<'a>(
+    runtime: &'a RuntimeConfig,
+    rule: &Rule,
+) -> Result<Vec<&'a ModelEntry>, GatewayError> {
+    let found: Vec<_> = rule
+        .targets
+        .iter()
+        .filter_map(|name| runtime.model(name))
+        .collect();
     if found.is_empty() {
-        return Err(GatewayError::RouteWithoutModel { origin: rule.origin.clone() });
+        return Err(GatewayError::RouteWithoutModel {
+            origin: rule.origin.clone(),
+        });
     }
     Ok(found)
 }
 
 fn known_models(runtime: &RuntimeConfig) -> String {
-    let names: Vec<_> = runtime.models.iter().map(|model| format!("`{}`", model.name)).collect();
-    if names.is_empty() { "none, since this gateway has no models".to_owned() } else { names.join(", ") }
+    let names: Vec<_> = runtime
+        .models
+        .iter()
+        .map(|model| format!("`{}`", model.name))
+        .collect();
+    if names.is_empty() {
+        "none, since this gateway has no models".to_owned()
+    } else {
+        names.join(", ")
+    }
 }
 
 #[cfg(test)]
@@ -102,7 +134,10 @@ mod tests {
 
     #[test]
     fn the_first_matching_rule_wins_even_over_the_model_in_the_body() {
-        let runtime = runtime(vec![route("^/v1/", &["green", "red"]), route("chat", &["red"])]);
+        let runtime = runtime(vec![
+            route("^/v1/", &["green", "red"]),
+            route("chat", &["red"]),
+        ]);
         let found = candidates(&runtime, CHAT_COMPLETIONS, Some("red")).expect("routed");
         assert_eq!(names(&found), ["green", "red"]);
     }
@@ -110,7 +145,10 @@ mod tests {
     #[test]
     fn without_a_rule_the_body_decides_on_the_chat_endpoint_only() {
         let runtime = runtime(Vec::new());
-        assert_eq!(names(&candidates(&runtime, CHAT_COMPLETIONS, Some("red")).expect("by name")), ["red"]);
+        assert_eq!(
+            names(&candidates(&runtime, CHAT_COMPLETIONS, Some("red")).expect("by name")),
+            ["red"]
+        );
         let error = candidates(&runtime, "/elsewhere", Some("red")).expect_err("no rule");
         assert_eq!(error.status(), 404);
         let error = candidates(&runtime, CHAT_COMPLETIONS, None).expect_err("no model");
@@ -119,13 +157,18 @@ mod tests {
 
     #[test]
     fn an_unknown_model_is_answered_with_the_known_ones() {
-        let error = candidates(&runtime(Vec::new()), CHAT_COMPLETIONS, Some("blue")).expect_err("unknown");
-        assert_eq!(error.to_string(), "the model `blue` does not exist: known models are `red`, `green`");
+        let error =
+            candidates(&runtime(Vec::new()), CHAT_COMPLETIONS, Some("blue")).expect_err("unknown");
+        assert_eq!(
+            error.to_string(),
+            "the model `blue` does not exist: known models are `red`, `green`"
+        );
     }
 
     #[test]
     fn a_rule_whose_models_are_all_gone_names_itself() {
-        let error = candidates(&runtime(vec![route("^/x$", &[])]), "/x", None).expect_err("no target");
+        let error =
+            candidates(&runtime(vec![route("^/x$", &[])]), "/x", None).expect_err("no target");
         assert!(error.to_string().contains("test route ^/x$"), "{error}");
         assert_eq!(error.status(), 503);
     }
@@ -133,7 +176,13 @@ mod tests {
     #[test]
     fn a_channel_inherits_the_fallbacks_of_its_model() {
         let runtime = runtime(vec![route("^/x$", &["red", "green"])]);
-        assert_eq!(names(&candidates_by_model(&runtime, "red").expect("known")), ["red", "green"]);
-        assert_eq!(names(&candidates_by_model(&runtime, "green").expect("known")), ["green"]);
+        assert_eq!(
+            names(&candidates_by_model(&runtime, "red").expect("known")),
+            ["red", "green"]
+        );
+        assert_eq!(
+            names(&candidates_by_model(&runtime, "green").expect("known")),
+            ["green"]
+        );
     }
 }

@@ -22,7 +22,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serve until `state.shutdown` is cancelled; connections still open are tracked by `state.tasks` and end by
 /// themselves, or at once when `closing` is cancelled.
-pub async fn serve(listener: TcpListener, app: Router, state: AppState, closing: CancellationToken) -> io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    app: Router,
+    state: AppState,
+    closing: CancellationToken,
+) -> io::Result<()> {
     let connections = Connections::new(app, &state, closing)?;
     loop {
         let accepted = tokio::select! {
@@ -33,7 +38,9 @@ pub async fn serve(listener: TcpListener, app: Router, state: AppState, closing:
         match accepted {
             Ok((stream, peer)) => {
                 let connections = connections.clone();
-                state.tasks.spawn(async move { connections.serve(stream, peer).await });
+                state
+                    .tasks
+                    .spawn(async move { connections.serve(stream, peer).await });
             }
             Err(error) => {
                 tracing::warn!(%error, "failed to accept a connection");

@@ -20,7 +20,11 @@ pub enum LogFormat {
 
 /// Start logging. `verbose` shows our own debug lines; those of libraries stay out.
 pub fn init(format: LogFormat, verbose: bool) {
-    let filter = if verbose { "info,clawdbot=debug,claw_inference=debug,claw_crds=debug" } else { "info" };
+    let filter = if verbose {
+        "info,clawdbot=debug,claw_inference=debug,claw_crds=debug"
+    } else {
+        "info"
+    };
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_span_events(FmtSpan::NONE)
@@ -32,7 +36,12 @@ pub fn init(format: LogFormat, verbose: bool) {
     };
     // A second initialisation (in tests) changes nothing.
     let _ = if is_json {
-        subscriber.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
+        subscriber
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(false)
+            .try_init()
     } else {
         subscriber.try_init()
     };

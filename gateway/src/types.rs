@@ -5,4 +5,6 @@ mod chat_response;
 mod fields;
 
 pub use chat_request::{ChatRequest, Content, Message};
-pub use chat_response::{ChatChunk, ChatCompletion, Choice, ChunkChoice, Delta, Usage, completion_id, unix_seconds};
+pub use chat_response::{
+    ChatChunk, ChatCompletion, Choice, ChunkChoice, Delta, Usage, completion_id, unix_seconds,
+};

@@ -5,8 +5,8 @@ use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use claw_crds::gateway_config::Redacted;
 use clap::{ArgAction, ArgGroup, Args};
+use claw_crds::gateway_config::Redacted;
 
 use super::ModelArgument;
 use crate::telemetry::LogFormat;
@@ -33,10 +33,20 @@ pub struct GatewayArgs {
     #[arg(long, value_name = "N", env = "CLAWDBOT_MAX_WORKERS")]
     pub max_workers: Option<NonZero<usize>>,
     /// Serving certificate, PEM with the leaf first; replaces the configured one and is watched.
-    #[arg(long, value_name = "FILE", requires = "tls_key", env = "CLAWDBOT_TLS_CERT")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "tls_key",
+        env = "CLAWDBOT_TLS_CERT"
+    )]
     pub tls_cert: Option<PathBuf>,
     /// Private key of the serving certificate, PEM.
-    #[arg(long, value_name = "FILE", requires = "tls_cert", env = "CLAWDBOT_TLS_KEY")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "tls_cert",
+        env = "CLAWDBOT_TLS_KEY"
+    )]
     pub tls_key: Option<PathBuf>,
     /// Requests per second for each caller; replaces the configured limit. Default: as configured.
     #[arg(long, value_name = "N", env = "CLAWDBOT_RATE_LIMIT")]
@@ -52,7 +62,12 @@ pub struct GatewayArgs {
     #[arg(long, value_name = "DIR", env = "CLAWDBOT_MANIFESTS")]
     pub manifests: Option<PathBuf>,
     /// Which ClawGateway of the manifests to serve. Default: the only one.
-    #[arg(long, value_name = "NAME", requires = "manifests", env = "CLAWDBOT_GATEWAY")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "manifests",
+        env = "CLAWDBOT_GATEWAY"
+    )]
     pub gateway: Option<String>,
     /// Routing file with a plain `routes:` list, watched; its rules come before those of the manifests.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "config_secret"], env = "CLAWDBOT_ROUTES")]
@@ -126,19 +141,30 @@ pub struct Environment {
 impl Environment {
     /// Read the process's environment.
     pub fn read() -> Self {
-        let secret = |name| std::env::var(name).ok().filter(|value| !value.is_empty()).map(Redacted::new);
-        let folder = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let secret = |name| {
+            std::env::var(name)
+                .ok()
+                .filter(|value| !value.is_empty())
+                .map(Redacted::new)
+        };
+        let folder = |name| {
+            std::env::var_os(name)
+                .map(PathBuf::from)
+                .filter(|path| path.is_absolute())
+        };
         Self {
             api_key: secret("CLAWDBOT_API_KEY"),
             upstream_key: secret("CLAWDBOT_UPSTREAM_KEY"),
-            data_home: folder("XDG_DATA_HOME").or_else(|| folder("HOME").map(|home| home.join(".local/share"))),
+            data_home: folder("XDG_DATA_HOME")
+                .or_else(|| folder("HOME").map(|home| home.join(".local/share"))),
         }
     }
 
     /// Where state is kept by default.
     pub fn state_dir(&self) -> PathBuf {
-        self.data_home
-            .as_ref()
-            .map_or_else(|| PathBuf::from("/var/lib/clawdbot"), |home| home.join("clawdbot"))
+        self.data_home.as_ref().map_or_else(
+            || PathBuf::from("/var/lib/clawdbot"),
+            |home| home.join("clawdbot"),
+        )
     }
 }

@@ -29,7 +29,9 @@ pub enum CertificateError {
     #[error("failed to read the private key (tls.key): it must be an unencrypted PEM key")]
     Key(#[source] rustls_pki_types::pem::Error),
     /// A key that does not belong to the leaf, or of an unsupported kind.
-    #[error("the private key (tls.key) cannot be used with the certificate (tls.crt): give the key of its leaf")]
+    #[error(
+        "the private key (tls.key) cannot be used with the certificate (tls.crt): give the key of its leaf"
+    )]
     Mismatch(#[source] rustls::Error),
     /// Not X.509.
     #[error("the first certificate of the chain (tls.crt) is not X.509")]
@@ -43,12 +45,17 @@ impl Certificate {
             .collect::<Result<Vec<_>, _>>()
             .map_err(CertificateError::Chain)?;
         let leaf = chain.first().ok_or(CertificateError::Empty)?;
-        let (_, parsed) = x509_parser::parse_x509_certificate(leaf).map_err(CertificateError::Leaf)?;
+        let (_, parsed) =
+            x509_parser::parse_x509_certificate(leaf).map_err(CertificateError::Leaf)?;
         let not_after = parsed.validity().not_after.timestamp();
-        let key = PrivateKeyDer::from_pem_slice(config.private_key.expose().as_bytes()).map_err(CertificateError::Key)?;
+        let key = PrivateKeyDer::from_pem_slice(config.private_key.expose().as_bytes())
+            .map_err(CertificateError::Key)?;
         let key = CertifiedKey::from_der(chain, key, &rustls::crypto::ring::default_provider())
             .map_err(CertificateError::Mismatch)?;
-        Ok(Self { key: Arc::new(key), not_after })
+        Ok(Self {
+            key: Arc::new(key),
+            not_after,
+        })
     }
 }
 
@@ -69,7 +76,10 @@ mod tests {
     fn the_key_of_another_certificate_is_refused() {
         let mut config = fixture::tls("red.test");
         config.private_key = fixture::tls("green.test").private_key;
-        assert!(matches!(Certificate::new(&config), Err(CertificateError::Mismatch(_))));
+        assert!(matches!(
+            Certificate::new(&config),
+            Err(CertificateError::Mismatch(_))
+        ));
     }
 
     #[test]
@@ -80,6 +90,9 @@ mod tests {
         assert!(matches!(error, CertificateError::Key(_)));
         assert!(!format!("{error} {error:?}").contains("hunter2"));
         config.certificate_chain = "nothing".into();
-        assert!(matches!(Certificate::new(&config), Err(CertificateError::Empty)));
+        assert!(matches!(
+            Certificate::new(&config),
+            Err(CertificateError::Empty)
+        ));
     }
 }

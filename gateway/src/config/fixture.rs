@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use claw_crds::GatewayConfig;
 use claw_crds::gateway_config::{
-    AuthConfig, DeviceConfig, GatewayIdentity, LimitsConfig, ModelBackend, ModelConfig, Redacted, RemoteModelConfig,
-    SCHEMA_VERSION, TlsConfig,
+    AuthConfig, DeviceConfig, GatewayIdentity, LimitsConfig, ModelBackend, ModelConfig, Redacted,
+    RemoteModelConfig, SCHEMA_VERSION, TlsConfig,
 };
 
 use super::{RuntimeConfig, prepare};
@@ -15,13 +15,23 @@ use crate::models::ModelSlot;
 pub(crate) fn config(models: &[&str]) -> GatewayConfig {
     GatewayConfig {
         schema_version: SCHEMA_VERSION,
-        gateway: GatewayIdentity { namespace: "shop".into(), name: "helpdesk".into() },
-        models: models.iter().map(|name| remote(name, "http://127.0.0.1:9/v1")).collect(),
+        gateway: GatewayIdentity {
+            namespace: "shop".into(),
+            name: "helpdesk".into(),
+        },
+        models: models
+            .iter()
+            .map(|name| remote(name, "http://127.0.0.1:9/v1"))
+            .collect(),
         routes: Vec::new(),
         channels: Vec::new(),
         auth: AuthConfig::Anonymous {},
         tls: None,
-        limits: LimitsConfig { requests_per_second: None, max_connections: 50, max_body_bytes: 4096 },
+        limits: LimitsConfig {
+            requests_per_second: None,
+            max_connections: 50,
+            max_body_bytes: 4096,
+        },
         device: DeviceConfig::Cpu,
     }
 }
@@ -39,7 +49,9 @@ pub(crate) fn remote(name: &str, base_url: &str) -> ModelConfig {
 
 /// Local models never get past "pending" here.
 pub(crate) fn runtime(config: GatewayConfig) -> RuntimeConfig {
-    prepare("a test", config).expect("a valid fixture").install(|key| Arc::new(ModelSlot::new(key)))
+    prepare("a test", config)
+        .expect("a valid fixture")
+        .install(|key| Arc::new(ModelSlot::new(key)))
 }
 
 pub(crate) fn tls(host: &str) -> TlsConfig {

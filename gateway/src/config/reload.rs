@@ -30,29 +30,49 @@ pub struct Reloader {
 impl Reloader {
     /// A reloader for one gateway.
     pub fn new(reader: Arc<Reader>, pool: ModelPool, management: Arc<Management>) -> Self {
-        Self { reader, pool, management }
+        Self {
+            reader,
+            pool,
+            management,
+        }
     }
 
     /// Read the configuration, and put it in force if it is good and new. A bad one is counted, logged with every
     /// problem and shown in the status, once. Blocking; needs a runtime for models that begin to load.
     pub fn reload(&self) {
-        match self.reader.read().and_then(|draft| self.put_in_force(draft)) {
+        match self
+            .reader
+            .read()
+            .and_then(|draft| self.put_in_force(draft))
+        {
             Ok(()) => self.management.refused.store(None),
             Err(error) => self.refuse(error),
         }
     }
 
     /// Check a configuration and swap it in.
-    pub fn put_in_force(&self, Draft { origin, config, warnings }: Draft) -> Result<(), ConfigError> {
+    pub fn put_in_force(
+        &self,
+        Draft {
+            origin,
+            config,
+            warnings,
+        }: Draft,
+    ) -> Result<(), ConfigError> {
         let prepared = prepare(&origin, config)?;
         let current = self.management.current();
-        if current.as_ref().is_some_and(|current| current.hash == prepared.hash()) {
+        if current
+            .as_ref()
+            .is_some_and(|current| current.hash == prepared.hash())
+        {
             return Ok(());
         }
         for warning in &warnings {
             tracing::warn!(origin, warning, "the configuration could be better");
         }
-        self.management.warnings.store((!warnings.is_empty()).then(|| Arc::new(warnings)));
+        self.management
+            .warnings
+            .store((!warnings.is_empty()).then(|| Arc::new(warnings)));
         let runtime = Arc::new(prepared.install(|key| self.pool.acquire(key)));
         log(&runtime);
         match self.management.runtime.get() {
@@ -71,7 +91,11 @@ impl Reloader {
             return;
         }
         for problem in &error.problems {
-            tracing::error!(origin = error.origin, problem, "the new configuration is refused, the last good one serves on");
+            tracing::error!(
+                origin = error.origin,
+                problem,
+                "the new configuration is refused, the last good one serves on"
+            );
         }
         self.management.metrics.reload(false);
         self.management.refused.store(Some(Arc::new(error)));
@@ -99,7 +123,12 @@ impl Reloader {
 }
 
 async fn settle(changed: &Notify) {
-    let quiet = async { while tokio::time::timeout(QUIET, changed.notified()).await.is_ok() {} };
+    let quiet = async {
+        while tokio::time::timeout(QUIET, changed.notified())
+            .await
+            .is_ok()
+        {}
+    };
     // Whether it became quiet or not, it is time.
     let _ = tokio::time::timeout(LONGEST_WAIT, quiet).await;
 }

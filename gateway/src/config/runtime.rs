@@ -6,7 +6,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use claw_crds::GatewayConfig;
 use claw_crds::gateway_config::{
-    ChannelConfig, DeviceConfig, GatewayIdentity, LimitsConfig, ModelBackend, ModelConfig, SCHEMA_VERSION,
+    ChannelConfig, DeviceConfig, GatewayIdentity, LimitsConfig, ModelBackend, ModelConfig,
+    SCHEMA_VERSION,
 };
 use sha2::{Digest, Sha256};
 
@@ -59,10 +60,16 @@ pub struct Prepared {
 pub fn prepare(origin: &str, config: GatewayConfig) -> Result<Prepared, ConfigError> {
     let hash = hash(&config);
     let mut problems = duplicates("models", config.models.iter().map(|model| &model.name));
-    problems.extend(duplicates("channels", config.channels.iter().map(|channel| &channel.name)));
+    problems.extend(duplicates(
+        "channels",
+        config.channels.iter().map(|channel| &channel.name),
+    ));
     problems.extend(limit_problems(&config.limits));
     if config.schema_version != SCHEMA_VERSION {
-        problems.push(format!("schemaVersion: {} is not {SCHEMA_VERSION}", config.schema_version));
+        problems.push(format!(
+            "schemaVersion: {} is not {SCHEMA_VERSION}",
+            config.schema_version
+        ));
     }
     let routes = RouteTable::compile(&config.routes)
         .map_err(|invalid| problems.extend(invalid.iter().map(|route| chain(route))));
@@ -86,7 +93,10 @@ pub fn prepare(origin: &str, config: GatewayConfig) -> Result<Prepared, ConfigEr
             tls,
             limits: config.limits,
         }),
-        _ => Err(ConfigError { origin: origin.to_owned(), problems }),
+        _ => Err(ConfigError {
+            origin: origin.to_owned(),
+            problems,
+        }),
     }
 }
 
@@ -98,19 +108,46 @@ impl Prepared {
 
     /// Take the models that it names; `acquire` shares those which run already.
     pub fn install(self, mut acquire: impl FnMut(SlotKey) -> Arc<ModelSlot>) -> RuntimeConfig {
-        let Self { origin, hash, gateway, models, device, routes, channels, access, tls, limits } = self;
+        let Self {
+            origin,
+            hash,
+            gateway,
+            models,
+            device,
+            routes,
+            channels,
+            access,
+            tls,
+            limits,
+        } = self;
         let models = models
             .into_iter()
             .map(|model| {
                 let backend = match model.backend {
-                    ModelBackend::Local(local) => Backend::Local(acquire(SlotKey { model: local, device })),
+                    ModelBackend::Local(local) => Backend::Local(acquire(SlotKey {
+                        model: local,
+                        device,
+                    })),
                     ModelBackend::Remote(remote) => Backend::Remote(remote),
                     ModelBackend::Unavailable { reason } => Backend::Unavailable { reason },
                 };
-                ModelEntry { name: model.name, backend }
+                ModelEntry {
+                    name: model.name,
+                    backend,
+                }
             })
             .collect();
-        RuntimeConfig { origin, hash, gateway, models, routes, channels, access, tls, limits }
+        RuntimeConfig {
+            origin,
+            hash,
+            gateway,
+            models,
+            routes,
+            channels,
+            access,
+            tls,
+            limits,
+        }
     }
 }
 
@@ -140,7 +177,11 @@ fn duplicates<'a>(field: &str, names: impl Iterator<Item = &'a String>) -> Vec<S
 }
 
 fn limit_problems(limits: &LimitsConfig) -> Vec<String> {
-    let LimitsConfig { requests_per_second, max_connections, max_body_bytes } = limits;
+    let LimitsConfig {
+        requests_per_second,
+        max_connections,
+        max_body_bytes,
+    } = limits;
     let zeros = [
         ("requestsPerSecond", *requests_per_second == Some(0)),
         ("maxConnections", *max_connections == 0),
@@ -164,12 +205,22 @@ mod tests {
     fn every_problem_is_reported_at_once() {
         let mut config = fixture::config(&["red", "red"]);
         config.limits.max_connections = 0;
-        config.routes.push(RouteConfig { origin: "here".into(), pattern: "(".into(), targets: Vec::new() });
+        config.routes.push(RouteConfig {
+            origin: "here".into(),
+            pattern: "(".into(),
+            targets: Vec::new(),
+        });
         config.tls = Some(fixture::tls("red.test"));
         config.tls.as_mut().expect("just set").private_key = Redacted::new("hunter2");
         let error = prepare("somewhere", config).err().expect("refused");
         let text = error.to_string();
-        for part in ["somewhere", "\"red\" is used twice", "maxConnections", "here: pattern \"(\"", "tls.key"] {
+        for part in [
+            "somewhere",
+            "\"red\" is used twice",
+            "maxConnections",
+            "here: pattern \"(\"",
+            "tls.key",
+        ] {
             assert!(text.contains(part), "{part} is missing in {text}");
         }
         assert!(!text.contains("hunter2") && !text.contains('\n'), "{text}");

@@ -61,7 +61,12 @@ pub struct Draft {
 impl Reader {
     /// A reader of this source.
     pub fn new(source: Source, overlay: Overlay, models_dir: PathBuf) -> Self {
-        Self { source, overlay, models_dir, received: Mutex::default() }
+        Self {
+            source,
+            overlay,
+            models_dir,
+            received: Mutex::default(),
+        }
     }
 
     /// Keep what a watch delivered, for this and later reads.
@@ -75,8 +80,14 @@ impl Reader {
             Source::File(path) => path.display().to_string(),
             Source::Manifests(manifests) => manifests.directory.display().to_string(),
             Source::QuickStart(_) => "the command line".to_owned(),
-            Source::Secret { namespace: Some(namespace), name } => format!("Secret {namespace}/{name}"),
-            Source::Secret { namespace: None, name } => format!("Secret {name}"),
+            Source::Secret {
+                namespace: Some(namespace),
+                name,
+            } => format!("Secret {namespace}/{name}"),
+            Source::Secret {
+                namespace: None,
+                name,
+            } => format!("Secret {name}"),
         }
     }
 
@@ -85,21 +96,28 @@ impl Reader {
         let origin = self.origin();
         let (config, warnings) = match &self.source {
             Source::File(path) => {
-                let bytes = std::fs::read(path)
-                    .map_err(|error| ConfigError::new(&origin, format!("cannot be read: {error}")))?;
+                let bytes = std::fs::read(path).map_err(|error| {
+                    ConfigError::new(&origin, format!("cannot be read: {error}"))
+                })?;
                 (parse(&origin, &bytes)?, Vec::new())
             }
             Source::Manifests(manifests) => manifests.read()?,
             Source::QuickStart(quick_start) => (quick_start.config()?, Vec::new()),
             Source::Secret { .. } => {
                 let received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
-                let bytes = received.as_ref().ok_or_else(|| ConfigError::new(&origin, "not received yet"))?;
+                let bytes = received
+                    .as_ref()
+                    .ok_or_else(|| ConfigError::new(&origin, "not received yet"))?;
                 (parse(&origin, bytes)?, Vec::new())
             }
         };
         let mut config = self.overlay.apply(&origin, config)?;
         self.resolve_paths(&mut config);
-        Ok(Draft { origin, config, warnings })
+        Ok(Draft {
+            origin,
+            config,
+            warnings,
+        })
     }
 
     /// Every file and folder whose change means that the configuration may have changed.

@@ -25,7 +25,10 @@ const INFORMATIVE: [&str; 4] = ["user", "metadata", "safety_identifier", "prompt
 
 /// Translate for the local model of that name.
 pub fn engine_request(request: &ChatRequest, model: &str) -> Result<EngineRequest, GatewayError> {
-    let unsupported = |field: String| GatewayError::UnsupportedField { model: model.to_owned(), field };
+    let unsupported = |field: String| GatewayError::UnsupportedField {
+        model: model.to_owned(),
+        field,
+    };
     if let Some(field) = first_unsupported(&request.body) {
         return Err(unsupported(field));
     }
@@ -33,7 +36,9 @@ pub fn engine_request(request: &ChatRequest, model: &str) -> Result<EngineReques
         .messages
         .iter()
         .enumerate()
-        .map(|(index, message)| chat_message(message).map_err(|what| unsupported(format!("messages[{index}].{what}"))))
+        .map(|(index, message)| {
+            chat_message(message).map_err(|what| unsupported(format!("messages[{index}].{what}")))
+        })
         .collect::<Result<_, _>>()?;
     Ok(EngineRequest {
         messages,
@@ -50,7 +55,9 @@ fn first_unsupported(body: &Map<String, Value>) -> Option<String> {
     body.iter()
         .find(|(field, value)| {
             let field = field.as_str();
-            !HONOURED.contains(&field) && !INFORMATIVE.contains(&field) && !says_nothing(field, value)
+            !HONOURED.contains(&field)
+                && !INFORMATIVE.contains(&field)
+                && !says_nothing(field, value)
         })
         .map(|(field, _)| field.clone())
 }
@@ -65,7 +72,9 @@ fn says_nothing(field: &str, value: &Value) -> bool {
         ("tools" | "functions", Value::Array(items)) => items.is_empty(),
         ("logit_bias", Value::Object(biases)) => biases.is_empty(),
         ("tool_choice", Value::String(choice)) => choice == "none",
-        ("response_format", Value::Object(format)) => format.get("type").and_then(Value::as_str) == Some("text"),
+        ("response_format", Value::Object(format)) => {
+            format.get("type").and_then(Value::as_str) == Some("text")
+        }
         ("modalities", Value::Array(items)) => items.iter().all(|item| item == "text"),
         ("service_tier", Value::String(tier)) => matches!(tier.as_str(), "auto" | "default"),
         _ => false,
@@ -81,13 +90,19 @@ fn chat_message(message: &Message) -> Result<ChatMessage, String> {
         other => return Err(format!("role {other}")),
     };
     match &message.content {
-        Content::Text(content) => Ok(ChatMessage { role, content: content.clone() }),
+        Content::Text(content) => Ok(ChatMessage {
+            role,
+            content: content.clone(),
+        }),
         Content::Other(kind) => Err(format!("content of type {kind}")),
         Content::Absent => Err("tool_calls".to_owned()),
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a sampling parameter needs no more than single precision")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a sampling parameter needs no more than single precision"
+)]
 fn single(number: f64) -> f32 {
     number as f32
 }
@@ -102,7 +117,9 @@ mod tests {
     fn request(field: &str, value: Value) -> ChatRequest {
         let mut body = json!({"messages": [{"role": "developer", "content": "be kind"}]});
         body[field] = value;
-        let Value::Object(object) = body else { panic!("not an object") };
+        let Value::Object(object) = body else {
+            panic!("not an object")
+        };
         ChatRequest::from_object(object).expect("valid")
     }
 
@@ -129,7 +146,9 @@ mod tests {
         #[case] expected: &str,
     ) {
         let error = convert(field, value).expect_err("unsupported");
-        let GatewayError::UnsupportedField { model, field } = error else { panic!("{error}") };
+        let GatewayError::UnsupportedField { model, field } = error else {
+            panic!("{error}")
+        };
         assert_eq!((model.as_str(), field.as_str()), ("tiny", expected));
     }
 
@@ -143,6 +162,12 @@ mod tests {
     #[case("anything", json!(null))]
     fn a_default_is_no_demand(#[case] field: &str, #[case] value: Value) {
         let request = convert(field, value).expect("supported");
-        assert_eq!(request.messages, [ChatMessage { role: Role::System, content: "be kind".into() }]);
+        assert_eq!(
+            request.messages,
+            [ChatMessage {
+                role: Role::System,
+                content: "be kind".into()
+            }]
+        );
     }
 }

@@ -27,8 +27,13 @@ mod tests {
     use super::*;
 
     fn body(sent: Value) -> Value {
-        let Value::Object(object) = sent else { panic!("not an object") };
-        Value::Object(upstream_body(&ChatRequest::from_object(object).expect("valid"), "far-model"))
+        let Value::Object(object) = sent else {
+            panic!("not an object")
+        };
+        Value::Object(upstream_body(
+            &ChatRequest::from_object(object).expect("valid"),
+            "far-model",
+        ))
     }
 
     #[test]
@@ -45,8 +50,12 @@ mod tests {
     #[test]
     fn a_stream_always_asks_for_usage() {
         let messages = json!([{"role": "user", "content": "hi"}]);
-        let sent = body(json!({"messages": messages, "stream": true, "stream_options": {"novel": 1}}));
-        assert_eq!(sent["stream_options"], json!({"novel": 1, "include_usage": true}));
+        let sent =
+            body(json!({"messages": messages, "stream": true, "stream_options": {"novel": 1}}));
+        assert_eq!(
+            sent["stream_options"],
+            json!({"novel": 1, "include_usage": true})
+        );
         let sent = body(json!({"messages": messages, "stream": true}));
         assert_eq!(sent["stream_options"], json!({"include_usage": true}));
     }

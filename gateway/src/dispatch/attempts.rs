@@ -17,7 +17,12 @@ pub(super) async fn first_success<'a, T>(
     let mut failure: Option<GatewayError> = None;
     for (index, entry) in candidates.iter().enumerate() {
         let error = match attempt(entry).await {
-            Ok(answer) => return Ok(Answered { model: entry.name.clone(), answer }),
+            Ok(answer) => {
+                return Ok(Answered {
+                    model: entry.name.clone(),
+                    answer,
+                });
+            }
             Err(error) if !error.is_retryable() => return Err(error),
             Err(error) => error,
         };
@@ -38,7 +43,10 @@ pub(super) async fn first_success<'a, T>(
 }
 
 fn is_about_ability(error: &GatewayError) -> bool {
-    matches!(error, GatewayError::UnsupportedField { .. } | GatewayError::PromptTooLong { .. })
+    matches!(
+        error,
+        GatewayError::UnsupportedField { .. } | GatewayError::PromptTooLong { .. }
+    )
 }
 
 #[cfg(test)]
@@ -49,16 +57,31 @@ mod tests {
     use crate::config::Backend;
 
     fn entry(name: &str) -> ModelEntry {
-        ModelEntry { name: name.into(), backend: Backend::Unavailable { reason: "a test".into() } }
+        ModelEntry {
+            name: name.into(),
+            backend: Backend::Unavailable {
+                reason: "a test".into(),
+            },
+        }
     }
 
     fn error(name: &str) -> GatewayError {
         let model = name.to_owned();
         match name {
-            "slow" => GatewayError::UpstreamTimeout { model, awaited: "token", limit: Duration::from_secs(1) },
-            "plain" => GatewayError::UnsupportedField { model, field: "tools".into() },
+            "slow" => GatewayError::UpstreamTimeout {
+                model,
+                awaited: "token",
+                limit: Duration::from_secs(1),
+            },
+            "plain" => GatewayError::UnsupportedField {
+                model,
+                field: "tools".into(),
+            },
             "strict" => GatewayError::invalid("temperature", "too hot"),
-            _ => GatewayError::ModelUnavailable { model, reason: "gone".into() },
+            _ => GatewayError::ModelUnavailable {
+                model,
+                reason: "gone".into(),
+            },
         }
     }
 
@@ -67,22 +90,38 @@ mod tests {
         let candidates: Vec<_> = entries.iter().collect();
         let metrics = Metrics::default();
         let result = first_success(&candidates, &metrics, |entry| {
-            Box::pin(async move { if entry.name == "good" { Ok(()) } else { Err(error(&entry.name)) } })
+            Box::pin(async move {
+                if entry.name == "good" {
+                    Ok(())
+                } else {
+                    Err(error(&entry.name))
+                }
+            })
         })
         .await;
-        result.map(|answered| answered.model).map_err(|error| (error.status().as_u16(), metrics))
+        result
+            .map(|answered| answered.model)
+            .map_err(|error| (error.status().as_u16(), metrics))
     }
 
     #[tokio::test]
     async fn the_first_model_that_can_answers() {
-        assert_eq!(run(&["slow", "gone", "good", "slow"]).await.ok().as_deref(), Some("good"));
+        assert_eq!(
+            run(&["slow", "gone", "good", "slow"]).await.ok().as_deref(),
+            Some("good")
+        );
     }
 
     #[tokio::test]
     async fn a_faulty_request_is_not_sent_to_another_model() {
         let (status, metrics) = run(&["strict", "good"]).await.expect_err("refused");
         assert_eq!(status, 400);
-        assert!(!metrics.encode(None, 0).expect("encodes").contains("fallbacks_total{"));
+        assert!(
+            !metrics
+                .encode(None, 0)
+                .expect("encodes")
+                .contains("fallbacks_total{")
+        );
     }
 
     #[tokio::test]
@@ -90,7 +129,10 @@ mod tests {
         let (status, metrics) = run(&["slow", "gone"]).await.expect_err("nobody");
         assert_eq!(status, 503);
         let text = metrics.encode(None, 0).expect("encodes");
-        assert!(text.contains(r#"fallbacks_total{model="slow",reason="upstream_timeout"} 1"#), "{text}");
+        assert!(
+            text.contains(r#"fallbacks_total{model="slow",reason="upstream_timeout"} 1"#),
+            "{text}"
+        );
         assert_eq!(run(&["slow", "plain"]).await.expect_err("nobody").0, 504);
         assert_eq!(run(&["plain"]).await.expect_err("nobody").0, 400);
     }

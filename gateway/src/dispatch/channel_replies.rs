@@ -11,7 +11,11 @@ use crate::routing;
 use crate::types::{ChatChunk, ChatRequest, Usage};
 
 impl Respond for Dispatcher {
-    fn respond(&self, model: &str, messages: Vec<ChatMessage>) -> BoxFuture<'_, Result<ReplyStream, GatewayError>> {
+    fn respond(
+        &self,
+        model: &str,
+        messages: Vec<ChatMessage>,
+    ) -> BoxFuture<'_, Result<ReplyStream, GatewayError>> {
         let model = model.to_owned();
         Box::pin(async move {
             let runtime = self.shared_runtime.load_full();
@@ -55,7 +59,11 @@ fn replies(model: String, chunks: ChunkStream) -> ReplyStream {
     }))
 }
 
-fn replies_of(model: &str, chunk: ChatChunk, finish_reason: &mut String) -> Vec<Result<Reply, GatewayError>> {
+fn replies_of(
+    model: &str,
+    chunk: ChatChunk,
+    finish_reason: &mut String,
+) -> Vec<Result<Reply, GatewayError>> {
     let mut replies = Vec::new();
     for choice in chunk.choices {
         if let Some(text) = choice.delta.content.filter(|text| !text.is_empty()) {
@@ -66,9 +74,19 @@ fn replies_of(model: &str, chunk: ChatChunk, finish_reason: &mut String) -> Vec<
         }
     }
     // Asked for above, so it is the last piece of every answer.
-    if let Some(Usage { prompt_tokens, completion_tokens, .. }) = chunk.usage {
+    if let Some(Usage {
+        prompt_tokens,
+        completion_tokens,
+        ..
+    }) = chunk.usage
+    {
         let finish_reason = finish_reason.clone();
-        replies.push(Ok(Reply::Done { model: model.to_owned(), prompt_tokens, completion_tokens, finish_reason }));
+        replies.push(Ok(Reply::Done {
+            model: model.to_owned(),
+            prompt_tokens,
+            completion_tokens,
+            finish_reason,
+        }));
     }
     replies
 }

@@ -11,8 +11,12 @@ use tokio::sync::mpsc;
 use super::stream::Rest;
 use crate::conversion::engine_request;
 use crate::error::{EngineFailure, GatewayError};
-use crate::models::{Cancellation, Engine, EngineEvent, EngineRequest, ModelSlot, SlotState, SubmitError};
-use crate::types::{ChatChunk, ChatCompletion, ChatRequest, Choice, Delta, Usage, completion_id, unix_seconds};
+use crate::models::{
+    Cancellation, Engine, EngineEvent, EngineRequest, ModelSlot, SlotState, SubmitError,
+};
+use crate::types::{
+    ChatChunk, ChatCompletion, ChatRequest, Choice, Delta, Usage, completion_id, unix_seconds,
+};
 
 /// A full queue has moved on after about this long.
 const QUEUE_PAUSE: Duration = Duration::from_secs(1);
@@ -47,9 +51,18 @@ pub(super) async fn complete(
         match event {
             EngineEvent::Started { .. } => {}
             EngineEvent::Text(piece) => text.push_str(&piece),
-            EngineEvent::Finished { reason, prompt_tokens, completion_tokens } => {
+            EngineEvent::Finished {
+                reason,
+                prompt_tokens,
+                completion_tokens,
+            } => {
                 let usage = Usage::new(prompt_tokens, completion_tokens);
-                return Ok(completion(generation.id.clone(), &text, reason.as_str(), usage));
+                return Ok(completion(
+                    generation.id.clone(),
+                    &text,
+                    reason.as_str(),
+                    usage,
+                ));
             }
             EngineEvent::Failed(detail) => return Err(generation.failed(detail)),
         }
@@ -75,7 +88,11 @@ pub(super) async fn stream(
 }
 
 impl Generation {
-    fn start(model: &str, slot: &Arc<ModelSlot>, request: &ChatRequest) -> Result<Self, GatewayError> {
+    fn start(
+        model: &str,
+        slot: &Arc<ModelSlot>,
+        request: &ChatRequest,
+    ) -> Result<Self, GatewayError> {
         let engine_request = engine_request(request, model)?;
         let engine = ready(model, slot.state())?;
         let cancellation = engine_request.cancellation.clone();
@@ -85,7 +102,13 @@ impl Generation {
             Err(_) => ControlFlow::Break(()),
         });
         submit(model, &*engine, engine_request, sink)?;
-        Ok(Self { model: model.to_owned(), id: completion_id(), events, is_over: false, cancellation })
+        Ok(Self {
+            model: model.to_owned(),
+            id: completion_id(),
+            events,
+            is_over: false,
+            cancellation,
+        })
     }
 
     async fn event(&mut self) -> Result<Option<EngineEvent>, GatewayError> {
@@ -97,7 +120,10 @@ impl Generation {
     }
 
     fn failed(&self, detail: String) -> GatewayError {
-        GatewayError::GenerationFailed { model: self.model.clone(), source: EngineFailure(detail) }
+        GatewayError::GenerationFailed {
+            model: self.model.clone(),
+            source: EngineFailure(detail),
+        }
     }
 
     fn piece(&self, delta: Delta, finish_reason: Option<String>) -> ChatChunk {
@@ -109,9 +135,15 @@ impl Generation {
             match self.event().await? {
                 None => break,
                 Some(EngineEvent::Started { .. }) => {}
-                Some(EngineEvent::Text(text)) => return Ok(Some(self.piece(Delta::text(text), None))),
+                Some(EngineEvent::Text(text)) => {
+                    return Ok(Some(self.piece(Delta::text(text), None)));
+                }
                 Some(EngineEvent::Failed(detail)) => return Err(self.failed(detail)),
-                Some(EngineEvent::Finished { reason, prompt_tokens, completion_tokens }) => {
+                Some(EngineEvent::Finished {
+                    reason,
+                    prompt_tokens,
+                    completion_tokens,
+                }) => {
                     self.is_over = true;
                     let mut chunk = self.piece(Delta::default(), Some(reason.as_str().to_owned()));
                     chunk.usage = Some(Usage::new(prompt_tokens, completion_tokens));
@@ -135,11 +167,19 @@ fn ready(model: &str, state: SlotState) -> Result<Arc<dyn Engine>, GatewayError>
         SlotState::Ready(engine, _) => Ok(engine),
         SlotState::Failed { .. } => {
             // The cause may name files of the host; the log and the management port have it.
-            Err(GatewayError::ModelUnavailable { model, reason: "it failed to load; see the gateway's status".into() })
+            Err(GatewayError::ModelUnavailable {
+                model,
+                reason: "it failed to load; see the gateway's status".into(),
+            })
         }
-        state @ (SlotState::Pending | SlotState::Fetching { .. } | SlotState::Importing(_) | SlotState::Loading) => {
-            Err(GatewayError::ModelNotReady { model, state: state.label().to_owned(), retry_after: LOAD_PAUSE })
-        }
+        state @ (SlotState::Pending
+        | SlotState::Fetching { .. }
+        | SlotState::Importing(_)
+        | SlotState::Loading) => Err(GatewayError::ModelNotReady {
+            model,
+            state: state.label().to_owned(),
+            retry_after: LOAD_PAUSE,
+        }),
     }
 }
 
@@ -151,23 +191,43 @@ fn submit(
 ) -> Result<(), GatewayError> {
     let model = model.to_owned();
     engine.submit(request, sink).map_err(|error| match error {
-        SubmitError::QueueFull => GatewayError::Overloaded { model, retry_after: QUEUE_PAUSE },
-        SubmitError::PromptTooLong { tokens, limit } => GatewayError::PromptTooLong { model, tokens, limit },
-        SubmitError::InvalidRequest { field, message } => GatewayError::InvalidRequest { message, param: field },
-        SubmitError::Closed => {
-            GatewayError::ModelNotReady { model, state: "unloading".to_owned(), retry_after: QUEUE_PAUSE }
-        }
+        SubmitError::QueueFull => GatewayError::Overloaded {
+            model,
+            retry_after: QUEUE_PAUSE,
+        },
+        SubmitError::PromptTooLong { tokens, limit } => GatewayError::PromptTooLong {
+            model,
+            tokens,
+            limit,
+        },
+        SubmitError::InvalidRequest { field, message } => GatewayError::InvalidRequest {
+            message,
+            param: field,
+        },
+        SubmitError::Closed => GatewayError::ModelNotReady {
+            model,
+            state: "unloading".to_owned(),
+            retry_after: QUEUE_PAUSE,
+        },
     })
 }
 
 fn completion(id: String, text: &str, finish_reason: &str, usage: Usage) -> ChatCompletion {
-    let message = Map::from_iter([("role".to_owned(), json!("assistant")), ("content".to_owned(), json!(text))]);
+    let message = Map::from_iter([
+        ("role".to_owned(), json!("assistant")),
+        ("content".to_owned(), json!(text)),
+    ]);
     ChatCompletion {
         id,
         object: "chat.completion".to_owned(),
         created: unix_seconds(),
         model: String::new(),
-        choices: vec![Choice { index: 0, message, finish_reason: Some(finish_reason.to_owned()), extra: Map::new() }],
+        choices: vec![Choice {
+            index: 0,
+            message,
+            finish_reason: Some(finish_reason.to_owned()),
+            extra: Map::new(),
+        }],
         usage: Some(usage),
         extra: Map::new(),
     }

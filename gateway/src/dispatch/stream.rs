@@ -43,7 +43,13 @@ pub(super) fn prompt_bytes(request: &ChatRequest) -> usize {
     request
         .messages
         .iter()
-        .map(|message| if let Content::Text(text) = &message.content { text.len() } else { 0 })
+        .map(|message| {
+            if let Content::Text(text) = &message.content {
+                text.len()
+            } else {
+                0
+            }
+        })
         .sum()
 }
 
@@ -62,7 +68,12 @@ impl Finisher {
     }
 
     pub(super) fn finish(self, head: Vec<ChatChunk>, rest: impl Rest) -> ChunkStream {
-        let state = State { finisher: self, head: head.into(), rest: Box::new(rest), is_over: false };
+        let state = State {
+            finisher: self,
+            head: head.into(),
+            rest: Box::new(rest),
+            is_over: false,
+        };
         Box::pin(futures::stream::unfold(state, State::step))
     }
 
@@ -92,11 +103,14 @@ impl Finisher {
 
     fn last(&mut self) -> Option<ChatChunk> {
         let usage = self.counted();
-        self.shows_usage.then(|| ChatChunk::of_usage(&self.id, &self.model, Some(usage)))
+        self.shows_usage
+            .then(|| ChatChunk::of_usage(&self.id, &self.model, Some(usage)))
     }
 
     fn counted(&self) -> Usage {
-        self.usage.clone().unwrap_or_else(|| Usage::estimate(self.prompt_bytes, self.said_bytes))
+        self.usage
+            .clone()
+            .unwrap_or_else(|| Usage::estimate(self.prompt_bytes, self.said_bytes))
     }
 }
 
@@ -169,7 +183,10 @@ mod tests {
         ChatChunk::piece("far-id", "far-model", Delta::text(text.into()), None)
     }
 
-    async fn run(include_usage: bool, rest: Vec<Result<ChatChunk, GatewayError>>) -> (Vec<serde_json::Value>, String) {
+    async fn run(
+        include_usage: bool,
+        rest: Vec<Result<ChatChunk, GatewayError>>,
+    ) -> (Vec<serde_json::Value>, String) {
         let metrics = Arc::new(Metrics::default());
         let finisher = Finisher::new("near", &request(include_usage), Arc::clone(&metrics));
         let stream = finisher.finish(vec![text("abcd")], Script(rest.into()));
@@ -183,9 +200,17 @@ mod tests {
     #[tokio::test]
     async fn the_first_piece_has_a_role_and_every_piece_our_model_name() {
         let (items, _) = run(false, vec![Ok(text("e"))]).await;
-        assert_eq!(items[0]["choices"][0]["delta"], json!({"role": "assistant", "content": "abcd"}));
+        assert_eq!(
+            items[0]["choices"][0]["delta"],
+            json!({"role": "assistant", "content": "abcd"})
+        );
         assert_eq!(items[1]["choices"][0]["delta"], json!({"content": "e"}));
-        assert!(items.iter().all(|item| item["model"] == "near" && item["id"] == "far-id"), "{items:?}");
+        assert!(
+            items
+                .iter()
+                .all(|item| item["model"] == "near" && item["id"] == "far-id"),
+            "{items:?}"
+        );
     }
 
     #[tokio::test]
@@ -193,9 +218,15 @@ mod tests {
         let usage = || Ok(ChatChunk::of_usage("x", "y", Some(Usage::new(3, 5))));
         let (items, metrics) = run(false, vec![usage()]).await;
         assert_eq!(items.len(), 1);
-        assert!(metrics.contains(r#"tokens_total{model="near",kind="completion"} 5"#), "{metrics}");
+        assert!(
+            metrics.contains(r#"tokens_total{model="near",kind="completion"} 5"#),
+            "{metrics}"
+        );
         let (items, _) = run(true, vec![usage()]).await;
-        assert_eq!(items[1]["usage"], json!({"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}));
+        assert_eq!(
+            items[1]["usage"],
+            json!({"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8})
+        );
         assert_eq!(items[1]["choices"], json!([]));
     }
 
@@ -208,7 +239,9 @@ mod tests {
 
     #[tokio::test]
     async fn an_error_ends_the_stream() {
-        let cut = GatewayError::UpstreamInterrupted { model: "near".into() };
+        let cut = GatewayError::UpstreamInterrupted {
+            model: "near".into(),
+        };
         let (items, _) = run(true, vec![Err(cut), Ok(text("never seen"))]).await;
         assert_eq!(items[1..], [json!("upstream_interrupted")]);
     }

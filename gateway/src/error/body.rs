@@ -1,9 +1,9 @@
 //! The OpenAI shape of an error.
 
-use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderValue, StatusCode};
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::{GatewayError, whole_seconds};
@@ -39,17 +39,21 @@ fn nullable<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String,
 
 /// Some APIs use numbers as codes.
 fn code<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Ok(match Option::<serde_json::Value>::deserialize(deserializer)? {
-        Some(serde_json::Value::String(text)) => Some(text),
-        Some(serde_json::Value::Number(number)) => Some(number.to_string()),
-        _ => None,
-    })
+    Ok(
+        match Option::<serde_json::Value>::deserialize(deserializer)? {
+            Some(serde_json::Value::String(text)) => Some(text),
+            Some(serde_json::Value::Number(number)) => Some(number.to_string()),
+            _ => None,
+        },
+    )
 }
 
 impl From<&GatewayError> for ErrorBody {
     fn from(error: &GatewayError) -> Self {
         if let GatewayError::UpstreamRejected { detail, .. } = error {
-            return Self { error: detail.clone() };
+            return Self {
+                error: detail.clone(),
+            };
         }
         let param = match error {
             GatewayError::InvalidRequest { param, .. } => param.clone(),
@@ -63,7 +67,12 @@ impl From<&GatewayError> for ErrorBody {
             other => Some(other.metric_label().to_owned()),
         };
         Self {
-            error: ErrorDetail { message: error.to_string(), kind: kind(error.status()).to_owned(), param, code },
+            error: ErrorDetail {
+                message: error.to_string(),
+                kind: kind(error.status()).to_owned(),
+                param,
+                code,
+            },
         }
     }
 }
@@ -82,16 +91,26 @@ fn kind(status: StatusCode) -> &'static str {
 pub(super) fn respond(error: &GatewayError) -> Response {
     if error.status().is_server_error() {
         // The one place where the cause is told; the caller gets to know less.
-        tracing::warn!(code = error.metric_label(), error = chain(error), "a request failed");
+        tracing::warn!(
+            code = error.metric_label(),
+            error = chain(error),
+            "a request failed"
+        );
     }
     let mut response = (error.status(), Json(ErrorBody::from(error))).into_response();
     let headers = response.headers_mut();
     if let Some(retry_after) = error.retry_after() {
-        headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(retry_after).max(1)));
+        headers.insert(
+            RETRY_AFTER,
+            HeaderValue::from(whole_seconds(retry_after).max(1)),
+        );
     }
     match error {
         GatewayError::Unauthorized { .. } => {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"claw\""));
+            headers.insert(
+                WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer realm=\"claw\""),
+            );
         }
         GatewayError::MethodNotAllowed { allow, .. } => {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
@@ -113,7 +132,10 @@ mod tests {
 
     #[test]
     fn an_unknown_model_is_named_with_the_known_ones() {
-        let error = GatewayError::ModelNotFound { model: "gpt-9".into(), known: "`tiny`".into() };
+        let error = GatewayError::ModelNotFound {
+            model: "gpt-9".into(),
+            known: "`tiny`".into(),
+        };
         assert_eq!(
             rendered(&error),
             serde_json::json!({"error": {
@@ -127,7 +149,10 @@ mod tests {
 
     #[test]
     fn a_rate_limit_says_when_to_come_back() {
-        let response = respond(&GatewayError::RateLimited { limit: 2, retry_after: Duration::from_millis(1500) });
+        let response = respond(&GatewayError::RateLimited {
+            limit: 2,
+            retry_after: Duration::from_millis(1500),
+        });
         assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(response.headers()[RETRY_AFTER], "2");
     }
@@ -135,8 +160,12 @@ mod tests {
     #[test]
     fn an_upstream_refusal_is_passed_on_word_for_word() {
         let detail: ErrorDetail =
-            serde_json::from_str(r#"{"message": "too hot", "type": null, "code": 42}"#).expect("parses");
-        let error = GatewayError::UpstreamRejected { status: StatusCode::UNPROCESSABLE_ENTITY, detail };
+            serde_json::from_str(r#"{"message": "too hot", "type": null, "code": 42}"#)
+                .expect("parses");
+        let error = GatewayError::UpstreamRejected {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            detail,
+        };
         assert_eq!(
             rendered(&error),
             serde_json::json!({"error": {"message": "too hot", "type": "", "param": null, "code": "42"}})

@@ -17,8 +17,15 @@ pub(super) struct Listeners {
 impl Listeners {
     pub(super) fn open(plan: &Plan) -> Result<Self, Failure> {
         let (public, public_address) = bind("--port", plan.public)?;
-        let management = plan.management.map(|address| bind("--management-port", address)).transpose()?;
-        Ok(Self { public, public_address, management })
+        let management = plan
+            .management
+            .map(|address| bind("--management-port", address))
+            .transpose()?;
+        Ok(Self {
+            public,
+            public_address,
+            management,
+        })
     }
 
     /// Tell where we listen. Whole or not at all, since whoever waits for the file reads it at once.
@@ -28,12 +35,20 @@ impl Listeners {
             "management": self.management.as_ref().map(|(_, address)| address.to_string()),
         });
         let write = || -> io::Result<()> {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+            let folder = path
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty())
+                .unwrap_or_else(|| Path::new("."));
             let mut file = tempfile::NamedTempFile::new_in(folder)?;
             file.write_all(addresses.to_string().as_bytes())?;
             file.persist(path).map(drop).map_err(|error| error.error)
         };
-        write().map_err(|error| Failure::Io(format!("--port-file {}: cannot be written: {error}", path.display())))
+        write().map_err(|error| {
+            Failure::Io(format!(
+                "--port-file {}: cannot be written: {error}",
+                path.display()
+            ))
+        })
     }
 }
 

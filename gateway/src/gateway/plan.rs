@@ -10,7 +10,9 @@ use claw_crds::gateway_config::AuthConfig;
 
 use crate::args::{Environment, GatewayArgs};
 use crate::config::prepare;
-use crate::config::source::{Draft, ManifestsSource, Overlay, QuickStart, Reader, Source, TlsFiles};
+use crate::config::source::{
+    Draft, ManifestsSource, Overlay, QuickStart, Reader, Source, TlsFiles,
+};
 use crate::exit::Failure;
 use crate::provider::Timeouts;
 
@@ -30,6 +32,7 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) fn new(args: GatewayArgs, environment: Environment) -> Result<Self, Failure> {
+        refuse_contradictions(&args, &environment)?;
         // Whole, so that a flag that nobody reads is a warning of the compiler.
         let GatewayArgs {
             port,
@@ -61,28 +64,27 @@ impl Plan {
             idle_timeout,
             answer_timeout,
         } = args;
-        if allow_anonymous && environment.api_key.is_some() {
-            return Err(Failure::Usage(
-                "--allow-anonymous: CLAWDBOT_API_KEY is set, which asks for a key; unset one of them".to_owned(),
-            ));
-        }
-        if health_check && port == management_port && port != 0 {
-            return Err(Failure::Usage(format!("--management-port {port}: the same as --port; choose another")));
-        }
         let state_dir = state_dir.unwrap_or_else(|| environment.state_dir());
         let is_quick_start = !model.is_empty();
         let source = match (manifests, config, config_secret) {
-            (Some(directory), ..) => {
-                Source::Manifests(ManifestsSource { directory, gateway, routes, state_dir: state_dir.clone() })
-            }
+            (Some(directory), ..) => Source::Manifests(ManifestsSource {
+                directory,
+                gateway,
+                routes,
+                state_dir: state_dir.clone(),
+            }),
             (_, Some(path), _) => Source::File(path),
             (.., Some(name)) => Source::Secret { namespace, name },
-            (None, None, None) => {
-                Source::QuickStart(QuickStart { models: model, upstream_key: environment.upstream_key, routes })
-            }
+            (None, None, None) => Source::QuickStart(QuickStart {
+                models: model,
+                upstream_key: environment.upstream_key,
+                routes,
+            }),
         };
         let overlay = Overlay {
-            tls: tls_cert.zip(tls_key).map(|(certificate, key)| TlsFiles { certificate, key }),
+            tls: tls_cert
+                .zip(tls_key)
+                .map(|(certificate, key)| TlsFiles { certificate, key }),
             requests_per_second: rate_limit.map(NonZero::get),
             api_key_file,
             api_key: environment.api_key,
@@ -100,7 +102,11 @@ impl Plan {
             shutdown_grace,
             ready_within,
             port_file,
-            timeouts: Timeouts { first_token: first_token_timeout, idle: idle_timeout, whole: answer_timeout },
+            timeouts: Timeouts {
+                first_token: first_token_timeout,
+                idle: idle_timeout,
+                whole: answer_timeout,
+            },
         })
     }
 
@@ -124,7 +130,28 @@ impl Plan {
     }
 }
 
+/// What each flag may say, but not together.
+fn refuse_contradictions(args: &GatewayArgs, environment: &Environment) -> Result<(), Failure> {
+    if args.allow_anonymous && environment.api_key.is_some() {
+        return Err(Failure::Usage(
+            "--allow-anonymous: CLAWDBOT_API_KEY is set, which asks for a key; unset one of them"
+                .to_owned(),
+        ));
+    }
+    let port = args.port;
+    if args.health_check && port == args.management_port && port != 0 {
+        return Err(Failure::Usage(format!(
+            "--management-port {port}: the same as --port; choose another"
+        )));
+    }
+    Ok(())
+}
+
 /// One machine's models are for that machine, unless its user says otherwise; a gateway is for all.
 fn default_address(is_quick_start: bool) -> IpAddr {
-    IpAddr::V4(if is_quick_start { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED })
+    IpAddr::V4(if is_quick_start {
+        Ipv4Addr::LOCALHOST
+    } else {
+        Ipv4Addr::UNSPECIFIED
+    })
 }

@@ -40,18 +40,34 @@ impl Parts {
     /// Put the first configuration in force, where there is one; its models begin to load.
     pub(super) fn new(plan: Arc<Plan>, first: Option<Draft>) -> Result<Self, Failure> {
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
-        let management = Arc::new(Management { shutdown: shutdown.clone(), ..Management::default() });
-        let loader = Arc::new(OnnxLoader { threads: plan.inference_threads });
+        let management = Arc::new(Management {
+            shutdown: shutdown.clone(),
+            ..Management::default()
+        });
+        let loader = Arc::new(OnnxLoader {
+            threads: plan.inference_threads,
+        });
         let workshop = Workshop::new(loader, plan.state_dir.clone());
         let pool = ModelPool::new(workshop, tasks.clone(), shutdown.clone());
-        let reloader = Arc::new(Reloader::new(Arc::clone(&plan.reader), pool, Arc::clone(&management)));
+        let reloader = Arc::new(Reloader::new(
+            Arc::clone(&plan.reader),
+            pool,
+            Arc::clone(&management),
+        ));
         if let Some(draft) = first {
             reloader.put_in_force(draft)?;
         }
         // Before anything else is told that we are there, so that a signal from then on is ours.
         let signals = Signals::listen()
             .map_err(|error| Failure::Internal(format!("failed to listen to signals: {error}")))?;
-        Ok(Self { plan, management, reloader, tasks, shutdown, signals })
+        Ok(Self {
+            plan,
+            management,
+            reloader,
+            tasks,
+            shutdown,
+            signals,
+        })
     }
 
     /// Serve to the end.
@@ -60,8 +76,9 @@ impl Parts {
             listeners.write_port_file(path)?;
         }
         if let Some((listener, address)) = listeners.management.take() {
-            management::spawn(listener, Arc::clone(&self.management))
-                .map_err(|error| Failure::Internal(format!("failed to serve the management port: {error}")))?;
+            management::spawn(listener, Arc::clone(&self.management)).map_err(|error| {
+                Failure::Internal(format!("failed to serve the management port: {error}"))
+            })?;
             tracing::info!(%address, "the management port is open");
         }
         let installed = self.follow_configuration().await?;
@@ -86,11 +103,18 @@ impl Parts {
             let watch = SecretWatch::new(namespace.as_deref(), name)
                 .await
                 .map_err(|error| Failure::Usage(chain(&error)))?;
-            let (reader, management) = (Arc::clone(&self.plan.reader), Arc::clone(&self.management));
-            self.tasks.spawn(watch.follow(reader, management, Arc::clone(&changed), self.shutdown.clone()));
+            let (reader, management) =
+                (Arc::clone(&self.plan.reader), Arc::clone(&self.management));
+            self.tasks.spawn(watch.follow(
+                reader,
+                management,
+                Arc::clone(&changed),
+                self.shutdown.clone(),
+            ));
         }
         let reloader = Arc::clone(&self.reloader);
-        self.tasks.spawn(reloader.follow(Arc::clone(&changed), self.shutdown.clone()));
+        self.tasks
+            .spawn(reloader.follow(Arc::clone(&changed), self.shutdown.clone()));
         Ok(changed)
     }
 
@@ -101,7 +125,12 @@ impl Parts {
         closing: CancellationToken,
     ) -> Result<(), Failure> {
         let state = self.state(runtime)?;
-        let internal = |error| Failure::Internal(format!("failed to serve {}: {error}", listeners.public_address));
+        let internal = |error| {
+            Failure::Internal(format!(
+                "failed to serve {}: {error}",
+                listeners.public_address
+            ))
+        };
         let listener = tokio::net::TcpListener::from_std(listeners.public).map_err(internal)?;
         let app = router::build_router(state.clone());
         tracing::info!(address = %listeners.public_address, "serving");
@@ -114,11 +143,19 @@ impl Parts {
     }
 
     fn state(&self, shared_runtime: SharedRuntime) -> Result<AppState, Failure> {
-        let http = http_client()
-            .map_err(|error| Failure::Internal(format!("failed to prepare outgoing HTTP: {}", chain(&error))))?;
+        let http = http_client().map_err(|error| {
+            Failure::Internal(format!(
+                "failed to prepare outgoing HTTP: {}",
+                chain(&error)
+            ))
+        })?;
         let metrics: Arc<Metrics> = Arc::clone(&self.management.metrics);
         let provider = Provider::new(http.clone(), self.plan.timeouts);
-        let dispatcher = Arc::new(Dispatcher::new(Arc::clone(&shared_runtime), provider, Arc::clone(&metrics)));
+        let dispatcher = Arc::new(Dispatcher::new(
+            Arc::clone(&shared_runtime),
+            provider,
+            Arc::clone(&metrics),
+        ));
         Ok(AppState {
             shared_runtime,
             respond: Arc::<Dispatcher>::clone(&dispatcher),
@@ -133,7 +170,10 @@ impl Parts {
 
     /// Unready, then closed for new connections, then done with those there are, or out of patience.
     async fn drain(&mut self, closing: CancellationToken) {
-        tracing::info!(grace_s = self.plan.shutdown_grace.as_secs(), "shutting down");
+        tracing::info!(
+            grace_s = self.plan.shutdown_grace.as_secs(),
+            "shutting down"
+        );
         self.shutdown.cancel();
         self.tasks.close();
         tokio::select! {
@@ -170,7 +210,10 @@ async fn ready_within(limit: Option<Duration>, management: &Management) -> Resul
         && tokio::time::timeout(limit, ready).await.is_err()
     {
         let reasons = Readiness::of(management).reasons.join("; ");
-        return Err(Failure::NotReady(format!("--ready-within {}s: not ready: {reasons}", limit.as_secs_f32())));
+        return Err(Failure::NotReady(format!(
+            "--ready-within {}s: not ready: {reasons}",
+            limit.as_secs_f32()
+        )));
     }
     std::future::pending().await
 }

@@ -28,13 +28,20 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 pub struct AnsweredBy(pub String);
 
 /// Answer the chat in a body that was sent to a path.
-pub(super) async fn answer(state: &AppState, path: &str, body: Body) -> Result<Response, GatewayError> {
+pub(super) async fn answer(
+    state: &AppState,
+    path: &str,
+    body: Body,
+) -> Result<Response, GatewayError> {
     let runtime = state.runtime();
     let request = ChatRequest::parse(&read_body(body, runtime.limits.max_body_bytes).await?)?;
     let candidates = routing::candidates(&runtime, path, request.model.as_deref())?;
     let (model, response) = if request.stream {
         let answered = state.dispatcher.stream(&candidates, &request).await?;
-        (answered.model, event_stream(answered.answer).into_response())
+        (
+            answered.model,
+            event_stream(answered.answer).into_response(),
+        )
     } else {
         let answered = state.dispatcher.complete(&candidates, &request).await?;
         (answered.model, Json(answered.answer).into_response())
@@ -52,11 +59,14 @@ fn name_model(model: String, mut response: Response) -> Response {
 
 async fn read_body(body: Body, limit: u64) -> Result<Bytes, GatewayError> {
     match tokio::time::timeout(BODY_TIMEOUT, body.collect()).await {
-        Err(_) => Err(GatewayError::BodyTimeout { limit: BODY_TIMEOUT }),
+        Err(_) => Err(GatewayError::BodyTimeout {
+            limit: BODY_TIMEOUT,
+        }),
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if is_too_long(&error) => Err(GatewayError::BodyTooLarge { limit }),
         Ok(Err(_)) => Err(GatewayError::InvalidRequest {
-            message: "the request body was cut off: send as many bytes as Content-Length says".to_owned(),
+            message: "the request body was cut off: send as many bytes as Content-Length says"
+                .to_owned(),
             param: None,
         }),
     }
@@ -76,7 +86,10 @@ fn is_too_long(error: &(dyn std::error::Error + 'static)) -> bool {
 fn event_stream(chunks: ChunkStream) -> impl IntoResponse {
     let events = Outcome::events(chunks).map(|outcome| Ok::<_, Infallible>(outcome.into_event()));
     let headers = [("cache-control", "no-cache"), ("x-accel-buffering", "no")];
-    (headers, Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+    (
+        headers,
+        Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)),
+    )
 }
 
 /// One event of a streamed answer.
@@ -103,8 +116,13 @@ impl Outcome {
         match self {
             Self::Piece(chunk) => Event::default().data(json(&*chunk)),
             Self::Error(error) => {
-                tracing::warn!(error = crate::config::chain(&error), "a streamed answer was cut off");
-                Event::default().event("error").data(json(&ErrorBody::from(&error)))
+                tracing::warn!(
+                    error = crate::config::chain(&error),
+                    "a streamed answer was cut off"
+                );
+                Event::default()
+                    .event("error")
+                    .data(json(&ErrorBody::from(&error)))
             }
             Self::Done => Event::default().data("[DONE]"),
         }

@@ -28,16 +28,27 @@ pub struct Model {
 
 impl From<&ModelEntry> for Model {
     fn from(entry: &ModelEntry) -> Self {
-        Self { id: entry.name.clone(), object: "model", created: 0, owned_by: entry.backend.label() }
+        Self {
+            id: entry.name.clone(),
+            object: "model",
+            created: 0,
+            owned_by: entry.backend.label(),
+        }
     }
 }
 
 /// List the models.
 pub async fn list(State(state): State<AppState>) -> Json<ModelList> {
-    Json(ModelList { object: "list", data: state.peek().models.iter().map(Model::from).collect() })
+    Json(ModelList {
+        object: "list",
+        data: state.peek().models.iter().map(Model::from).collect(),
+    })
 }
 
 /// Show one model.
-pub async fn show(State(state): State<AppState>, Path(id): Path<String>) -> Result<Json<Model>, GatewayError> {
+pub async fn show(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Result<Json<Model>, GatewayError> {
     routing::by_name(&state.peek(), &id).map(|entry| Json(entry.into()))
 }

@@ -22,13 +22,25 @@ pub async fn create(
         return Err(routing::unknown_path(path));
     }
     if method != Method::POST {
-        return Err(GatewayError::MethodNotAllowed { method, path: path.to_owned(), allow: "POST" });
+        return Err(GatewayError::MethodNotAllowed {
+            method,
+            path: path.to_owned(),
+            allow: "POST",
+        });
     }
     answer(&state, path, body).await
 }
 
 /// An endpoint's path with a method that it does not have.
 pub async fn method_not_allowed(method: Method, uri: Uri) -> GatewayError {
-    let allow = if uri.path() == routing::CHAT_COMPLETIONS { "POST" } else { "GET" };
-    GatewayError::MethodNotAllowed { method, path: uri.path().to_owned(), allow }
+    let allow = if uri.path() == routing::CHAT_COMPLETIONS {
+        "POST"
+    } else {
+        "GET"
+    };
+    GatewayError::MethodNotAllowed {
+        method,
+        path: uri.path().to_owned(),
+        allow,
+    }
 }

@@ -31,7 +31,9 @@ impl Readiness {
                 || "no configuration yet".to_owned(),
                 |error| format!("no valid configuration yet: {error}"),
             )),
-            Some(runtime) if management.was_ready.get().is_none() => reasons.extend(cold_models(&runtime)),
+            Some(runtime) if management.was_ready.get().is_none() => {
+                reasons.extend(cold_models(&runtime));
+            }
             Some(_) => {}
         }
         let ready = reasons.is_empty();
@@ -45,15 +47,24 @@ impl Readiness {
 
 fn cold_models(runtime: &RuntimeConfig) -> impl Iterator<Item = String> {
     runtime.models.iter().filter_map(|model| {
-        let Backend::Local(slot) = &model.backend else { return None };
+        let Backend::Local(slot) = &model.backend else {
+            return None;
+        };
         let name = &model.name;
         match slot.state() {
             SlotState::Ready(..) => None,
-            SlotState::Failed { error, attempts, .. } => {
-                Some(format!("model {name} failed to load (attempt {attempts}): {error}"))
-            }
-            state @ (SlotState::Pending | SlotState::Fetching { .. } | SlotState::Importing(_) | SlotState::Loading) => {
-                let progress = state.progress().map_or_else(String::new, |progress| format!(", {progress}"));
+            SlotState::Failed {
+                error, attempts, ..
+            } => Some(format!(
+                "model {name} failed to load (attempt {attempts}): {error}"
+            )),
+            state @ (SlotState::Pending
+            | SlotState::Fetching { .. }
+            | SlotState::Importing(_)
+            | SlotState::Loading) => {
+                let progress = state
+                    .progress()
+                    .map_or_else(String::new, |progress| format!(", {progress}"));
                 Some(format!("model {name} is {}{progress}", state.label()))
             }
         }

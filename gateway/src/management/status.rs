@@ -79,12 +79,17 @@ impl Status {
             ready,
             reasons,
             config: runtime.map(Config::of),
-            refused_config: management
-                .refused
+            refused_config: management.refused.load_full().map(|error| Refused {
+                origin: error.origin.clone(),
+                problems: error.problems.clone(),
+            }),
+            warnings: management
+                .warnings
                 .load_full()
-                .map(|error| Refused { origin: error.origin.clone(), problems: error.problems.clone() }),
-            warnings: management.warnings.load_full().map_or_else(Vec::new, |warnings| warnings.to_vec()),
-            models: runtime.map_or_else(Vec::new, |runtime| runtime.models.iter().map(Model::of).collect()),
+                .map_or_else(Vec::new, |warnings| warnings.to_vec()),
+            models: runtime.map_or_else(Vec::new, |runtime| {
+                runtime.models.iter().map(Model::of).collect()
+            }),
             routes: runtime.map_or_else(Vec::new, routes),
             channels: runtime.map_or_else(Vec::new, channels),
         }
@@ -93,7 +98,10 @@ impl Status {
 
 impl Config {
     fn of(runtime: &RuntimeConfig) -> Self {
-        let not_after = runtime.tls.as_ref().and_then(|tls| jiff::Timestamp::from_second(tls.not_after).ok());
+        let not_after = runtime
+            .tls
+            .as_ref()
+            .and_then(|tls| jiff::Timestamp::from_second(tls.not_after).ok());
         Self {
             gateway: format!("{}/{}", runtime.gateway.namespace, runtime.gateway.name),
             origin: runtime.origin.clone(),
@@ -107,18 +115,38 @@ impl Config {
 impl Model {
     fn of(entry: &ModelEntry) -> Self {
         let kind = entry.backend.label();
-        let model = Self { name: entry.name.clone(), kind, state: "ready", device: None, reason: None, progress: None };
+        let model = Self {
+            name: entry.name.clone(),
+            kind,
+            state: "ready",
+            device: None,
+            reason: None,
+            progress: None,
+        };
         match &entry.backend {
             Backend::Remote(_) => model,
-            Backend::Unavailable { reason } => {
-                Self { state: "unavailable", reason: Some(reason.clone()), ..model }
-            }
+            Backend::Unavailable { reason } => Self {
+                state: "unavailable",
+                reason: Some(reason.clone()),
+                ..model
+            },
             Backend::Local(slot) => {
                 let state = slot.state();
-                let model = Self { state: state.label(), progress: state.progress(), ..model };
+                let model = Self {
+                    state: state.label(),
+                    progress: state.progress(),
+                    ..model
+                };
                 match state {
-                    SlotState::Ready(_, info) => Self { device: Some(info.device), reason: info.reason, ..model },
-                    SlotState::Failed { error, .. } => Self { reason: Some(error), ..model },
+                    SlotState::Ready(_, info) => Self {
+                        device: Some(info.device),
+                        reason: info.reason,
+                        ..model
+                    },
+                    SlotState::Failed { error, .. } => Self {
+                        reason: Some(error),
+                        ..model
+                    },
                     SlotState::Pending
                     | SlotState::Fetching { .. }
                     | SlotState::Importing(_)

@@ -7,7 +7,11 @@ use axum::response::{IntoResponse as _, Response};
 use crate::{AppState, auth};
 
 /// Refuse strangers; tell the inner layers, and the outer ones by the response, who calls.
-pub async fn authenticate(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+pub async fn authenticate(
+    State(state): State<AppState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let identified = auth::authenticate(&state.peek(), request.headers());
     match identified {
         Err(error) => error.into_response(),

@@ -23,7 +23,10 @@ use crate::metrics::Metrics;
 
 /// Watch a request to its end.
 pub async fn observe(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    let id = request.extensions().get::<RequestId>().map_or_else(String::new, |id| id.0.clone());
+    let id = request
+        .extensions()
+        .get::<RequestId>()
+        .map_or_else(String::new, |id| id.0.clone());
     let mut record = Record {
         started: Instant::now(),
         metrics: Arc::clone(&state.metrics),
@@ -39,11 +42,22 @@ pub async fn observe(State(state): State<AppState>, request: Request, next: Next
     let span = tracing::info_span!("request", request_id = record.request_id);
     let response = next.run(request).instrument(span).await;
     record.status = response.status().as_u16();
-    record.caller = response.extensions().get::<Caller>().map(|caller| caller.name.to_string());
-    record.model = response.extensions().get::<AnsweredBy>().map(|model| model.0.clone());
+    record.caller = response
+        .extensions()
+        .get::<Caller>()
+        .map(|caller| caller.name.to_string());
+    record.model = response
+        .extensions()
+        .get::<AnsweredBy>()
+        .map(|model| model.0.clone());
     // A body behind an upgrade is none of HTTP's; wrapping it is harmless, but it ends at once.
     record.is_complete = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-    response.map(|inner| Body::new(Observed { inner: UnsyncBoxBody::new(inner), record }))
+    response.map(|inner| {
+        Body::new(Observed {
+            inner: UnsyncBoxBody::new(inner),
+            record,
+        })
+    })
 }
 
 struct Record {
@@ -61,7 +75,12 @@ struct Record {
 impl Drop for Record {
     fn drop(&mut self) {
         let duration = self.started.elapsed();
-        self.metrics.request(endpoint(&self.path), self.model.as_deref(), self.status, duration);
+        self.metrics.request(
+            endpoint(&self.path),
+            self.model.as_deref(),
+            self.status,
+            duration,
+        );
         tracing::info!(
             request_id = self.request_id,
             method = self.method.as_str(),

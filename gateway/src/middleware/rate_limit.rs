@@ -33,15 +33,22 @@ struct Limit {
 impl RateLimits {
     /// Count a request; the error says when the next one is let in.
     pub fn check(&self, per_second: Option<u32>, caller: &str) -> Result<(), GatewayError> {
-        let Some(per_second) = per_second.and_then(NonZeroU32::new) else { return Ok(()) };
+        let Some(per_second) = per_second.and_then(NonZeroU32::new) else {
+            return Ok(());
+        };
         let limit = self.limit(per_second);
         if limit.used.len() > MOST_CALLERS {
             limit.used.retain_recent();
         }
-        limit.used.check_key(&caller.to_owned()).map_err(|denied| GatewayError::RateLimited {
-            limit: per_second.get(),
-            retry_after: denied.wait_time_from(DefaultClock::default().now()).max(Duration::from_millis(1)),
-        })
+        limit
+            .used
+            .check_key(&caller.to_owned())
+            .map_err(|denied| GatewayError::RateLimited {
+                limit: per_second.get(),
+                retry_after: denied
+                    .wait_time_from(DefaultClock::default().now())
+                    .max(Duration::from_millis(1)),
+            })
     }
 
     fn limit(&self, per_second: NonZeroU32) -> Arc<Limit> {
@@ -50,7 +57,10 @@ impl RateLimits {
         {
             return limit;
         }
-        let limit = Arc::new(Limit { per_second, used: RateLimiter::keyed(Quota::per_second(per_second)) });
+        let limit = Arc::new(Limit {
+            per_second,
+            used: RateLimiter::keyed(Quota::per_second(per_second)),
+        });
         self.current.store(Some(Arc::clone(&limit)));
         limit
     }
@@ -71,7 +81,10 @@ fn identity(request: &Request) -> String {
         _ => request
             .extensions()
             .get::<ConnectInfo<SocketAddr>>()
-            .map_or_else(|| ANONYMOUS.to_owned(), |ConnectInfo(address)| address.ip().to_string()),
+            .map_or_else(
+                || ANONYMOUS.to_owned(),
+                |ConnectInfo(address)| address.ip().to_string(),
+            ),
     }
 }
 
@@ -87,7 +100,12 @@ mod tests {
         }
         let error = limits.check(Some(3), "a").expect_err("used up");
         assert_eq!(error.status(), 429);
-        assert!(error.retry_after().is_some_and(|wait| wait <= Duration::from_millis(334)), "{error:?}");
+        assert!(
+            error
+                .retry_after()
+                .is_some_and(|wait| wait <= Duration::from_millis(334)),
+            "{error:?}"
+        );
         limits.check(Some(3), "b").expect("another caller");
     }
 

@@ -32,8 +32,11 @@ pub async fn identify(mut request: Request, next: Next) -> Response {
 /// Names go into logs, so only plain ones are taken over.
 fn sane(value: &HeaderValue) -> Option<String> {
     let text = value.to_str().ok()?;
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'/' | b'=');
-    (!text.is_empty() && text.len() <= LONGEST && text.bytes().all(is_plain)).then(|| text.to_owned())
+    let is_plain = |byte: u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'/' | b'=')
+    };
+    (!text.is_empty() && text.len() <= LONGEST && text.bytes().all(is_plain))
+        .then(|| text.to_owned())
 }
 
 #[cfg(test)]
@@ -44,6 +47,8 @@ mod tests {
     fn only_plain_names_are_taken_over() {
         let taken = |text: &str| sane(&HeaderValue::from_str(text).expect("a header")).is_some();
         assert!(taken("trace-1.a:b/c=d_e"));
-        assert!(!taken("") && !taken("a b") && !taken("{\"forged\":1}") && !taken(&"x".repeat(129)));
+        assert!(
+            !taken("") && !taken("a b") && !taken("{\"forged\":1}") && !taken(&"x".repeat(129))
+        );
     }
 }

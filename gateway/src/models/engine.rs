@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use claw_inference::Cancellation;
 use claw_crds::gateway_config::QuantizationConfig;
+pub use claw_inference::Cancellation;
 
 use super::SlotKey;
 use crate::respond::ChatMessage;

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use claw_crds::gateway_config::{DeviceConfig, LocalModelConfig, QuantizationConfig, SourceConfig};
 
 use super::{
-    Engine, EngineError, EngineEvent, EngineInfo, EngineRequest, FinishReason, LoadProgress, Loader, Sink, SlotKey,
-    SubmitError, Workshop,
+    Engine, EngineError, EngineEvent, EngineInfo, EngineRequest, FinishReason, LoadProgress,
+    Loader, Sink, SlotKey, SubmitError, Workshop,
 };
 
 /// Counts what it is asked to do.
@@ -42,7 +42,11 @@ impl Loader for FakeLoader {
         progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<(), EngineError> {
         self.imports.fetch_add(1, Ordering::Relaxed);
-        progress(LoadProgress { step: "converting", done: 1, total: 1 });
+        progress(LoadProgress {
+            step: "converting",
+            done: 1,
+            total: 1,
+        });
         std::fs::create_dir(target).map_err(EngineError::new)
     }
 
@@ -58,11 +62,19 @@ pub(crate) struct FakeEngine;
 
 impl Engine for FakeEngine {
     fn info(&self) -> EngineInfo {
-        EngineInfo { device: "Fake".to_owned(), reason: None, context_length: 16 }
+        EngineInfo {
+            device: "Fake".to_owned(),
+            reason: None,
+            context_length: 16,
+        }
     }
 
     fn submit(&self, request: EngineRequest, mut sink: Sink) -> Result<(), SubmitError> {
-        let said = request.messages.last().map(|message| message.content.clone()).unwrap_or_default();
+        let said = request
+            .messages
+            .last()
+            .map(|message| message.content.clone())
+            .unwrap_or_default();
         if said == "full" {
             return Err(SubmitError::QueueFull);
         }
@@ -74,7 +86,11 @@ impl Engine for FakeEngine {
         events.push(if said == "fail" {
             EngineEvent::Failed("out of numbers".to_owned())
         } else {
-            EngineEvent::Finished { reason: FinishReason::Stop, prompt_tokens: 7, completion_tokens }
+            EngineEvent::Finished {
+                reason: FinishReason::Stop,
+                prompt_tokens: 7,
+                completion_tokens,
+            }
         });
         for event in events {
             if sink(event) == ControlFlow::Break(()) {
@@ -91,7 +107,10 @@ pub(crate) fn key(source: &Path) -> SlotKey {
         quantization: QuantizationConfig::Int8,
         context_length: None,
     };
-    SlotKey { model, device: DeviceConfig::Cpu }
+    SlotKey {
+        model,
+        device: DeviceConfig::Cpu,
+    }
 }
 
 pub(crate) fn workshop(loader: &Arc<FakeLoader>, folder: &Path) -> Workshop {

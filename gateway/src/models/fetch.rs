@@ -80,19 +80,34 @@ pub struct Download<'a> {
 }
 
 /// Fetch a file. `progress` hears the bytes received and, where the server tells, the bytes in all.
-pub async fn fetch(download: Download<'_>, mut progress: impl FnMut(u64, Option<u64>)) -> Result<(), FetchError> {
+pub async fn fetch(
+    download: Download<'_>,
+    mut progress: impl FnMut(u64, Option<u64>),
+) -> Result<(), FetchError> {
     let folder = download.target.parent().unwrap_or_else(|| Path::new("."));
-    let written = |source| FetchError::Write { path: download.target.to_owned(), source };
+    let written = |source| FetchError::Write {
+        path: download.target.to_owned(),
+        source,
+    };
     tokio::fs::create_dir_all(folder).await.map_err(written)?;
     // Removed when dropped, whatever happens before it is whole.
-    let temporary = tempfile::Builder::new().prefix(".fetch-").tempfile_in(folder).map_err(written)?;
+    let temporary = tempfile::Builder::new()
+        .prefix(".fetch-")
+        .tempfile_in(folder)
+        .map_err(written)?;
     let file = tokio::fs::File::from_std(temporary.reopen().map_err(written)?);
     let actual = receive(download, file, &mut progress).await?;
     if !actual.eq_ignore_ascii_case(download.sha256) {
         let (url, expected) = (without_secrets(download.url), download.sha256.to_owned());
-        return Err(FetchError::Checksum { url, expected, actual });
+        return Err(FetchError::Checksum {
+            url,
+            expected,
+            actual,
+        });
     }
-    temporary.persist(download.target).map_err(|error| written(error.error))?;
+    temporary
+        .persist(download.target)
+        .map_err(|error| written(error.error))?;
     Ok(())
 }
 
@@ -102,22 +117,34 @@ async fn receive(
     progress: &mut impl FnMut(u64, Option<u64>),
 ) -> Result<String, FetchError> {
     let url = without_secrets(download.url);
-    let written = |source| FetchError::Write { path: download.target.to_owned(), source };
-    let response = client()?
-        .get(download.url)
-        .send()
-        .await
-        .map_err(|source| FetchError::Unreachable { url: url.clone(), source: source.without_url() })?;
+    let written = |source| FetchError::Write {
+        path: download.target.to_owned(),
+        source,
+    };
+    let response =
+        client()?
+            .get(download.url)
+            .send()
+            .await
+            .map_err(|source| FetchError::Unreachable {
+                url: url.clone(),
+                source: source.without_url(),
+            })?;
     if !response.status().is_success() {
-        return Err(FetchError::Status { url, status: response.status() });
+        return Err(FetchError::Status {
+            url,
+            status: response.status(),
+        });
     }
     let total = response.content_length();
     let mut received = 0;
     let mut digest = Sha256::new();
     let mut body = response.bytes_stream();
     while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|source| {
-            FetchError::Interrupted { url: url.clone(), received, source: source.without_url() }
+        let chunk = chunk.map_err(|source| FetchError::Interrupted {
+            url: url.clone(),
+            received,
+            source: source.without_url(),
         })?;
         digest.update(&chunk);
         file.write_all(&chunk).await.map_err(written)?;
@@ -166,8 +193,14 @@ mod tests {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let server = MockServer::start().await;
         let moved = ResponseTemplate::new(302).insert_header("location", "/storage");
-        Mock::given(path("/model")).respond_with(moved).mount(&server).await;
-        Mock::given(path("/storage")).respond_with(ResponseTemplate::new(200).set_body_bytes(BODY)).mount(&server).await;
+        Mock::given(path("/model"))
+            .respond_with(moved)
+            .mount(&server)
+            .await;
+        Mock::given(path("/storage"))
+            .respond_with(ResponseTemplate::new(200).set_body_bytes(BODY))
+            .mount(&server)
+            .await;
         server
     }
 
@@ -181,8 +214,14 @@ mod tests {
         let target = folder.path().join("deep/model.gguf");
         let mut last = (0, None);
         let url = format!("{}/model", server.uri());
-        let download = Download { url: &url, sha256: &sha256(), target: &target };
-        fetch(download, |done, total| last = (done, total)).await.expect("fetched");
+        let download = Download {
+            url: &url,
+            sha256: &sha256(),
+            target: &target,
+        };
+        fetch(download, |done, total| last = (done, total))
+            .await
+            .expect("fetched");
         assert_eq!(std::fs::read(&target).expect("a file"), BODY);
         assert_eq!(last, (7, Some(7)));
     }
@@ -191,20 +230,40 @@ mod tests {
     async fn a_wrong_checksum_leaves_nothing_and_names_both() {
         let (server, folder) = (server().await, tempfile::tempdir().expect("a folder"));
         let target = folder.path().join("model.gguf");
-        let (url, expected) = (format!("{}/model?signature=hunter2", server.uri()), "0".repeat(64));
-        let error = fetch(Download { url: &url, sha256: &expected, target: &target }, |_, _| ())
-            .await
-            .expect_err("another file");
+        let (url, expected) = (
+            format!("{}/model?signature=hunter2", server.uri()),
+            "0".repeat(64),
+        );
+        let error = fetch(
+            Download {
+                url: &url,
+                sha256: &expected,
+                target: &target,
+            },
+            |_, _| (),
+        )
+        .await
+        .expect_err("another file");
         let text = error.to_string();
-        assert!(text.contains(&expected) && text.contains(&sha256()) && !text.contains("hunter2"), "{text}");
-        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
+        assert!(
+            text.contains(&expected) && text.contains(&sha256()) && !text.contains("hunter2"),
+            "{text}"
+        );
+        assert_eq!(
+            std::fs::read_dir(folder.path()).expect("a folder").count(),
+            0
+        );
     }
 
     #[tokio::test]
     async fn a_missing_file_is_told_with_its_status() {
         let (server, folder) = (server().await, tempfile::tempdir().expect("a folder"));
         let url = format!("{}/gone", server.uri());
-        let download = Download { url: &url, sha256: &sha256(), target: &folder.path().join("x") };
+        let download = Download {
+            url: &url,
+            sha256: &sha256(),
+            target: &folder.path().join("x"),
+        };
         let error = fetch(download, |_, _| ()).await.expect_err("no such file");
         assert!(error.to_string().contains("404"), "{error}");
     }

@@ -9,8 +9,8 @@ use claw_inference::import::{IMPORTER_VERSION, ImportStep, import_gguf};
 use claw_inference::{ChatModel, Device, Event, LoadOptions, Message, Quantization};
 
 use super::{
-    Engine, EngineError, EngineEvent, EngineInfo, EngineRequest, FinishReason, LoadProgress, Loader, Sink, SlotKey,
-    SubmitError,
+    Engine, EngineError, EngineEvent, EngineInfo, EngineRequest, FinishReason, LoadProgress,
+    Loader, Sink, SlotKey, SubmitError,
 };
 
 /// Loads models into ONNX Runtime.
@@ -37,9 +37,15 @@ impl Loader for OnnxLoader {
                 ImportStep::Hashing => "hashing",
                 ImportStep::Converting => "converting",
             };
-            progress(LoadProgress { step, done: at.done, total: at.total });
+            progress(LoadProgress {
+                step,
+                done: at.done,
+                total: at.total,
+            });
         };
-        import_gguf(source, target, weights(quantization), &mut report).map(drop).map_err(EngineError::new)
+        import_gguf(source, target, weights(quantization), &mut report)
+            .map(drop)
+            .map_err(EngineError::new)
     }
 
     fn load(&self, directory: &Path, key: &SlotKey) -> Result<Arc<dyn Engine>, EngineError> {
@@ -52,7 +58,10 @@ impl Loader for OnnxLoader {
                 DeviceConfig::Cuda => Device::Cuda,
             },
             threads: self.threads,
-            context_length: key.model.context_length.and_then(|length| usize::try_from(length).ok()),
+            context_length: key
+                .model
+                .context_length
+                .and_then(|length| usize::try_from(length).ok()),
             ..LoadOptions::default()
         };
         let model = ChatModel::load(directory, options).map_err(EngineError::new)?;
@@ -80,10 +89,21 @@ impl Engine for OnnxEngine {
     }
 
     fn submit(&self, request: EngineRequest, mut sink: Sink) -> Result<(), SubmitError> {
-        let EngineRequest { messages, max_tokens, temperature, top_p, seed, stop, cancellation } = request;
+        let EngineRequest {
+            messages,
+            max_tokens,
+            temperature,
+            top_p,
+            seed,
+            stop,
+            cancellation,
+        } = request;
         let messages = messages
             .into_iter()
-            .map(|message| Message { role: message.role.as_str().to_owned(), content: message.content })
+            .map(|message| Message {
+                role: message.role.as_str().to_owned(),
+                content: message.content,
+            })
             .collect();
         // top_k is no field of OpenAI's API.
         let request = claw_inference::ChatRequest {
@@ -96,13 +116,17 @@ impl Engine for OnnxEngine {
             stop,
             cancellation,
         };
-        self.0.submit(request, Box::new(move |event| sink(translate(event)))).map_err(refusal)
+        self.0
+            .submit(request, Box::new(move |event| sink(translate(event))))
+            .map_err(refusal)
     }
 }
 
 fn translate(event: Event) -> EngineEvent {
     match event {
-        Event::Started { prompt_tokens } => EngineEvent::Started { prompt_tokens: prompt_tokens as u64 },
+        Event::Started { prompt_tokens } => EngineEvent::Started {
+            prompt_tokens: prompt_tokens as u64,
+        },
         Event::Text(text) => EngineEvent::Text(text),
         Event::Finished { reason, usage } => EngineEvent::Finished {
             reason: match reason {
@@ -120,15 +144,21 @@ fn refusal(error: claw_inference::SubmitError) -> SubmitError {
     use claw_inference::SubmitError as Refusal;
     match error {
         Refusal::QueueFull { .. } => SubmitError::QueueFull,
-        Refusal::PromptTooLong { prompt_tokens, context_length } => {
-            SubmitError::PromptTooLong { tokens: prompt_tokens as u64, limit: context_length as u64 }
-        }
-        Refusal::InvalidRequest { field, problem } => {
-            SubmitError::InvalidRequest { field: Some(field.to_owned()), message: format!("`{field}` {problem}") }
-        }
-        error @ (Refusal::Template(_) | Refusal::Encode(_)) => {
-            SubmitError::InvalidRequest { field: Some("messages".to_owned()), message: crate::config::chain(&error) }
-        }
+        Refusal::PromptTooLong {
+            prompt_tokens,
+            context_length,
+        } => SubmitError::PromptTooLong {
+            tokens: prompt_tokens as u64,
+            limit: context_length as u64,
+        },
+        Refusal::InvalidRequest { field, problem } => SubmitError::InvalidRequest {
+            field: Some(field.to_owned()),
+            message: format!("`{field}` {problem}"),
+        },
+        error @ (Refusal::Template(_) | Refusal::Encode(_)) => SubmitError::InvalidRequest {
+            field: Some("messages".to_owned()),
+            message: crate::config::chain(&error),
+        },
         Refusal::Closed => SubmitError::Closed,
     }
 }

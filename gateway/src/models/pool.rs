@@ -28,7 +28,12 @@ pub struct ModelPool {
 impl ModelPool {
     /// A pool whose loading runs as `tasks` and ends with `shutdown`.
     pub fn new(workshop: Workshop, tasks: TaskTracker, shutdown: CancellationToken) -> Self {
-        Self { slots: Mutex::default(), workshop, tasks, shutdown }
+        Self {
+            slots: Mutex::default(),
+            workshop,
+            tasks,
+            shutdown,
+        }
     }
 
     /// The slot of a model; a new one begins to load at once. Needs a runtime.
@@ -85,7 +90,11 @@ async fn load(workshop: &Workshop, key: &SlotKey, state: &watch::Sender<SlotStat
                     retry_in_s = retry_in.as_secs(),
                     "a model failed to load"
                 );
-                state.send_replace(SlotState::Failed { error, attempts, retry_in });
+                state.send_replace(SlotState::Failed {
+                    error,
+                    attempts,
+                    retry_in,
+                });
                 tokio::time::sleep(retry_in).await;
             }
         }
@@ -101,7 +110,9 @@ fn shown(source: &SourceConfig) -> String {
 }
 
 fn pause(attempts: u32) -> Duration {
-    FIRST_PAUSE.saturating_mul(1 << attempts.saturating_sub(1).min(16)).min(LONGEST_PAUSE)
+    FIRST_PAUSE
+        .saturating_mul(1 << attempts.saturating_sub(1).min(16))
+        .min(LONGEST_PAUSE)
 }
 
 #[cfg(test)]
@@ -110,13 +121,22 @@ mod tests {
     use crate::models::fake::{FakeLoader, key, workshop};
 
     fn pool(loader: &Arc<FakeLoader>, folder: &tempfile::TempDir) -> ModelPool {
-        ModelPool::new(workshop(loader, folder.path()), TaskTracker::new(), CancellationToken::new())
+        ModelPool::new(
+            workshop(loader, folder.path()),
+            TaskTracker::new(),
+            CancellationToken::new(),
+        )
     }
 
     async fn settled(slot: &ModelSlot) -> SlotState {
         let mut states = slot.subscribe();
-        let wanted = |state: &SlotState| matches!(state, SlotState::Ready(..) | SlotState::Failed { .. });
-        states.wait_for(wanted).await.expect("the slot lives").clone()
+        let wanted =
+            |state: &SlotState| matches!(state, SlotState::Ready(..) | SlotState::Failed { .. });
+        states
+            .wait_for(wanted)
+            .await
+            .expect("the slot lives")
+            .clone()
     }
 
     #[tokio::test]
@@ -158,15 +178,26 @@ mod tests {
         let pool = pool(&loader, &folder);
         let source = folder.path().join("later");
         let slot = pool.acquire(key(&source));
-        let SlotState::Failed { error, attempts: 1, .. } = settled(&slot).await else { panic!("no such file") };
+        let SlotState::Failed {
+            error, attempts: 1, ..
+        } = settled(&slot).await
+        else {
+            panic!("no such file")
+        };
         assert!(error.contains("later") && error.contains("GGUF"), "{error}");
         std::fs::create_dir(&source).expect("a directory");
         let mut states = slot.subscribe();
-        states.wait_for(|state| state.label() == "ready").await.expect("the second attempt succeeds");
+        states
+            .wait_for(|state| state.label() == "ready")
+            .await
+            .expect("the second attempt succeeds");
     }
 
     #[test]
     fn pauses_double_up_to_a_limit() {
-        assert_eq!([1, 2, 3, 40].map(|attempts| pause(attempts).as_secs()), [2, 4, 8, 300]);
+        assert_eq!(
+            [1, 2, 3, 40].map(|attempts| pause(attempts).as_secs()),
+            [2, 4, 8, 300]
+        );
     }
 }

@@ -58,7 +58,11 @@ pub struct Workshop {
 impl Workshop {
     /// A workshop that keeps imports below `state_dir`.
     pub fn new(loader: Arc<dyn Loader>, state_dir: PathBuf) -> Self {
-        Self { loader, state_dir, turn: Arc::new(Semaphore::new(1)) }
+        Self {
+            loader,
+            state_dir,
+            turn: Arc::new(Semaphore::new(1)),
+        }
     }
 
     /// One attempt to get a model ready; `state` is told every step but the outcome.
@@ -91,17 +95,32 @@ impl Workshop {
         if imported.is_dir() {
             return Ok(imported);
         }
-        let target = self.state_dir.join("downloads").join(format!("{}.gguf", sha256.to_ascii_lowercase()));
+        let target = self
+            .state_dir
+            .join("downloads")
+            .join(format!("{}.gguf", sha256.to_ascii_lowercase()));
         if !target.is_file() {
             tracing::info!(sha256, "fetching a model");
             let mut told = 0;
-            fetch(Download { url, sha256, target: &target }, |done, total| {
-                state.send_replace(SlotState::Fetching { done, total });
-                if done - told >= 64 << 20 || Some(done) == total {
-                    told = done;
-                    tracing::info!(sha256, bytes = done, total_bytes = total, "fetching a model");
-                }
-            })
+            fetch(
+                Download {
+                    url,
+                    sha256,
+                    target: &target,
+                },
+                |done, total| {
+                    state.send_replace(SlotState::Fetching { done, total });
+                    if done - told >= 64 << 20 || Some(done) == total {
+                        told = done;
+                        tracing::info!(
+                            sha256,
+                            bytes = done,
+                            total_bytes = total,
+                            "fetching a model"
+                        );
+                    }
+                },
+            )
             .await?;
         }
         Ok(target)
@@ -113,7 +132,10 @@ impl Workshop {
         key: &SlotKey,
         state: &watch::Sender<SlotState>,
     ) -> Result<Arc<dyn Engine>, PreparationError> {
-        let unreadable = |error| PreparationError::Source { path: source.to_owned(), source: error };
+        let unreadable = |error| PreparationError::Source {
+            path: source.to_owned(),
+            source: error,
+        };
         let directory = if source.metadata().map_err(unreadable)?.is_dir() {
             source.to_owned()
         } else {
@@ -125,7 +147,9 @@ impl Workshop {
             self.imported(source, &sha256, key, state)?
         };
         state.send_replace(SlotState::Loading);
-        self.loader.load(&directory, key).map_err(PreparationError::Load)
+        self.loader
+            .load(&directory, key)
+            .map_err(PreparationError::Load)
     }
 
     fn imported(
@@ -138,8 +162,10 @@ impl Workshop {
         let target = self.import_path(sha256, key.model.quantization);
         if !target.is_dir() {
             let folder = self.state_dir.join("models");
-            std::fs::create_dir_all(&folder)
-                .map_err(|error| PreparationError::StateDirectory { path: folder, source: error })?;
+            std::fs::create_dir_all(&folder).map_err(|error| PreparationError::StateDirectory {
+                path: folder,
+                source: error,
+            })?;
             tracing::info!(sha256, target = %target.display(), "importing a model");
             let mut report = |progress: LoadProgress| {
                 state.send_replace(SlotState::Importing(progress));
@@ -148,7 +174,9 @@ impl Workshop {
                 .import(source, &target, key.model.quantization, &mut report)
                 .map_err(PreparationError::Import)?;
         }
-        if matches!(key.model.source, SourceConfig::Http { .. }) && source.starts_with(&self.state_dir) {
+        if matches!(key.model.source, SourceConfig::Http { .. })
+            && source.starts_with(&self.state_dir)
+        {
             // The import replaces it; should it stay, it only takes space.
             let _ = std::fs::remove_file(source);
         }
@@ -161,7 +189,10 @@ impl Workshop {
             QuantizationConfig::Int8 => "int8",
         };
         let version = self.loader.importer_version();
-        self.state_dir.join("models").join(format!("{}-{weights}-v{version}", sha256.to_ascii_lowercase()))
+        self.state_dir.join("models").join(format!(
+            "{}-{weights}-v{version}",
+            sha256.to_ascii_lowercase()
+        ))
     }
 }
 

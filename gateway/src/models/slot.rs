@@ -60,7 +60,12 @@ pub enum SlotState {
 impl ModelSlot {
     pub(crate) fn new(key: SlotKey) -> Self {
         let cancelled = CancellationToken::new();
-        Self { key, state: watch::Sender::new(SlotState::Pending), _cancel_on_drop: cancelled.clone().drop_guard(), cancelled }
+        Self {
+            key,
+            state: watch::Sender::new(SlotState::Pending),
+            _cancel_on_drop: cancelled.clone().drop_guard(),
+            cancelled,
+        }
     }
 
     /// What it is made of.
@@ -101,14 +106,26 @@ impl SlotState {
     }
 
     /// Every [`label`](Self::label) there is.
-    pub const LABELS: [&str; 6] = ["pending", "fetching", "importing", "loading", "ready", "failed"];
+    pub const LABELS: [&str; 6] = [
+        "pending",
+        "fetching",
+        "importing",
+        "loading",
+        "ready",
+        "failed",
+    ];
 
     /// How far, in words.
     pub fn progress(&self) -> Option<String> {
         match self {
-            Self::Fetching { done, total: Some(total) } => Some(format!("{done} of {total} bytes")),
+            Self::Fetching {
+                done,
+                total: Some(total),
+            } => Some(format!("{done} of {total} bytes")),
             Self::Fetching { done, total: None } => Some(format!("{done} bytes")),
-            Self::Importing(LoadProgress { step, done, total }) => Some(format!("{step}, {done} of {total} bytes")),
+            Self::Importing(LoadProgress { step, done, total }) => {
+                Some(format!("{step}, {done} of {total} bytes"))
+            }
             Self::Failed { attempts, .. } => Some(format!("attempt {attempts} failed")),
             Self::Pending | Self::Loading | Self::Ready(..) => None,
         }
@@ -117,6 +134,9 @@ impl SlotState {
 
 impl std::fmt::Debug for ModelSlot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ModelSlot").field("key", &self.key).field("state", &self.state().label()).finish_non_exhaustive()
+        f.debug_struct("ModelSlot")
+            .field("key", &self.key)
+            .field("state", &self.state().label())
+            .finish_non_exhaustive()
     }
 }

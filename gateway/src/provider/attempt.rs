@@ -24,26 +24,37 @@ pub(super) async fn send(
     request: &ChatRequest,
 ) -> Result<reqwest::Response, GatewayError> {
     let mut upstream = http
-        .post(format!("{}/chat/completions", remote.base_url.trim_end_matches('/')))
+        .post(format!(
+            "{}/chat/completions",
+            remote.base_url.trim_end_matches('/')
+        ))
         .json(&upstream_body(request, &remote.model));
     if let Some(key) = &remote.api_key {
         upstream = upstream.bearer_auth(key.expose());
     }
-    let response = upstream.send().await.map_err(|source| GatewayError::UpstreamUnreachable {
-        model: name.to_owned(),
-        // The URL may hold a password.
-        source: source.without_url(),
-    })?;
-    if response.status().is_success() { Ok(response) } else { Err(refusal(name, response).await) }
+    let response = upstream
+        .send()
+        .await
+        .map_err(|source| GatewayError::UpstreamUnreachable {
+            model: name.to_owned(),
+            // The URL may hold a password.
+            source: source.without_url(),
+        })?;
+    if response.status().is_success() {
+        Ok(response)
+    } else {
+        Err(refusal(name, response).await)
+    }
 }
 
 async fn refusal(name: &str, response: reqwest::Response) -> GatewayError {
     let status = response.status();
     let model = name.to_owned();
     match status {
-        StatusCode::TOO_MANY_REQUESTS => {
-            GatewayError::UpstreamRateLimited { model, retry_after: retry_after(&response) }
-        }
+        StatusCode::TOO_MANY_REQUESTS => GatewayError::UpstreamRateLimited {
+            model,
+            retry_after: retry_after(&response),
+        },
         // The gateway's credential, address or model name is wrong, not the caller's request.
         StatusCode::UNAUTHORIZED
         | StatusCode::PAYMENT_REQUIRED
@@ -51,20 +62,33 @@ async fn refusal(name: &str, response: reqwest::Response) -> GatewayError {
         | StatusCode::NOT_FOUND
         | StatusCode::METHOD_NOT_ALLOWED
         | StatusCode::REQUEST_TIMEOUT => GatewayError::UpstreamStatus { model, status },
-        status if status.is_client_error() => GatewayError::UpstreamRejected { status, detail: detail(name, response).await },
+        status if status.is_client_error() => GatewayError::UpstreamRejected {
+            status,
+            detail: detail(name, response).await,
+        },
         status => GatewayError::UpstreamStatus { model, status },
     }
 }
 
 fn retry_after(response: &reqwest::Response) -> Option<Duration> {
-    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    let seconds = response
+        .headers()
+        .get(RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
     Some(Duration::from_secs(seconds))
 }
 
 async fn detail(name: &str, response: reqwest::Response) -> ErrorDetail {
     let status = response.status();
     let body = tokio::time::timeout(ERROR_TIMEOUT, read_limited(name, response, ERROR_LIMIT)).await;
-    let parsed = body.ok().and_then(Result::ok).and_then(|body| serde_json::from_slice::<ErrorBody>(&body).ok());
+    let parsed = body
+        .ok()
+        .and_then(Result::ok)
+        .and_then(|body| serde_json::from_slice::<ErrorBody>(&body).ok());
     parsed.map_or_else(
         || ErrorDetail {
             message: format!("the API of model `{name}` refused the request with status {status}"),

@@ -61,7 +61,8 @@ impl SseParser {
                 self.data.push(b'\n');
             }
             self.has_data = true;
-            self.data.extend_from_slice(value.strip_prefix(b" ").unwrap_or(value));
+            self.data
+                .extend_from_slice(value.strip_prefix(b" ").unwrap_or(value));
         }
     }
 }
@@ -78,7 +79,10 @@ mod tests {
         for piece in pieces {
             parser.feed(piece, &mut events).expect("short events");
         }
-        events.into_iter().map(|event| String::from_utf8(event).expect("UTF-8")).collect()
+        events
+            .into_iter()
+            .map(|event| String::from_utf8(event).expect("UTF-8"))
+            .collect()
     }
 
     #[test]

@@ -24,10 +24,21 @@ pub struct UpstreamStream {
 
 impl UpstreamStream {
     /// Read a successful response as a stream.
-    pub(super) fn new(name: &str, response: reqwest::Response, idle: Duration) -> Result<Self, GatewayError> {
-        let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    pub(super) fn new(
+        name: &str,
+        response: reqwest::Response,
+        idle: Duration,
+    ) -> Result<Self, GatewayError> {
+        let content_type = response
+            .headers()
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         if !content_type.starts_with("text/event-stream") {
-            return Err(GatewayError::UpstreamMalformed { model: name.to_owned(), what: "no event stream" });
+            return Err(GatewayError::UpstreamMalformed {
+                model: name.to_owned(),
+                what: "no event stream",
+            });
         }
         Ok(Self {
             name: name.to_owned(),
@@ -83,7 +94,9 @@ impl UpstreamStream {
         match self.response.chunk().await {
             Ok(Some(bytes)) => {
                 let mut events = Vec::new();
-                self.parser.feed(&bytes, &mut events).map_err(|_| self.malformed("an endless event"))?;
+                self.parser
+                    .feed(&bytes, &mut events)
+                    .map_err(|_| self.malformed("an endless event"))?;
                 self.waiting.extend(events);
                 Ok(())
             }
@@ -91,13 +104,20 @@ impl UpstreamStream {
                 self.done = true;
                 Ok(())
             }
-            Ok(None) | Err(_) => Err(GatewayError::UpstreamInterrupted { model: self.name.clone() }),
+            Ok(None) | Err(_) => Err(GatewayError::UpstreamInterrupted {
+                model: self.name.clone(),
+            }),
         }
     }
 
     fn chunk(&mut self, event: &[u8]) -> Result<ChatChunk, GatewayError> {
-        let chunk: ChatChunk = serde_json::from_slice(event).map_err(|_| self.malformed("no chat completion chunk"))?;
-        if chunk.extra.get("error").is_some_and(|error| !error.is_null()) {
+        let chunk: ChatChunk = serde_json::from_slice(event)
+            .map_err(|_| self.malformed("no chat completion chunk"))?;
+        if chunk
+            .extra
+            .get("error")
+            .is_some_and(|error| !error.is_null())
+        {
             return Err(self.malformed("an error within the stream"));
         }
         self.answered |= chunk.is_last_of_answer();
@@ -105,6 +125,9 @@ impl UpstreamStream {
     }
 
     fn malformed(&self, what: &'static str) -> GatewayError {
-        GatewayError::UpstreamMalformed { model: self.name.clone(), what }
+        GatewayError::UpstreamMalformed {
+            model: self.name.clone(),
+            what,
+        }
     }
 }

@@ -38,7 +38,10 @@ pub struct InvalidRoute {
 impl RouteTable {
     /// Compile the rules; every bad one is reported.
     pub fn compile(routes: &[RouteConfig]) -> Result<Self, Vec<InvalidRoute>> {
-        let invalid: Vec<_> = routes.iter().filter_map(|route| check(route).err()).collect();
+        let invalid: Vec<_> = routes
+            .iter()
+            .filter_map(|route| check(route).err())
+            .collect();
         if !invalid.is_empty() {
             return Err(invalid);
         }
@@ -47,7 +50,11 @@ impl RouteTable {
             .build()
             .map_err(|source| {
                 let origin = format!("the table of {} routes", routes.len());
-                vec![InvalidRoute { origin, pattern: "(all)".into(), source }]
+                vec![InvalidRoute {
+                    origin,
+                    pattern: "(all)".into(),
+                    source,
+                }]
             })?;
         let rules = routes
             .iter()
@@ -62,7 +69,11 @@ impl RouteTable {
 
     /// The first rule whose pattern is found in the path.
     pub fn find(&self, path: &str) -> Option<&Rule> {
-        self.patterns.matches(path).into_iter().next().map(|index| &self.rules[index])
+        self.patterns
+            .matches(path)
+            .into_iter()
+            .next()
+            .map(|index| &self.rules[index])
     }
 
     /// All rules in order.
@@ -73,9 +84,15 @@ impl RouteTable {
 
 /// Each alone first: the error of a set does not tell which pattern is at fault.
 fn check(route: &RouteConfig) -> Result<(), InvalidRoute> {
-    RegexSetBuilder::new([&route.pattern]).size_limit(PATTERN_SIZE_LIMIT).build().map(drop).map_err(|source| {
-        InvalidRoute { origin: route.origin.clone(), pattern: route.pattern.clone(), source }
-    })
+    RegexSetBuilder::new([&route.pattern])
+        .size_limit(PATTERN_SIZE_LIMIT)
+        .build()
+        .map(drop)
+        .map_err(|source| InvalidRoute {
+            origin: route.origin.clone(),
+            pattern: route.pattern.clone(),
+            source,
+        })
 }
 
 #[cfg(test)]
@@ -83,25 +100,45 @@ mod tests {
     use super::*;
 
     fn route(pattern: &str) -> RouteConfig {
-        RouteConfig { origin: format!("o {pattern}"), pattern: pattern.into(), targets: vec![pattern.into()] }
+        RouteConfig {
+            origin: format!("o {pattern}"),
+            pattern: pattern.into(),
+            targets: vec![pattern.into()],
+        }
     }
 
     #[test]
     fn the_order_of_the_rules_decides() {
-        let table = RouteTable::compile(&[route("^/a"), route("/b$"), route("")]).expect("compiles");
-        let found = |path| table.find(path).expect("the last pattern matches all").pattern.clone();
-        assert_eq!([found("/a/b"), found("/x/b"), found("/x")], ["^/a", "/b$", ""]);
+        let table =
+            RouteTable::compile(&[route("^/a"), route("/b$"), route("")]).expect("compiles");
+        let found = |path| {
+            table
+                .find(path)
+                .expect("the last pattern matches all")
+                .pattern
+                .clone()
+        };
+        assert_eq!(
+            [found("/a/b"), found("/x/b"), found("/x")],
+            ["^/a", "/b$", ""]
+        );
     }
 
     #[test]
     fn every_bad_pattern_is_reported() {
-        let invalid = RouteTable::compile(&[route("("), route("^/ok"), route("a{9999999}")]).expect_err("two are bad");
+        let invalid = RouteTable::compile(&[route("("), route("^/ok"), route("a{9999999}")])
+            .expect_err("two are bad");
         let origins: Vec<_> = invalid.iter().map(|route| route.origin.as_str()).collect();
         assert_eq!(origins, ["o (", "o a{9999999}"]);
     }
 
     #[test]
     fn an_empty_table_matches_nothing() {
-        assert!(RouteTable::compile(&[]).expect("compiles").find("/").is_none());
+        assert!(
+            RouteTable::compile(&[])
+                .expect("compiles")
+                .find("/")
+                .is_none()
+        );
     }
 }

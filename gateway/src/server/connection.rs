@@ -55,7 +55,11 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    pub(super) fn new(app: Router, state: &AppState, closing: CancellationToken) -> io::Result<Self> {
+    pub(super) fn new(
+        app: Router,
+        state: &AppState,
+        closing: CancellationToken,
+    ) -> io::Result<Self> {
         Ok(Self {
             app,
             runtime: Arc::clone(&state.shared_runtime),
@@ -94,7 +98,11 @@ impl Connections {
         }
     }
 
-    async fn serve_http(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: SocketAddr) {
+    async fn serve_http(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: SocketAddr,
+    ) {
         let has_request = Arc::new(AtomicBool::new(false));
         let service = {
             let (app, has_request) = (self.app.clone(), Arc::clone(&has_request));
@@ -104,7 +112,10 @@ impl Connections {
                 app.clone().oneshot(request.map(Body::new))
             })
         };
-        let mut connection = pin!(self.builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+        let mut connection = pin!(
+            self.builder
+                .serve_connection_with_upgrades(TokioIo::new(stream), service)
+        );
         let mut first_request = pin!(tokio::time::sleep(FIRST_REQUEST_TIMEOUT));
         let (mut is_draining, mut is_checked) = (false, false);
         loop {

@@ -28,7 +28,10 @@ pub(super) struct Permit {
 
 impl ConnectionLimit {
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
-        Self { open: watch::Sender::new(0), metrics }
+        Self {
+            open: watch::Sender::new(0),
+            metrics,
+        }
     }
 
     /// A place among at most `limit`, if one is or gets free.
@@ -38,7 +41,10 @@ impl ConnectionLimit {
             loop {
                 if self.try_count(limit) {
                     self.metrics.open_connections.inc();
-                    return Permit { open: self.open.clone(), metrics: Arc::clone(&self.metrics) };
+                    return Permit {
+                        open: self.open.clone(),
+                        metrics: Arc::clone(&self.metrics),
+                    };
                 }
                 if changes.changed().await.is_err() {
                     std::future::pending::<()>().await;
@@ -73,7 +79,10 @@ pub(super) struct Counted<S> {
 
 impl<S> Counted<S> {
     pub(super) fn new(stream: S, permit: Permit) -> Self {
-        Self { stream, _permit: permit }
+        Self {
+            stream,
+            _permit: permit,
+        }
     }
 }
 
@@ -88,15 +97,25 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_flush(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_shutdown(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 
@@ -122,7 +141,10 @@ mod tests {
         let limit = ConnectionLimit::new(Arc::default());
         let first = limit.acquire(1).await.expect("a free place");
         assert!(limit.acquire(1).await.is_none());
-        assert!(limit.acquire(2).await.is_some(), "a raised limit counts at once");
+        assert!(
+            limit.acquire(2).await.is_some(),
+            "a raised limit counts at once"
+        );
         let waiting = limit.acquire(1);
         drop(first);
         assert!(waiting.await.is_some(), "a place that gets free is taken");

@@ -33,6 +33,10 @@ impl fmt::Debug for LiveCertificate {
 
 impl ResolvesServerCert for LiveCertificate {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.0.load().tls.as_ref().map(|certificate| Arc::clone(&certificate.key))
+        self.0
+            .load()
+            .tls
+            .as_ref()
+            .map(|certificate| Arc::clone(&certificate.key))
     }
 }

@@ -11,7 +11,14 @@ use crate::error::GatewayError;
 /// Most texts of `stop`.
 const MOST_STOPS: usize = 4;
 /// The roles of OpenAI's API.
-const ROLES: [&str; 6] = ["system", "developer", "user", "assistant", "tool", "function"];
+const ROLES: [&str; 6] = [
+    "system",
+    "developer",
+    "user",
+    "assistant",
+    "tool",
+    "function",
+];
 
 /// A checked request.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,13 +69,17 @@ impl ChatRequest {
     /// Read and check a body.
     pub fn parse(bytes: &Bytes) -> Result<Self, GatewayError> {
         let text = std::str::from_utf8(bytes).map_err(|error| GatewayError::InvalidRequest {
-            message: format!("the request body is not UTF-8: invalid byte at offset {}", error.valid_up_to()),
+            message: format!(
+                "the request body is not UTF-8: invalid byte at offset {}",
+                error.valid_up_to()
+            ),
             param: None,
         })?;
-        let body: Map<String, Value> = serde_json::from_str(text).map_err(|error| GatewayError::InvalidRequest {
-            message: format!("the request body is not a JSON object: {error}"),
-            param: None,
-        })?;
+        let body: Map<String, Value> =
+            serde_json::from_str(text).map_err(|error| GatewayError::InvalidRequest {
+                message: format!("the request body is not a JSON object: {error}"),
+                param: None,
+            })?;
         Self::from_object(body)
     }
 
@@ -94,28 +105,40 @@ impl ChatRequest {
 fn include_usage(body: &Map<String, Value>, stream: bool) -> Result<bool, GatewayError> {
     match fields::present(body, "stream_options") {
         None => Ok(false),
-        Some(Value::Object(_)) if !stream => {
-            Err(GatewayError::invalid("stream_options", "`stream_options` is only allowed with `stream`: true"))
+        Some(Value::Object(_)) if !stream => Err(GatewayError::invalid(
+            "stream_options",
+            "`stream_options` is only allowed with `stream`: true",
+        )),
+        Some(Value::Object(options)) => {
+            Ok(fields::boolean(options, "include_usage")?.unwrap_or(false))
         }
-        Some(Value::Object(options)) => Ok(fields::boolean(options, "include_usage")?.unwrap_or(false)),
         Some(other) => Err(GatewayError::invalid(
             "stream_options",
-            format!("`stream_options` is {}, but must be an object", fields::quoted(other)),
+            format!(
+                "`stream_options` is {}, but must be an object",
+                fields::quoted(other)
+            ),
         )),
     }
 }
 
 fn messages(body: &Map<String, Value>) -> Result<Vec<Message>, GatewayError> {
     match fields::present(body, "messages") {
-        Some(Value::Array(items)) if !items.is_empty() => {
-            items.iter().enumerate().map(|(index, item)| message(index, item)).collect()
-        }
-        Some(Value::Array(_)) | None => {
-            Err(GatewayError::invalid("messages", "`messages` is missing or empty: send at least one message"))
-        }
+        Some(Value::Array(items)) if !items.is_empty() => items
+            .iter()
+            .enumerate()
+            .map(|(index, item)| message(index, item))
+            .collect(),
+        Some(Value::Array(_)) | None => Err(GatewayError::invalid(
+            "messages",
+            "`messages` is missing or empty: send at least one message",
+        )),
         Some(other) => Err(GatewayError::invalid(
             "messages",
-            format!("`messages` is {}, but must be a list", fields::quoted(other)),
+            format!(
+                "`messages` is {}, but must be a list",
+                fields::quoted(other)
+            ),
         )),
     }
 }
@@ -123,13 +146,21 @@ fn messages(body: &Map<String, Value>) -> Result<Vec<Message>, GatewayError> {
 fn message(index: usize, item: &Value) -> Result<Message, GatewayError> {
     let at = format!("messages[{index}]");
     let Value::Object(object) = item else {
-        return Err(GatewayError::invalid(&at, format!("`{at}` must be an object with `role` and `content`")));
+        return Err(GatewayError::invalid(
+            &at,
+            format!("`{at}` must be an object with `role` and `content`"),
+        ));
     };
     let role = object.get("role").and_then(Value::as_str);
     let Some(role) = ROLES.into_iter().find(|known| Some(*known) == role) else {
         let param = format!("{at}.role");
-        let found = object.get("role").map_or_else(|| "missing".to_owned(), fields::quoted);
-        return Err(GatewayError::invalid(&param, format!("`{param}` is {found}, but must be one of {ROLES:?}")));
+        let found = object
+            .get("role")
+            .map_or_else(|| "missing".to_owned(), fields::quoted);
+        return Err(GatewayError::invalid(
+            &param,
+            format!("`{param}` is {found}, but must be one of {ROLES:?}"),
+        ));
     };
     let content = match object.get("tool_calls") {
         Some(Value::Array(calls)) if !calls.is_empty() => Content::Other("tool_calls".to_owned()),
@@ -137,7 +168,10 @@ fn message(index: usize, item: &Value) -> Result<Message, GatewayError> {
     };
     if content == Content::Absent && !matches!(role, "assistant" | "function") {
         let param = format!("{at}.content");
-        return Err(GatewayError::invalid(&param, format!("`{param}` is missing: say something")));
+        return Err(GatewayError::invalid(
+            &param,
+            format!("`{param}` is missing: say something"),
+        ));
     }
     Ok(Message { role, content })
 }
@@ -146,13 +180,18 @@ fn content(at: &str, value: Option<&Value>) -> Result<Content, GatewayError> {
     match value {
         None | Some(Value::Null) => Ok(Content::Absent),
         Some(Value::String(text)) => Ok(Content::Text(text.clone())),
-        Some(Value::Array(parts)) => parts.iter().enumerate().try_fold(
-            Content::Text(String::new()),
-            |so_far, (index, part)| Ok(join(so_far, self::part(&format!("{at}[{index}]"), part)?)),
-        ),
+        Some(Value::Array(parts)) => parts
+            .iter()
+            .enumerate()
+            .try_fold(Content::Text(String::new()), |so_far, (index, part)| {
+                Ok(join(so_far, self::part(&format!("{at}[{index}]"), part)?))
+            }),
         Some(other) => Err(GatewayError::invalid(
             at,
-            format!("`{at}` is {}, but must be a string or a list of parts", fields::quoted(other)),
+            format!(
+                "`{at}` is {}, but must be a string or a list of parts",
+                fields::quoted(other)
+            ),
         )),
     }
 }
@@ -170,14 +209,20 @@ fn join(so_far: Content, next: Content) -> Content {
 
 fn part(at: &str, part: &Value) -> Result<Content, GatewayError> {
     let Some(kind) = part.get("type").and_then(Value::as_str) else {
-        return Err(GatewayError::invalid(at, format!("`{at}` must be an object with a `type`")));
+        return Err(GatewayError::invalid(
+            at,
+            format!("`{at}` must be an object with a `type`"),
+        ));
     };
     if kind != "text" {
         return Ok(Content::Other(kind.to_owned()));
     }
     match part.get("text").and_then(Value::as_str) {
         Some(text) => Ok(Content::Text(text.to_owned())),
-        None => Err(GatewayError::invalid(at, format!("`{at}.text` must be a string"))),
+        None => Err(GatewayError::invalid(
+            at,
+            format!("`{at}.text` must be a string"),
+        )),
     }
 }
 
@@ -209,9 +254,18 @@ mod tests {
             "seed": -1,
         });
         let request = parse(&body).expect("valid");
-        assert_eq!(request.messages, [Message { role: "user", content: Content::Text("ab".into()) }]);
+        assert_eq!(
+            request.messages,
+            [Message {
+                role: "user",
+                content: Content::Text("ab".into())
+            }]
+        );
         assert_eq!(Value::Object(request.body), body);
-        assert_eq!((request.max_tokens, request.seed), (Some(4), Some(u64::MAX)));
+        assert_eq!(
+            (request.max_tokens, request.seed),
+            (Some(4), Some(u64::MAX))
+        );
         assert_eq!(request.stop, ["x"]);
     }
 
@@ -229,11 +283,20 @@ mod tests {
     #[case("model", json!(7), "a string")]
     #[case("messages", json!([]), "at least one message")]
     #[case("messages", json!("hi"), "must be a list")]
-    fn a_wrong_value_is_answered_with_its_field(#[case] field: &str, #[case] value: Value, #[case] expected: &str) {
+    fn a_wrong_value_is_answered_with_its_field(
+        #[case] field: &str,
+        #[case] value: Value,
+        #[case] expected: &str,
+    ) {
         let error = parse(&with(field, value)).expect_err("invalid");
-        let GatewayError::InvalidRequest { message, param } = error else { panic!("{error}") };
+        let GatewayError::InvalidRequest { message, param } = error else {
+            panic!("{error}")
+        };
         assert_eq!(param.as_deref(), Some(field));
-        assert!(message.contains(expected) && message.contains(field), "{message}");
+        assert!(
+            message.contains(expected) && message.contains(field),
+            "{message}"
+        );
     }
 
     #[rstest]
@@ -245,15 +308,19 @@ mod tests {
     #[case(json!("hi"), "messages[0]")]
     fn a_wrong_message_is_answered_with_its_place(#[case] message: Value, #[case] expected: &str) {
         let error = parse(&with("messages", json!([message]))).expect_err("invalid");
-        let GatewayError::InvalidRequest { param, .. } = error else { panic!("{error}") };
+        let GatewayError::InvalidRequest { param, .. } = error else {
+            panic!("{error}")
+        };
         assert_eq!(param.as_deref(), Some(expected));
     }
 
     #[test]
     fn invalid_utf8_and_bad_json_are_answered_with_a_position() {
-        let error = ChatRequest::parse(&Bytes::from_static(b"{\"model\": \"\xff\"}")).expect_err("not UTF-8");
+        let error = ChatRequest::parse(&Bytes::from_static(b"{\"model\": \"\xff\"}"))
+            .expect_err("not UTF-8");
         assert!(error.to_string().contains("offset 11"), "{error}");
-        let error = ChatRequest::parse(&Bytes::from_static(b"{\n\"model\": ?}")).expect_err("not JSON");
+        let error =
+            ChatRequest::parse(&Bytes::from_static(b"{\n\"model\": ?}")).expect_err("not JSON");
         assert!(error.to_string().contains("line 2 column 10"), "{error}");
         assert_eq!(error.status(), 400);
     }
@@ -261,7 +328,14 @@ mod tests {
     #[test]
     fn an_image_is_a_valid_part_that_is_no_text() {
         let parts = json!([{"type": "text", "text": "what is this"}, {"type": "image_url", "image_url": {"url": "x"}}]);
-        let request = parse(&with("messages", json!([{"role": "user", "content": parts}]))).expect("valid");
-        assert_eq!(request.messages[0].content, Content::Other("image_url".into()));
+        let request = parse(&with(
+            "messages",
+            json!([{"role": "user", "content": parts}]),
+        ))
+        .expect("valid");
+        assert_eq!(
+            request.messages[0].content,
+            Content::Other("image_url".into())
+        );
     }
 }

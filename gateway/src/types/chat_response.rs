@@ -123,7 +123,12 @@ pub struct Usage {
 impl Usage {
     /// Counted tokens.
     pub fn new(prompt_tokens: u64, completion_tokens: u64) -> Self {
-        Self { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens, extra: Map::new() }
+        Self {
+            prompt_tokens,
+            completion_tokens,
+            total_tokens: prompt_tokens + completion_tokens,
+            extra: Map::new(),
+        }
     }
 
     /// A guess for an API that does not count: four bytes a token. `"estimated": true` says so.
@@ -139,7 +144,11 @@ impl ChatChunk {
     /// A piece of the first and only answer.
     pub fn piece(id: &str, model: &str, delta: Delta, finish_reason: Option<String>) -> Self {
         Self {
-            choices: vec![ChunkChoice { delta, finish_reason, ..ChunkChoice::default() }],
+            choices: vec![ChunkChoice {
+                delta,
+                finish_reason,
+                ..ChunkChoice::default()
+            }],
             ..Self::of_usage(id, model, None)
         }
     }
@@ -161,26 +170,39 @@ impl ChatChunk {
     pub fn has_content(&self) -> bool {
         self.choices.iter().any(|choice| {
             choice.finish_reason.is_some()
-                || choice.delta.content.as_ref().is_some_and(|text| !text.is_empty())
+                || choice
+                    .delta
+                    .content
+                    .as_ref()
+                    .is_some_and(|text| !text.is_empty())
                 || choice.delta.extra.values().any(|value| !is_blank(value))
         })
     }
 
     /// Whether every later piece can only be about usage.
     pub fn is_last_of_answer(&self) -> bool {
-        self.choices.iter().any(|choice| choice.finish_reason.is_some())
+        self.choices
+            .iter()
+            .any(|choice| choice.finish_reason.is_some())
     }
 }
 
 impl Delta {
     /// The beginning of an answer.
     pub fn role() -> Self {
-        Self { role: Some("assistant".into()), content: Some(String::new()), ..Self::default() }
+        Self {
+            role: Some("assistant".into()),
+            content: Some(String::new()),
+            ..Self::default()
+        }
     }
 
     /// A piece of text.
     pub fn text(text: String) -> Self {
-        Self { content: Some(text), ..Self::default() }
+        Self {
+            content: Some(text),
+            ..Self::default()
+        }
     }
 }
 
@@ -200,7 +222,9 @@ pub fn completion_id() -> String {
 
 /// Now.
 pub fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_secs())
 }
 
 #[cfg(test)]

@@ -12,11 +12,19 @@ pub(super) fn present<'a>(object: &'a Map<String, Value>, name: &str) -> Option<
     object.get(name).filter(|value| !value.is_null())
 }
 
-pub(super) fn string(object: &Map<String, Value>, name: &str) -> Result<Option<String>, GatewayError> {
-    convert(object, name, "a string", |value| value.as_str().map(str::to_owned))
+pub(super) fn string(
+    object: &Map<String, Value>,
+    name: &str,
+) -> Result<Option<String>, GatewayError> {
+    convert(object, name, "a string", |value| {
+        value.as_str().map(str::to_owned)
+    })
 }
 
-pub(super) fn boolean(object: &Map<String, Value>, name: &str) -> Result<Option<bool>, GatewayError> {
+pub(super) fn boolean(
+    object: &Map<String, Value>,
+    name: &str,
+) -> Result<Option<bool>, GatewayError> {
     convert(object, name, "true or false", Value::as_bool)
 }
 
@@ -26,33 +34,55 @@ pub(super) fn number(
     name: &str,
     (least, most): (f64, f64),
 ) -> Result<Option<f64>, GatewayError> {
-    convert(object, name, &format!("a number from {least} to {most}"), |value| {
-        value.as_f64().filter(|number| (least..=most).contains(number))
-    })
+    convert(
+        object,
+        name,
+        &format!("a number from {least} to {most}"),
+        |value| {
+            value
+                .as_f64()
+                .filter(|number| (least..=most).contains(number))
+        },
+    )
 }
 
 pub(super) fn count(object: &Map<String, Value>, name: &str) -> Result<Option<u32>, GatewayError> {
     convert(object, name, "a whole number of at least 1", |value| {
-        value.as_u64().and_then(|number| u32::try_from(number).ok()).filter(|number| *number > 0)
+        value
+            .as_u64()
+            .and_then(|number| u32::try_from(number).ok())
+            .filter(|number| *number > 0)
     })
 }
 
 /// Any whole number of 64 bits; a negative one keeps its bits.
 pub(super) fn seed(object: &Map<String, Value>) -> Result<Option<u64>, GatewayError> {
     convert(object, "seed", "a whole number of 64 bits", |value| {
-        value.as_u64().or_else(|| value.as_i64().map(i64::cast_unsigned))
+        value
+            .as_u64()
+            .or_else(|| value.as_i64().map(i64::cast_unsigned))
     })
 }
 
 /// A string, or a list of at most `most` strings.
-pub(super) fn strings(object: &Map<String, Value>, name: &str, most: usize) -> Result<Vec<String>, GatewayError> {
-    let found = convert(object, name, &format!("a string or a list of at most {most} strings"), |value| match value {
-        Value::String(text) => Some(vec![text.clone()]),
-        Value::Array(items) if items.len() <= most => {
-            items.iter().map(|item| item.as_str().map(str::to_owned)).collect()
-        }
-        _ => None,
-    })?;
+pub(super) fn strings(
+    object: &Map<String, Value>,
+    name: &str,
+    most: usize,
+) -> Result<Vec<String>, GatewayError> {
+    let found = convert(
+        object,
+        name,
+        &format!("a string or a list of at most {most} strings"),
+        |value| match value {
+            Value::String(text) => Some(vec![text.clone()]),
+            Value::Array(items) if items.len() <= most => items
+                .iter()
+                .map(|item| item.as_str().map(str::to_owned))
+                .collect(),
+            _ => None,
+        },
+    )?;
     Ok(found.unwrap_or_default())
 }
 
@@ -71,9 +101,14 @@ fn convert<T>(
     expected: &str,
     read: impl FnOnce(&Value) -> Option<T>,
 ) -> Result<Option<T>, GatewayError> {
-    let Some(value) = present(object, name) else { return Ok(None) };
+    let Some(value) = present(object, name) else {
+        return Ok(None);
+    };
     match read(value) {
         Some(found) => Ok(Some(found)),
-        None => Err(GatewayError::invalid(name, format!("`{name}` is {}, but must be {expected}", quoted(value)))),
+        None => Err(GatewayError::invalid(
+            name,
+            format!("`{name}` is {}, but must be {expected}", quoted(value)),
+        )),
     }
 }

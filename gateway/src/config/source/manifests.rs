@@ -35,10 +35,14 @@ impl ManifestsSource {
     /// Any problem refuses the whole: unlike a cluster, a folder has no status to show a broken object in.
     pub(super) fn read(&self) -> Result<(GatewayConfig, Vec<String>), ConfigError> {
         let origin = self.directory.display().to_string();
-        let files = read_files(&self.directory).map_err(|problem| ConfigError::new(&origin, problem))?;
+        let files =
+            read_files(&self.directory).map_err(|problem| ConfigError::new(&origin, problem))?;
         let (manifests, faults) = manifest::parse(&files);
         if !faults.is_empty() {
-            return Err(ConfigError { origin, problems: faults.iter().map(ToString::to_string).collect() });
+            return Err(ConfigError {
+                origin,
+                problems: faults.iter().map(ToString::to_string).collect(),
+            });
         }
         let selection = manifests
             .select(self.gateway.as_deref())
@@ -55,8 +59,11 @@ impl ManifestsSource {
     fn compile(&self, origin: &str, selection: &Selection) -> Result<GatewayConfig, ConfigError> {
         let self_signed = match &selection.gateway.spec.tls.self_signed {
             Some(tls) => Some(
-                certificates::issue(&self.state_dir, &selection.gateway, &tls.hosts)
-                    .map_err(|error| ConfigError::new(origin, format!("spec.tls.selfSigned: {}", chain(&error))))?,
+                certificates::issue(&self.state_dir, &selection.gateway, &tls.hosts).map_err(
+                    |error| {
+                        ConfigError::new(origin, format!("spec.tls.selfSigned: {}", chain(&error)))
+                    },
+                )?,
             ),
             None => None,
         };
@@ -71,7 +78,11 @@ impl ManifestsSource {
             Some(config) if compilation.problems.is_empty() => Ok(config),
             _ => Err(ConfigError {
                 origin: origin.to_owned(),
-                problems: compilation.problems.iter().map(ToString::to_string).collect(),
+                problems: compilation
+                    .problems
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect(),
             }),
         }
     }
@@ -79,15 +90,20 @@ impl ManifestsSource {
 
 /// All YAML and JSON files of a folder, by name; hidden ones are editors' and Kubernetes' own.
 fn read_files(directory: &Path) -> Result<Vec<ManifestFile>, String> {
-    let unreadable =
-        |path: &Path, error: std::io::Error| format!("--manifests: {} cannot be read: {error}", path.display());
+    let unreadable = |path: &Path, error: std::io::Error| {
+        format!("--manifests: {} cannot be read: {error}", path.display())
+    };
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(|error| unreadable(directory, error))? {
         let path = entry.map_err(|error| unreadable(directory, error))?.path();
         let is_manifest = path.extension().is_some_and(|extension| {
-            ["yaml", "yml", "json"].iter().any(|known| extension.eq_ignore_ascii_case(known))
+            ["yaml", "yml", "json"]
+                .iter()
+                .any(|known| extension.eq_ignore_ascii_case(known))
         });
-        let is_hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        let is_hidden = path
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with('.'));
         if is_manifest && !is_hidden && path.is_file() {
             paths.push(path);
         }
@@ -97,7 +113,9 @@ fn read_files(directory: &Path) -> Result<Vec<ManifestFile>, String> {
         .into_iter()
         .map(|path| {
             let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&path, error))?;
-            let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+            let name = path
+                .file_name()
+                .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
             Ok(ManifestFile { name, text })
         })
         .collect()

@@ -34,16 +34,29 @@ pub struct TlsFiles {
 
 impl Overlay {
     pub(super) fn files(&self) -> Vec<PathBuf> {
-        let tls = self.tls.iter().flat_map(|tls| [tls.certificate.clone(), tls.key.clone()]);
+        let tls = self
+            .tls
+            .iter()
+            .flat_map(|tls| [tls.certificate.clone(), tls.key.clone()]);
         tls.chain(self.api_key_file.clone()).collect()
     }
 
-    pub(super) fn apply(&self, origin: &str, mut config: GatewayConfig) -> Result<GatewayConfig, ConfigError> {
+    pub(super) fn apply(
+        &self,
+        origin: &str,
+        mut config: GatewayConfig,
+    ) -> Result<GatewayConfig, ConfigError> {
         let mut problems = Vec::new();
         if let Some(tls) = &self.tls {
-            match (read("--tls-cert", &tls.certificate), read("--tls-key", &tls.key)) {
+            match (
+                read("--tls-cert", &tls.certificate),
+                read("--tls-key", &tls.key),
+            ) {
                 (Ok(chain), Ok(key)) => {
-                    config.tls = Some(TlsConfig { certificate_chain: chain, private_key: Redacted::new(key) });
+                    config.tls = Some(TlsConfig {
+                        certificate_chain: chain,
+                        private_key: Redacted::new(key),
+                    });
                 }
                 (chain, key) => problems.extend([chain.err(), key.err()].into_iter().flatten()),
             }
@@ -55,7 +68,14 @@ impl Overlay {
             Err(problem) => problems.push(problem),
             Ok(keys) => config.auth = self.auth(config.auth, keys),
         }
-        if problems.is_empty() { Ok(config) } else { Err(ConfigError { origin: origin.to_owned(), problems }) }
+        if problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError {
+                origin: origin.to_owned(),
+                problems,
+            })
+        }
     }
 
     fn auth(&self, configured: AuthConfig, more: Vec<ApiKeyConfig>) -> AuthConfig {
@@ -74,18 +94,31 @@ impl Overlay {
     fn keys(&self) -> Result<Vec<ApiKeyConfig>, String> {
         let mut keys = Vec::new();
         if let Some(key) = &self.api_key {
-            keys.push(ApiKeyConfig { name: "env/CLAWDBOT_API_KEY".into(), sha256: hash_key(key.expose().trim()) });
+            keys.push(ApiKeyConfig {
+                name: "env/CLAWDBOT_API_KEY".into(),
+                sha256: hash_key(key.expose().trim()),
+            });
         }
         if let Some(path) = &self.api_key_file {
             let text = read("--api-key-file", path)?;
-            let file = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+            let file = path
+                .file_name()
+                .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
             let lines = text.lines().map(str::trim).enumerate();
             let before = keys.len();
-            keys.extend(lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')).map(|(index, line)| {
-                ApiKeyConfig { name: format!("{file}/{}", index + 1), sha256: hash_key(line) }
-            }));
+            keys.extend(
+                lines
+                    .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+                    .map(|(index, line)| ApiKeyConfig {
+                        name: format!("{file}/{}", index + 1),
+                        sha256: hash_key(line),
+                    }),
+            );
             if keys.len() == before {
-                return Err(format!("--api-key-file {}: holds no key; write one a line", path.display()));
+                return Err(format!(
+                    "--api-key-file {}: holds no key; write one a line",
+                    path.display()
+                ));
             }
         }
         Ok(keys)
@@ -93,7 +126,8 @@ impl Overlay {
 }
 
 fn read(flag: &str, path: &Path) -> Result<String, String> {
-    std::fs::read_to_string(path).map_err(|error| format!("{flag} {}: cannot be read: {error}", path.display()))
+    std::fs::read_to_string(path)
+        .map_err(|error| format!("{flag} {}: cannot be read: {error}", path.display()))
 }
 
 #[cfg(test)]
@@ -103,9 +137,16 @@ mod tests {
 
     #[test]
     fn keys_of_the_command_line_end_anonymous_access() {
-        let overlay = Overlay { api_key: Some(Redacted::new("alpha\n")), ..Overlay::default() };
-        let config = overlay.apply("here", fixture::config(&[])).expect("applies");
-        let AuthConfig::ApiKeys(keys) = config.auth else { panic!("still anonymous") };
+        let overlay = Overlay {
+            api_key: Some(Redacted::new("alpha\n")),
+            ..Overlay::default()
+        };
+        let config = overlay
+            .apply("here", fixture::config(&[]))
+            .expect("applies");
+        let AuthConfig::ApiKeys(keys) = config.auth else {
+            panic!("still anonymous")
+        };
         assert_eq!(keys[0].sha256, hash_key("alpha"));
     }
 
@@ -114,8 +155,16 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("keys");
         std::fs::write(&path, "# team\nalpha\n\n beta \n").expect("a file");
-        let overlay = Overlay { api_key_file: Some(path.clone()), ..Overlay::default() };
-        let names: Vec<_> = overlay.keys().expect("readable").into_iter().map(|key| key.name).collect();
+        let overlay = Overlay {
+            api_key_file: Some(path.clone()),
+            ..Overlay::default()
+        };
+        let names: Vec<_> = overlay
+            .keys()
+            .expect("readable")
+            .into_iter()
+            .map(|key| key.name)
+            .collect();
         assert_eq!(names, ["keys/2", "keys/4"]);
         std::fs::write(&path, "# nothing\n").expect("a file");
         assert!(overlay.keys().expect_err("no key").contains("holds no key"));
@@ -123,10 +172,24 @@ mod tests {
 
     #[test]
     fn every_unreadable_file_is_named_with_its_flag() {
-        let tls = TlsFiles { certificate: "/nowhere/tls.crt".into(), key: "/nowhere/tls.key".into() };
-        let overlay = Overlay { tls: Some(tls), ..Overlay::default() };
-        let error = overlay.apply("here", fixture::config(&[])).expect_err("no files");
-        assert!(error.problems[0].starts_with("--tls-cert /nowhere/tls.crt: cannot be read"), "{error}");
-        assert!(error.problems[1].starts_with("--tls-key /nowhere/tls.key: cannot be read"), "{error}");
+        let tls = TlsFiles {
+            certificate: "/nowhere/tls.crt".into(),
+            key: "/nowhere/tls.key".into(),
+        };
+        let overlay = Overlay {
+            tls: Some(tls),
+            ..Overlay::default()
+        };
+        let error = overlay
+            .apply("here", fixture::config(&[]))
+            .expect_err("no files");
+        assert!(
+            error.problems[0].starts_with("--tls-cert /nowhere/tls.crt: cannot be read"),
+            "{error}"
+        );
+        assert!(
+            error.problems[1].starts_with("--tls-key /nowhere/tls.key: cannot be read"),
+            "{error}"
+        );
     }
 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use claw_crds::GatewayConfig;
 use claw_crds::claw_gateway::DEFAULT_MAX_BODY_BYTES;
 use claw_crds::gateway_config::{
-    AuthConfig, DeviceConfig, GatewayIdentity, LimitsConfig, LocalModelConfig, ModelBackend, ModelConfig,
-    QuantizationConfig, Redacted, RemoteModelConfig, SCHEMA_VERSION, SourceConfig,
+    AuthConfig, DeviceConfig, GatewayIdentity, LimitsConfig, LocalModelConfig, ModelBackend,
+    ModelConfig, QuantizationConfig, Redacted, RemoteModelConfig, SCHEMA_VERSION, SourceConfig,
 };
 
 use super::routes_file;
@@ -31,10 +31,16 @@ impl QuickStart {
     /// Nobody is let in by it; keys come from the overlay.
     pub(super) fn config(&self) -> Result<GatewayConfig, ConfigError> {
         let models: Vec<_> = self.models.iter().map(|model| self.model(model)).collect();
-        let routes = self.routes.as_ref().map_or_else(|| Ok(Vec::new()), |path| routes_file::read(path, &models))?;
+        let routes = self
+            .routes
+            .as_ref()
+            .map_or_else(|| Ok(Vec::new()), |path| routes_file::read(path, &models))?;
         Ok(GatewayConfig {
             schema_version: SCHEMA_VERSION,
-            gateway: GatewayIdentity { namespace: "default".into(), name: "standalone".into() },
+            gateway: GatewayIdentity {
+                namespace: "default".into(),
+                name: "standalone".into(),
+            },
             models,
             routes,
             channels: Vec::new(),
@@ -62,6 +68,9 @@ impl QuickStart {
                 api_key: self.upstream_key.clone(),
             }),
         };
-        ModelConfig { name: argument.name.clone(), backend }
+        ModelConfig {
+            name: argument.name.clone(),
+            backend,
+        }
     }
 }

@@ -37,7 +37,12 @@ pub(super) fn read(path: &Path, models: &[ModelConfig]) -> Result<Vec<RouteConfi
         .map(|(index, route)| {
             let at = format!("routes[{index}]");
             problems.extend(unknown(&at, "model", &route.model, models));
-            problems.extend(route.fallback.iter().filter_map(|name| unknown(&at, "fallback", name, models)));
+            problems.extend(
+                route
+                    .fallback
+                    .iter()
+                    .filter_map(|name| unknown(&at, "fallback", name, models)),
+            );
             RouteConfig {
                 origin: format!("{origin} {at}"),
                 pattern: route.pattern,
@@ -45,7 +50,11 @@ pub(super) fn read(path: &Path, models: &[ModelConfig]) -> Result<Vec<RouteConfi
             }
         })
         .collect();
-    if problems.is_empty() { Ok(routes) } else { Err(ConfigError { origin, problems }) }
+    if problems.is_empty() {
+        Ok(routes)
+    } else {
+        Err(ConfigError { origin, problems })
+    }
 }
 
 fn unknown(at: &str, field: &str, name: &str, models: &[ModelConfig]) -> Option<String> {
@@ -53,7 +62,10 @@ fn unknown(at: &str, field: &str, name: &str, models: &[ModelConfig]) -> Option<
         return None;
     }
     let known: Vec<_> = models.iter().map(|model| model.name.as_str()).collect();
-    Some(format!("{at}.{field}: no model is called {name:?}; known are {}", known.join(", ")))
+    Some(format!(
+        "{at}.{field}: no model is called {name:?}; known are {}",
+        known.join(", ")
+    ))
 }
 
 #[cfg(test)]
@@ -68,13 +80,22 @@ mod tests {
     }
 
     fn parse(text: &str) -> Result<Vec<RouteConfig>, ConfigError> {
-        read(written(text).path(), &fixture::config(&["red", "green"]).models)
+        read(
+            written(text).path(),
+            &fixture::config(&["red", "green"]).models,
+        )
     }
 
     #[test]
     fn rules_keep_their_order_and_fallbacks() {
-        let routes = parse("routes:\n- {pattern: ^/a, model: red, fallback: green}\n- {pattern: ^/b, model: green}\n");
-        let targets: Vec<_> = routes.expect("valid").into_iter().map(|route| route.targets).collect();
+        let routes = parse(
+            "routes:\n- {pattern: ^/a, model: red, fallback: green}\n- {pattern: ^/b, model: green}\n",
+        );
+        let targets: Vec<_> = routes
+            .expect("valid")
+            .into_iter()
+            .map(|route| route.targets)
+            .collect();
         assert_eq!(targets, [vec!["red", "green"], vec!["green"]]);
     }
 
@@ -82,12 +103,16 @@ mod tests {
     fn an_unknown_field_is_named_with_its_place() {
         let error = parse("routes:\n- {pattern: ^/a, modle: red}\n").expect_err("a typo");
         let text = error.to_string();
-        assert!(text.contains("modle") && text.contains("line 2") && text.contains("routes[0]"), "{text}");
+        assert!(
+            text.contains("modle") && text.contains("line 2") && text.contains("routes[0]"),
+            "{text}"
+        );
     }
 
     #[test]
     fn every_unknown_model_is_named_with_the_known_ones() {
-        let error = parse("routes:\n- {pattern: ^/a, model: blue, fallback: grey}\n").expect_err("two unknown models");
+        let error = parse("routes:\n- {pattern: ^/a, model: blue, fallback: grey}\n")
+            .expect_err("two unknown models");
         assert_eq!(
             error.problems,
             [

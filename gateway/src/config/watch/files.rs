@@ -26,7 +26,11 @@ impl FileWatch {
                 changed.notify_one();
             }
         };
-        let watcher = if folders.is_empty() { None } else { start(handler) };
+        let watcher = if folders.is_empty() {
+            None
+        } else {
+            start(handler)
+        };
         let mut watch = Self { watcher, folders };
         watch.renew();
         watch
@@ -34,7 +38,9 @@ impl FileWatch {
 
     /// Follow folders that were replaced by others of the same name.
     pub fn renew(&mut self) {
-        let Some(watcher) = &mut self.watcher else { return };
+        let Some(watcher) = &mut self.watcher else {
+            return;
+        };
         for folder in &self.folders {
             if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive) {
                 tracing::warn!(folder = %folder.display(), %error, "changes of this folder are not noticed");
@@ -43,9 +49,13 @@ impl FileWatch {
     }
 }
 
-fn start(handler: impl FnMut(notify::Result<Event>) + Send + 'static) -> Option<RecommendedWatcher> {
+fn start(
+    handler: impl FnMut(notify::Result<Event>) + Send + 'static,
+) -> Option<RecommendedWatcher> {
     notify::recommended_watcher(handler)
-        .inspect_err(|error| tracing::error!(%error, "files cannot be watched: restart to apply changes"))
+        .inspect_err(
+            |error| tracing::error!(%error, "files cannot be watched: restart to apply changes"),
+        )
         .ok()
 }
 
@@ -70,7 +80,11 @@ fn folders_of(file: &Path) -> Vec<PathBuf> {
 fn is_change(kind: EventKind) -> bool {
     match kind {
         EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),
-        EventKind::Any | EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_) | EventKind::Other => true,
+        EventKind::Any
+        | EventKind::Create(_)
+        | EventKind::Modify(_)
+        | EventKind::Remove(_)
+        | EventKind::Other => true,
     }
 }
 
@@ -81,7 +95,9 @@ mod tests {
     use super::*;
 
     async fn notices(changed: &Notify) -> bool {
-        tokio::time::timeout(Duration::from_secs(5), changed.notified()).await.is_ok()
+        tokio::time::timeout(Duration::from_secs(5), changed.notified())
+            .await
+            .is_ok()
     }
 
     #[tokio::test]
@@ -112,7 +128,10 @@ mod tests {
         std::fs::rename(at("next"), at("current")).expect("swapped");
         assert!(notices(&changed).await);
         watch.renew();
-        while tokio::time::timeout(Duration::from_millis(50), changed.notified()).await.is_ok() {}
+        while tokio::time::timeout(Duration::from_millis(50), changed.notified())
+            .await
+            .is_ok()
+        {}
         std::fs::write(at("v2/x.yaml"), "new").expect("written");
         assert!(notices(&changed).await);
     }

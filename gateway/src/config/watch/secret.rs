@@ -24,7 +24,9 @@ pub struct SecretWatch {
 #[derive(Debug, thiserror::Error)]
 pub enum SecretWatchError {
     /// Neither in a cluster nor with a KUBECONFIG.
-    #[error("--config-secret: found no Kubernetes configuration: run in a cluster, or set KUBECONFIG")]
+    #[error(
+        "--config-secret: found no Kubernetes configuration: run in a cluster, or set KUBECONFIG"
+    )]
     Config(#[source] kube::config::InferConfigError),
     /// The configuration does not make a client.
     #[error("--config-secret: the Kubernetes configuration cannot be used")]
@@ -40,7 +42,10 @@ impl SecretWatch {
             Some(namespace) => Api::namespaced(client, namespace),
             None => Api::default_namespaced(client),
         };
-        Ok(Self { api, name: name.to_owned() })
+        Ok(Self {
+            api,
+            name: name.to_owned(),
+        })
     }
 
     /// Hand every version to the reader until shutdown. A Secret that is gone changes nothing: the last good
@@ -52,7 +57,9 @@ impl SecretWatch {
         changed: Arc<Notify>,
         shutdown: CancellationToken,
     ) {
-        let mut versions = watcher::watch_object(self.api, &self.name).default_backoff().boxed();
+        let mut versions = watcher::watch_object(self.api, &self.name)
+            .default_backoff()
+            .boxed();
         loop {
             let version = tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -64,12 +71,23 @@ impl SecretWatch {
                         reader.receive(content);
                         changed.notify_one();
                     }
-                    None => report(&management, &reader, format!("has no entry {CONFIG_KEY}: is it the operator's?")),
+                    None => report(
+                        &management,
+                        &reader,
+                        format!("has no entry {CONFIG_KEY}: is it the operator's?"),
+                    ),
                 },
                 Some(Ok(None)) => {
-                    report(&management, &reader, "does not exist: apply the ClawGateway, and check the operator".to_owned());
+                    report(
+                        &management,
+                        &reader,
+                        "does not exist: apply the ClawGateway, and check the operator".to_owned(),
+                    );
                 }
-                Some(Err(error)) => tracing::warn!(error = chain(&error), "watching the configuration failed, trying again"),
+                Some(Err(error)) => tracing::warn!(
+                    error = chain(&error),
+                    "watching the configuration failed, trying again"
+                ),
                 None => return,
             }
         }
@@ -81,6 +99,12 @@ fn content(secret: Secret) -> Option<Vec<u8>> {
 }
 
 fn report(management: &Management, reader: &Reader, problem: String) {
-    tracing::warn!(origin = reader.origin(), problem, "no configuration, the last good one serves on");
-    management.refused.store(Some(Arc::new(ConfigError::new(reader.origin(), problem))));
+    tracing::warn!(
+        origin = reader.origin(),
+        problem,
+        "no configuration, the last good one serves on"
+    );
+    management
+        .refused
+        .store(Some(Arc::new(ConfigError::new(reader.origin(), problem))));
 }

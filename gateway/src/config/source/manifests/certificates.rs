@@ -28,36 +28,58 @@ pub(super) enum CertificatesError {
 }
 
 /// The certificate in force, issued or renewed as needed.
-pub(super) fn issue(state_dir: &Path, gateway: &ClawGateway, hosts: &[String]) -> Result<TlsConfig, CertificatesError> {
+pub(super) fn issue(
+    state_dir: &Path,
+    gateway: &ClawGateway,
+    hosts: &[String],
+) -> Result<TlsConfig, CertificatesError> {
     let namespace = gateway.metadata.namespace.as_deref().unwrap_or("default");
     let name = gateway.metadata.name.as_deref().unwrap_or_default();
-    let folder = state_dir.join("certificates").join(format!("{namespace}-{name}"));
+    let folder = state_dir
+        .join("certificates")
+        .join(format!("{namespace}-{name}"));
     let current = load(&folder);
     let mut wanted: Vec<String> = LOCAL_HOSTS.iter().map(ToString::to_string).collect();
-    wanted.extend(hosts.iter().filter(|host| !LOCAL_HOSTS.contains(&host.as_str())).cloned());
+    wanted.extend(
+        hosts
+            .iter()
+            .filter(|host| !LOCAL_HOSTS.contains(&host.as_str()))
+            .cloned(),
+    );
     let store = pki::issue(&current, &wanted, Timestamp::now())?;
     if store != current {
-        save(&folder, &store).map_err(|source| CertificatesError::Keep { path: folder.clone(), source })?;
+        save(&folder, &store).map_err(|source| CertificatesError::Keep {
+            path: folder.clone(),
+            source,
+        })?;
         tracing::info!(
             ca = %folder.join(BUNDLE).display(),
             hosts = ?wanted,
             "issued a certificate from an own authority; clients trust it by this file"
         );
     }
-    store.leaf.ok_or_else(|| CertificatesError::Keep { path: folder, source: io::ErrorKind::NotFound.into() })
+    store.leaf.ok_or_else(|| CertificatesError::Keep {
+        path: folder,
+        source: io::ErrorKind::NotFound.into(),
+    })
 }
 
 /// What is there; whatever is missing or damaged is issued anew.
 fn load(folder: &Path) -> Store {
     let read = |name: &str| std::fs::read_to_string(folder.join(name)).ok();
-    let ca = read(CA_CERTIFICATE).zip(read(CA_KEY)).map(|(certificate_pem, key)| Authority {
-        certificate_pem,
-        private_key: Redacted::new(key),
-        previous_certificate_pem: read(PREVIOUS_CA),
-    });
+    let ca = read(CA_CERTIFICATE)
+        .zip(read(CA_KEY))
+        .map(|(certificate_pem, key)| Authority {
+            certificate_pem,
+            private_key: Redacted::new(key),
+            previous_certificate_pem: read(PREVIOUS_CA),
+        });
     let leaf = read(LEAF)
         .zip(read(LEAF_KEY))
-        .map(|(certificate_chain, key)| TlsConfig { certificate_chain, private_key: Redacted::new(key) });
+        .map(|(certificate_chain, key)| TlsConfig {
+            certificate_chain,
+            private_key: Redacted::new(key),
+        });
     Store { ca, leaf }
 }
 
@@ -68,7 +90,9 @@ fn save(folder: &Path, store: &Store) -> io::Result<()> {
         write(folder, CA_CERTIFICATE, &ca.certificate_pem)?;
         match &ca.previous_certificate_pem {
             Some(previous) => write(folder, PREVIOUS_CA, previous)?,
-            None if folder.join(PREVIOUS_CA).exists() => std::fs::remove_file(folder.join(PREVIOUS_CA))?,
+            None if folder.join(PREVIOUS_CA).exists() => {
+                std::fs::remove_file(folder.join(PREVIOUS_CA))?;
+            }
             None => {}
         }
     }
@@ -83,7 +107,9 @@ fn save(folder: &Path, store: &Store) -> io::Result<()> {
 fn write(folder: &Path, name: &str, text: &str) -> io::Result<()> {
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(text.as_bytes())?;
-    file.persist(folder.join(name)).map(drop).map_err(|error| error.error)
+    file.persist(folder.join(name))
+        .map(drop)
+        .map_err(|error| error.error)
 }
 
 #[cfg(test)]
@@ -107,7 +133,10 @@ mod tests {
         let first = issue(folder.path(), &gateway(), &[]).expect("issued");
         assert_eq!(issue(folder.path(), &gateway(), &[]).expect("kept"), first);
         let key = folder.path().join("certificates/default-helpdesk/tls.key");
-        assert_eq!(key.metadata().expect("a key").permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            key.metadata().expect("a key").permissions().mode() & 0o777,
+            0o600
+        );
         let other = issue(folder.path(), &gateway(), &["gateway.test".to_owned()]).expect("issued");
         assert_ne!(other, first, "another host needs another certificate");
     }

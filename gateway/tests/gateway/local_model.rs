@@ -1,0 +1,137 @@
+//! The real engine with a real model, where they are: CLAW_TEST_MODELS names a folder with smollm2.gguf, and
+//! ORT_DYLIB_PATH the ONNX Runtime library. CLAW_TEST_REQUIRE_MODEL=1 makes their absence a failure.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use crate::binary::{Binary, chat, events, said, stream, until};
+use crate::upstream::Upstream;
+
+fn model() -> Option<PathBuf> {
+    let model = std::env::var_os("CLAW_TEST_MODELS")
+        .map(|folder| PathBuf::from(folder).join("smollm2.gguf"));
+    let model = model.filter(|path| path.is_file() && std::env::var_os("ORT_DYLIB_PATH").is_some());
+    if model.is_none() {
+        let reason = "CLAW_TEST_MODELS (with smollm2.gguf) and ORT_DYLIB_PATH are not both set";
+        assert!(
+            std::env::var_os("CLAW_TEST_REQUIRE_MODEL").is_none(),
+            "{reason}"
+        );
+        println!("skipped: {reason}");
+    }
+    model
+}
+
+#[tokio::test]
+async fn a_local_model_answers_for_a_remote_one_that_is_down() {
+    let Some(model) = model() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let routes = folder.path().join("routes.yaml");
+    std::fs::write(
+        &routes,
+        "routes: [{pattern: ^/ask$, model: dead, fallback: near}]",
+    )
+    .expect("written");
+    let arguments = [
+        "--model".to_owned(),
+        "dead=http://127.0.0.1:9/v1".to_owned(),
+        "--model".to_owned(),
+        format!("near={}", model.display()),
+        "--routes".to_owned(),
+        routes.display().to_string(),
+    ];
+    let gateway = Binary::start_in(folder, &arguments).await;
+    until("the model is warm", async || {
+        (gateway.managed("/readyz").await.0 == 200).then_some(())
+    })
+    .await;
+    let mut body = chat("near");
+    body["max_tokens"] = 8.into();
+    body["temperature"] = 0.into();
+    let (status, answer) = gateway.ask("/ask", &body).await;
+    assert_eq!(
+        (status, &answer["model"]),
+        (200, &json!("near")),
+        "{answer}"
+    );
+    assert!(
+        answer["usage"]["completion_tokens"]
+            .as_u64()
+            .is_some_and(|tokens| (1..=8).contains(&tokens)),
+        "{answer}"
+    );
+    let whole = answer["choices"][0]["message"]["content"]
+        .as_str()
+        .expect("text")
+        .to_owned();
+    body["stream"] = true.into();
+    let response = gateway.chat("/ask", &body).send().await.expect("an answer");
+    assert_eq!(
+        said(&events(response).await),
+        whole,
+        "the same request gives the same answer"
+    );
+    let mut unsupported = stream("near");
+    unsupported["tools"] = json!([{"type": "function"}]);
+    let (status, error) = gateway.ask("/v1/chat/completions", &unsupported).await;
+    assert_eq!((status, &error["error"]["param"]), (400, &json!("tools")));
+}
+
+#[tokio::test]
+async fn a_corrupt_model_is_shown_and_the_rest_serves() {
+    let upstream = Upstream::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let corrupt = folder.path().join("corrupt.gguf");
+    std::fs::write(&corrupt, "GGUF, but not really").expect("written");
+    let mut arguments = upstream.models(&["good"]);
+    for model in [
+        format!("corrupt={}", corrupt.display()),
+        "missing=/nowhere/at/all".to_owned(),
+    ] {
+        arguments.extend(["--model".to_owned(), model]);
+    }
+    let gateway = Binary::start_in(folder, &arguments).await;
+    let models = until("both failures are shown", async || {
+        let models = gateway.status().await["models"]
+            .as_array()
+            .expect("a list")
+            .clone();
+        (models
+            .iter()
+            .filter(|model| model["state"] == "failed")
+            .count()
+            == 2)
+            .then_some(models)
+    })
+    .await;
+    let reason = |name: &str| {
+        let model = models
+            .iter()
+            .find(|model| model["name"] == name)
+            .expect("listed");
+        model["reason"].as_str().expect("a reason").to_owned()
+    };
+    assert!(
+        reason("corrupt").contains("corrupt.gguf"),
+        "{}",
+        reason("corrupt")
+    );
+    assert!(
+        reason("missing").contains("/nowhere/at/all"),
+        "{}",
+        reason("missing")
+    );
+    assert_eq!(
+        gateway.ask("/v1/chat/completions", &chat("good")).await.0,
+        200
+    );
+    assert_eq!(
+        gateway
+            .ask("/v1/chat/completions", &chat("missing"))
+            .await
+            .0,
+        503
+    );
+    assert_eq!(gateway.managed("/readyz").await.0, 503);
+}

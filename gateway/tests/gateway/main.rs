@@ -1,0 +1,18 @@
+//! The real program on free ports, before a scripted API.
+
+#![expect(
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests end by panicking, and say why they are skipped"
+)]
+
+mod bad_input;
+mod binary;
+mod failover;
+mod local_model;
+mod reload;
+mod serving;
+mod shutdown;
+mod tls;
+mod upstream;
+mod usage;
