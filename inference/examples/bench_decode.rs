@@ -4,12 +4,13 @@
 
 use std::{io::Write as _, num::NonZero, path::PathBuf, time::Instant};
 
-use claw_inference::{DecoderSession, Device, ModelDir, SessionOptions, runtime};
+use claw_inference::{DecoderSession, Device, ModelDir, SessionOptions, most_likely, runtime};
 
 const PROMPT: usize = 128;
 const ANSWER: usize = 128;
 const PREFILL: usize = 512;
 const REPEATS: usize = 3;
+const NOT_FINITE: &str = "the model computed no finite number";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args_os().skip(1);
@@ -69,19 +70,12 @@ fn prefill(decoder: &mut DecoderSession) -> Result<f64, Box<dyn std::error::Erro
 
 fn decode(decoder: &mut DecoderSession) -> Result<f64, Box<dyn std::error::Error>> {
     decoder.start(PROMPT + ANSWER)?;
-    let mut next = argmax(decoder.forward(&tokens(PROMPT))?);
+    let mut next = most_likely(decoder.forward(&tokens(PROMPT))?).ok_or(NOT_FINITE)?;
     let start = Instant::now();
     for _ in 0..ANSWER {
-        next = argmax(decoder.forward(&[next])?);
+        next = most_likely(decoder.forward(&[next])?).ok_or(NOT_FINITE)?;
     }
     Ok(rate(ANSWER, start))
-}
-
-fn argmax(logits: &[f32]) -> u32 {
-    let best = (0_u32..)
-        .zip(logits)
-        .max_by(|left, right| left.1.total_cmp(right.1));
-    best.map_or(0, |(token, _)| token)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a few hundred tokens")]

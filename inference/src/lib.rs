@@ -28,5 +28,6 @@ pub use device::Device;
 pub use event::{Event, EventSink, FinishReason, GenerationError, Usage};
 pub use kv_cache::KvShape;
 pub use model_dir::{ModelDir, ModelDirError, Quantization};
+pub use sampler::most_likely;
 pub use session::{DecoderSession, Placement, SessionError, SessionOptions, runtime};
 pub use tokenizer::{Tokenizer, TokenizerLoadError};

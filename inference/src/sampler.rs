@@ -50,7 +50,7 @@ impl Sampler {
 
     /// The next token, unless no logit is a number.
     pub(crate) fn choose(&mut self, logits: &[f32]) -> Option<u32> {
-        let best = greedy(logits)?;
+        let best = most_likely(logits)?;
         let Sampling {
             temperature,
             top_p,
@@ -158,9 +158,9 @@ fn descending(left: &Candidate, right: &Candidate) -> Ordering {
         .then(left.token.cmp(&right.token))
 }
 
-/// The first of the largest logits.
+/// The token with the largest logit, the first of equals; none where no logit is a number.
 #[expect(clippy::float_cmp, reason = "the largest is one of them, unchanged")]
-fn greedy(logits: &[f32]) -> Option<u32> {
+pub fn most_likely(logits: &[f32]) -> Option<u32> {
     // Independent maxima let the compiler use wide registers: this pass sees the whole vocabulary for every token.
     const LANES: usize = 16;
     let mut largest = [f32::NEG_INFINITY; LANES];
@@ -324,7 +324,7 @@ mod tests {
         for index in 0..50 {
             let mut logits = vec![f32::NAN; 50];
             logits[index as usize] = -3.0;
-            assert_eq!(greedy(&logits), Some(index));
+            assert_eq!(most_likely(&logits), Some(index));
         }
     }
 
