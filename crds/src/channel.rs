@@ -26,7 +26,7 @@ use crate::model_route::GatewayRef;
     namespaced,
     status = "ChannelStatus",
     derive = "PartialEq",
-    doc = "Connects a chat platform to a model of a gateway. The gateway serves it at /channels/<name>.",
+    doc = "Connects a chat platform to a model of a gateway. The gateway serves it at `/channels/<name>`.",
     printcolumn(
         name = "Gateway",
         type_ = "string",

@@ -1,4 +1,4 @@
-//! The configuration a gateway runs on: what [`crate::compile`] produces, the operator stores in the Secret
+//! The configuration a gateway runs on: what [`crate::compile()`] produces, the operator stores in the Secret
 //! `<gateway>-config`, and `clawdbot gateway` watches.
 //!
 //! Every reference is already resolved and every value checked, so the gateway never reads a custom resource.

@@ -1,7 +1,7 @@
 //! The contract of the platform: the custom resources of `claw.dev/v1alpha1`, the configuration that a gateway
 //! runs on, and the pure compiler between the two.
 //!
-//! Nothing here does I/O. The operator and the standalone gateway call the same [`compile`], so a cluster and a
+//! Nothing here does I/O. The operator and the standalone gateway call the same [`compile()`], so a cluster and a
 //! laptop behave alike.
 
 #![expect(

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::secret_ref::SecretValue;
 
-/// A Telegram bot that receives its updates by webhook at /channels/<name>.
+/// A Telegram bot that receives its updates by webhook at `/channels/<name>`.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Telegram {
@@ -15,7 +15,7 @@ pub struct Telegram {
     /// The `secret_token` given to setWebhook: updates without it are refused.
     pub webhook_secret: SecretValue,
 
-    /// Base URL of the Bot API; https://api.telegram.org when absent.
+    /// Base URL of the Bot API; `https://api.telegram.org` when absent.
     #[serde(
         default,
         rename = "apiBaseURL",

@@ -102,7 +102,7 @@ pub struct RemoteModel {
     /// The API's dialect.
     pub provider: Provider,
 
-    /// Base URL up to and including the API version, e.g. https://api.openai.com/v1.
+    /// Base URL up to and including the API version, e.g. `https://api.openai.com/v1`.
     #[serde(rename = "baseURL")]
     #[schemars(length(max = 2048), regex(pattern = r"^https?://[^\s]+$"))]
     pub base_url: String,
