@@ -26,6 +26,9 @@ use crate::{AppState, router, server};
 /// How often readiness is looked at while somebody waits for it.
 const READINESS_INTERVAL: Duration = Duration::from_millis(50);
 
+/// How long cut connections may take to close.
+const CLOSING_TIME: Duration = Duration::from_millis(500);
+
 /// What a gateway is made of.
 pub(super) struct Parts {
     plan: Arc<Plan>,
@@ -184,6 +187,8 @@ impl Parts {
             () = self.signals.next() => tracing::warn!("a second signal, open requests are cut off"),
         }
         closing.cancel();
+        // Before the runtime ends, so that connections close rather than tell their clients of failing upstreams.
+        let _ = tokio::time::timeout(CLOSING_TIME, self.tasks.wait()).await;
     }
 }
 
