@@ -12,7 +12,7 @@ pub mod watch;
 #[cfg(test)]
 pub(crate) mod fixture;
 
-pub use certificate::{Certificate, CertificateError};
+pub use certificate::Certificate;
 pub use model_entry::{Backend, ModelEntry};
 pub use runtime::{Prepared, RuntimeConfig, SharedRuntime, prepare};
 

@@ -45,3 +45,6 @@ fn api(state: &AppState) -> Router<AppState> {
         .fallback(route_paths::create)
         .layer(layers)
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,4 +45,10 @@ pub fn init(format: LogFormat, verbose: bool) {
     } else {
         subscriber.try_init()
     };
+    // A panic is one line of the log like everything else.
+    std::panic::set_hook(Box::new(|panic| {
+        let at = panic.location().map(ToString::to_string);
+        let message = panic.payload_as_str().unwrap_or("no message");
+        tracing::error!(at, message, "a panic");
+    }));
 }

@@ -40,6 +40,10 @@ impl Reloader {
     /// Read the configuration, and put it in force if it is good and new. A bad one is counted, logged with every
     /// problem and shown in the status, once. Blocking; needs a runtime for models that begin to load.
     pub fn reload(&self) {
+        // Nothing is wrong yet where nothing has come yet.
+        if self.reader.is_waiting() {
+            return;
+        }
         match self
             .reader
             .read()
@@ -104,8 +108,8 @@ impl Reloader {
     /// Reload whenever something changed, until shutdown.
     pub async fn follow(self: Arc<Self>, changed: Arc<Notify>, shutdown: CancellationToken) {
         let mut files = FileWatch::start(&self.reader.watched(), &changed);
+        // What changed between the first reading and now was not seen. The first tick is at once.
         let mut renewal = tokio::time::interval(RENEWAL_CHECK);
-        renewal.tick().await;
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,

@@ -79,7 +79,12 @@ pub fn prepare(origin: &str, config: GatewayConfig) -> Result<Prepared, ConfigEr
         .as_ref()
         .map(Certificate::new)
         .transpose()
-        .map_err(|error| problems.push(format!("tls: {}", chain(&error))));
+        .map_err(|error| {
+            problems.push(format!(
+                "tls: {}; give a chain and the key of its leaf",
+                chain(&error)
+            ));
+        });
     match (routes, access, tls) {
         (Ok(routes), Ok(access), Ok(tls)) if problems.is_empty() => Ok(Prepared {
             origin: origin.to_owned(),
@@ -219,7 +224,7 @@ mod tests {
             "\"red\" is used twice",
             "maxConnections",
             "here: pattern \"(\"",
-            "tls.key",
+            "the private key is not PEM",
         ] {
             assert!(text.contains(part), "{part} is missing in {text}");
         }

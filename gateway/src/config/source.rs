@@ -74,6 +74,12 @@ impl Reader {
         *self.received.lock().unwrap_or_else(PoisonError::into_inner) = Some(content);
     }
 
+    /// Whether the source is one that delivers, and has not yet.
+    pub fn is_waiting(&self) -> bool {
+        let received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(self.source, Source::Secret { .. }) && received.is_none()
+    }
+
     /// For messages.
     pub fn origin(&self) -> String {
         match &self.source {

@@ -11,9 +11,7 @@ use tokio::sync::mpsc;
 use super::stream::Rest;
 use crate::conversion::engine_request;
 use crate::error::{EngineFailure, GatewayError};
-use crate::models::{
-    Cancellation, Engine, EngineEvent, EngineRequest, ModelSlot, SlotState, SubmitError,
-};
+use crate::models::{Cancellation, Engine, EngineEvent, ModelSlot, SlotState, SubmitError};
 use crate::types::{
     ChatChunk, ChatCompletion, ChatRequest, Choice, Delta, Usage, completion_id, unix_seconds,
 };
@@ -45,7 +43,7 @@ pub(super) async fn complete(
     slot: &Arc<ModelSlot>,
     request: &ChatRequest,
 ) -> Result<ChatCompletion, GatewayError> {
-    let mut generation = Generation::start(model, slot, request)?;
+    let mut generation = Generation::start(model, slot, request).await?;
     let mut text = String::new();
     while let Some(event) = generation.event().await? {
         match event {
@@ -75,7 +73,7 @@ pub(super) async fn stream(
     slot: &Arc<ModelSlot>,
     request: &ChatRequest,
 ) -> Result<(Vec<ChatChunk>, Generation), GatewayError> {
-    let mut generation = Generation::start(model, slot, request)?;
+    let mut generation = Generation::start(model, slot, request).await?;
     let mut head = vec![ChatChunk::piece(&generation.id, model, Delta::role(), None)];
     while let Some(chunk) = Rest::next(&mut generation).await? {
         let has_content = chunk.has_content();
@@ -88,7 +86,7 @@ pub(super) async fn stream(
 }
 
 impl Generation {
-    fn start(
+    async fn start(
         model: &str,
         slot: &Arc<ModelSlot>,
         request: &ChatRequest,
@@ -101,7 +99,11 @@ impl Generation {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
         });
-        submit(model, &*engine, engine_request, sink)?;
+        // Tokenizing a long conversation takes a while, which other requests must not wait for.
+        tokio::task::spawn_blocking(move || engine.submit(engine_request, sink))
+            .await
+            .map_err(|_| GatewayError::Internal)?
+            .map_err(|error| refusal(model, error))?;
         Ok(Self {
             model: model.to_owned(),
             id: completion_id(),
@@ -183,14 +185,9 @@ fn ready(model: &str, state: SlotState) -> Result<Arc<dyn Engine>, GatewayError>
     }
 }
 
-fn submit(
-    model: &str,
-    engine: &dyn Engine,
-    request: EngineRequest,
-    sink: crate::models::Sink,
-) -> Result<(), GatewayError> {
+fn refusal(model: &str, error: SubmitError) -> GatewayError {
     let model = model.to_owned();
-    engine.submit(request, sink).map_err(|error| match error {
+    match error {
         SubmitError::QueueFull => GatewayError::Overloaded {
             model,
             retry_after: QUEUE_PAUSE,
@@ -209,7 +206,7 @@ fn submit(
             state: "unloading".to_owned(),
             retry_after: QUEUE_PAUSE,
         },
-    })
+    }
 }
 
 fn completion(id: String, text: &str, finish_reason: &str, usage: Usage) -> ChatCompletion {

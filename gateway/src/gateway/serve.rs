@@ -1,5 +1,6 @@
 //! A running gateway: its parts, put together, and its life.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,23 +85,26 @@ impl Parts {
             })?;
             tracing::info!(%address, "the management port is open");
         }
-        let installed = self.follow_configuration().await?;
+        self.follow_configuration().await?;
+        let management = Arc::clone(&self.management);
+        let mut too_slow = pin!(ready_within(self.plan.ready_within, &management));
         let closing = CancellationToken::new();
         let runtime = tokio::select! {
-            runtime = first_runtime(&self.management, &installed) => runtime,
+            runtime = first_runtime(&management) => runtime,
+            outcome = &mut too_slow => return outcome,
             () = self.signals.next() => return Ok(()),
         };
         self.start_serving(listeners, runtime, closing.clone())?;
         let outcome = tokio::select! {
             () = self.signals.next() => Ok(()),
-            outcome = ready_within(self.plan.ready_within, &self.management) => outcome,
+            outcome = too_slow => outcome,
         };
         self.drain(closing).await;
         outcome
     }
 
-    /// Start whatever notices changes. The result is notified after each attempt to read.
-    async fn follow_configuration(&self) -> Result<Arc<Notify>, Failure> {
+    /// Start whatever notices changes.
+    async fn follow_configuration(&self) -> Result<(), Failure> {
         let changed = Arc::new(Notify::new());
         if let Source::Secret { namespace, name } = &self.plan.reader.source {
             let watch = SecretWatch::new(namespace.as_deref(), name)
@@ -117,8 +121,8 @@ impl Parts {
         }
         let reloader = Arc::clone(&self.reloader);
         self.tasks
-            .spawn(reloader.follow(Arc::clone(&changed), self.shutdown.clone()));
-        Ok(changed)
+            .spawn(reloader.follow(changed, self.shutdown.clone()));
+        Ok(())
     }
 
     fn start_serving(
@@ -193,7 +197,7 @@ impl Parts {
 }
 
 /// Waits for a configuration from a cluster.
-async fn first_runtime(management: &Management, _changed: &Notify) -> SharedRuntime {
+async fn first_runtime(management: &Management) -> SharedRuntime {
     let mut interval = tokio::time::interval(READINESS_INTERVAL);
     loop {
         if let Some(runtime) = management.runtime.get() {

@@ -57,7 +57,7 @@ impl Loader for FakeLoader {
     }
 }
 
-/// Refuses as full when the last message is `full`, and fails in the middle when it is `fail`.
+/// Refuses as full when the last message is `full`, fails in the middle when it is `fail`, and panics at `panic`.
 pub(crate) struct FakeEngine;
 
 impl Engine for FakeEngine {
@@ -75,6 +75,7 @@ impl Engine for FakeEngine {
             .last()
             .map(|message| message.content.clone())
             .unwrap_or_default();
+        assert_ne!(said, "panic", "asked to");
         if said == "full" {
             return Err(SubmitError::QueueFull);
         }

@@ -48,7 +48,7 @@ const MODEL: &str = "--model a=http://127.0.0.1:9/v1";
 )]
 #[case::foreign_key(
     "--tls-cert {dir}/a.crt --tls-key {dir}/b.key {model}",
-    "private key (tls.key) cannot be used"
+    "tls: the private key does not belong to the certificate"
 )]
 #[case::broken_pattern("--routes {dir}/pattern.yaml {model}", "routes[0]: pattern \"(\"")]
 #[case::unknown_route_field("--routes {dir}/field.yaml {model}", "unknown field `modle`")]

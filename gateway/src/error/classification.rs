@@ -1,0 +1,108 @@
+//! What kind of failure an error is. Exhaustive: a new variant does not compile until it is classified.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::GatewayError;
+
+impl GatewayError {
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::InvalidRequest { .. }
+            | Self::UnsupportedField { .. }
+            | Self::PromptTooLong { .. } => StatusCode::BAD_REQUEST,
+            Self::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
+            Self::Forbidden { .. } => StatusCode::FORBIDDEN,
+            Self::NotFound { .. } | Self::ModelNotFound { .. } => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::RateLimited { .. }
+            | Self::Overloaded { .. }
+            | Self::UpstreamRateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::ModelNotReady { .. }
+            | Self::ModelUnavailable { .. }
+            | Self::RouteWithoutModel { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::UpstreamUnreachable { .. }
+            | Self::UpstreamStatus { .. }
+            | Self::UpstreamMalformed { .. }
+            | Self::UpstreamInterrupted { .. } => StatusCode::BAD_GATEWAY,
+            Self::UpstreamTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::UpstreamRejected { status, .. } => *status,
+            Self::GenerationFailed { .. } | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Whether another model could answer where this one did not.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::UnsupportedField { .. }
+            | Self::PromptTooLong { .. }
+            | Self::Overloaded { .. }
+            | Self::ModelNotReady { .. }
+            | Self::ModelUnavailable { .. }
+            | Self::UpstreamUnreachable { .. }
+            | Self::UpstreamTimeout { .. }
+            | Self::UpstreamStatus { .. }
+            | Self::UpstreamRateLimited { .. }
+            | Self::UpstreamMalformed { .. }
+            | Self::UpstreamInterrupted { .. }
+            | Self::GenerationFailed { .. } => true,
+            Self::InvalidRequest { .. }
+            | Self::Unauthorized { .. }
+            | Self::Forbidden { .. }
+            | Self::NotFound { .. }
+            | Self::ModelNotFound { .. }
+            | Self::MethodNotAllowed { .. }
+            | Self::BodyTimeout { .. }
+            | Self::BodyTooLarge { .. }
+            | Self::RateLimited { .. }
+            | Self::RouteWithoutModel { .. }
+            | Self::UpstreamRejected { .. }
+            | Self::Internal => false,
+        }
+    }
+
+    /// A word for metrics; their number is bounded.
+    pub fn metric_label(&self) -> &'static str {
+        match self {
+            Self::InvalidRequest { .. } => "invalid_request",
+            Self::UnsupportedField { .. } => "unsupported_field",
+            Self::PromptTooLong { .. } => "context_length_exceeded",
+            Self::Unauthorized { .. } => "invalid_api_key",
+            Self::Forbidden { .. } => "forbidden",
+            Self::NotFound { .. } => "not_found",
+            Self::ModelNotFound { .. } => "model_not_found",
+            Self::MethodNotAllowed { .. } => "method_not_allowed",
+            Self::BodyTimeout { .. } => "body_timeout",
+            Self::BodyTooLarge { .. } => "body_too_large",
+            Self::RateLimited { .. } => "rate_limit_exceeded",
+            Self::Overloaded { .. } => "model_overloaded",
+            Self::ModelNotReady { .. } => "model_not_ready",
+            Self::ModelUnavailable { .. } => "model_unavailable",
+            Self::RouteWithoutModel { .. } => "route_without_model",
+            Self::UpstreamUnreachable { .. } => "upstream_unreachable",
+            Self::UpstreamTimeout { .. } => "upstream_timeout",
+            Self::UpstreamStatus { .. } => "upstream_error",
+            Self::UpstreamRateLimited { .. } => "upstream_rate_limited",
+            Self::UpstreamRejected { .. } => "upstream_rejected",
+            Self::UpstreamMalformed { .. } => "upstream_malformed",
+            Self::UpstreamInterrupted { .. } => "upstream_interrupted",
+            Self::GenerationFailed { .. } => "generation_failed",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// When the caller should try again, if that is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after, .. }
+            | Self::Overloaded { retry_after, .. }
+            | Self::ModelNotReady { retry_after, .. } => Some(*retry_after),
+            Self::UpstreamRateLimited { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}

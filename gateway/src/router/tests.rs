@@ -1,0 +1,268 @@
+//! The router without a socket, before a local model whose engine is a fake.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::body::Body;
+use axum::response::Response;
+use claw_crds::GatewayConfig;
+use claw_crds::gateway_config::{
+    ApiKeyConfig, AuthConfig, LocalModelConfig, ModelBackend, ModelConfig, QuantizationConfig,
+    RouteConfig, SourceConfig,
+};
+use http::Request;
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+
+use super::build_router;
+use crate::AppState;
+use crate::auth::hash_key;
+use crate::config::{Backend, fixture, prepare};
+use crate::dispatch::Dispatcher;
+use crate::metrics::Metrics;
+use crate::models::fake::{FakeLoader, workshop};
+use crate::models::{ModelPool, SlotState};
+use crate::provider::{Provider, Timeouts, http_client};
+
+struct Gateway {
+    state: AppState,
+    _folder: tempfile::TempDir,
+}
+
+impl Gateway {
+    /// A local model `near` whose directory is there or not, and a route `/ask` to it after a dead remote one.
+    async fn start(has_model: bool) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let folder = tempfile::tempdir().expect("a folder");
+        if has_model {
+            std::fs::create_dir(folder.path().join("near")).expect("a directory");
+        }
+        let runtime = prepare("a test", config(folder.path())).expect("valid");
+        let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
+        let shop = workshop(&Arc::new(FakeLoader::default()), folder.path());
+        let pool = ModelPool::new(shop, tasks.clone(), shutdown.clone());
+        let runtime = runtime.install(|key| pool.acquire(key));
+        let Some(Backend::Local(slot)) = runtime.model("near").map(|model| model.backend.clone())
+        else {
+            panic!("a local model")
+        };
+        let mut states = slot.subscribe();
+        let settled =
+            |state: &SlotState| matches!(state, SlotState::Ready(..) | SlotState::Failed { .. });
+        states.wait_for(settled).await.expect("alive");
+        let shared_runtime = Arc::new(ArcSwap::from_pointee(runtime));
+        let metrics = Arc::new(Metrics::default());
+        let http = http_client().expect("a client");
+        let patience = Duration::from_secs(5);
+        let timeouts = Timeouts {
+            first_token: patience,
+            idle: patience,
+            whole: patience,
+        };
+        let provider = Provider::new(http.clone(), timeouts);
+        let dispatcher = Arc::new(Dispatcher::new(
+            Arc::clone(&shared_runtime),
+            provider,
+            Arc::clone(&metrics),
+        ));
+        let state = AppState {
+            shared_runtime,
+            respond: Arc::<Dispatcher>::clone(&dispatcher),
+            dispatcher,
+            rate_limits: Arc::default(),
+            metrics,
+            http,
+            tasks,
+            shutdown,
+        };
+        Self {
+            state,
+            _folder: folder,
+        }
+    }
+
+    async fn send(&self, path: &str, body: &Value) -> Response {
+        let request = Request::post(path)
+            .header("authorization", "Bearer sesame")
+            .body(Body::from(body.to_string()))
+            .expect("a request");
+        build_router(self.state.clone())
+            .oneshot(request)
+            .await
+            .expect("infallible")
+    }
+
+    async fn ask(&self, path: &str, body: &Value) -> (u16, Value) {
+        let response = self.send(path, body).await;
+        let status = response.status().as_u16();
+        let text = text(response).await;
+        (status, serde_json::from_str(&text).expect("JSON"))
+    }
+}
+
+fn config(folder: &std::path::Path) -> GatewayConfig {
+    let mut config = fixture::config(&["far"]);
+    config.auth = AuthConfig::ApiKeys(vec![ApiKeyConfig {
+        name: "team/ada".into(),
+        sha256: hash_key("sesame"),
+    }]);
+    config.models.push(ModelConfig {
+        name: "near".into(),
+        backend: ModelBackend::Local(LocalModelConfig {
+            source: SourceConfig::Path(folder.join("near").display().to_string()),
+            quantization: QuantizationConfig::Int8,
+            context_length: None,
+        }),
+    });
+    config.models.push(ModelConfig {
+        name: "gone".into(),
+        backend: ModelBackend::Unavailable {
+            reason: "its Secret is missing".into(),
+        },
+    });
+    config.routes.push(RouteConfig {
+        origin: "a test".into(),
+        pattern: "^/ask$".into(),
+        targets: vec!["far".into(), "near".into()],
+    });
+    config
+}
+
+fn chat(model: &str, words: &str) -> Value {
+    json!({"model": model, "messages": [{"role": "user", "content": words}]})
+}
+
+async fn text(response: Response) -> String {
+    let bytes = response
+        .into_body()
+        .collect()
+        .await
+        .expect("a body")
+        .to_bytes();
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+#[tokio::test]
+async fn a_local_model_answers_after_a_dead_remote_one() {
+    let gateway = Gateway::start(true).await;
+    let (status, answer) = gateway.ask("/ask", &chat("ignored", "hello there")).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(
+        answer["choices"][0]["message"],
+        json!({"role": "assistant", "content": "echo: hello there"})
+    );
+    assert_eq!(
+        answer["usage"],
+        json!({"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10})
+    );
+    assert_eq!(answer["model"], "near");
+}
+
+#[tokio::test]
+async fn a_local_stream_has_a_role_first_and_done_last() {
+    let gateway = Gateway::start(true).await;
+    let mut body = chat("near", "hi");
+    body["stream"] = true.into();
+    let text = text(gateway.send("/v1/chat/completions", &body).await).await;
+    let events: Vec<_> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "))
+        .collect();
+    let delta = |index: usize| -> Value {
+        let chunk: Value = serde_json::from_str(events[index]).expect("JSON");
+        chunk["choices"][0]["delta"].clone()
+    };
+    assert_eq!(delta(0), json!({"role": "assistant", "content": ""}));
+    assert_eq!(delta(1), json!({"content": "echo: "}));
+    assert_eq!(events.last(), Some(&"[DONE]"));
+}
+
+#[tokio::test]
+async fn a_full_queue_says_when_to_come_back() {
+    let gateway = Gateway::start(true).await;
+    let response = gateway
+        .send("/v1/chat/completions", &chat("near", "full"))
+        .await;
+    assert_eq!(response.status(), 429);
+    assert_eq!(response.headers()["retry-after"], "1");
+    assert!(text(response).await.contains("model_overloaded"));
+}
+
+#[tokio::test]
+async fn a_generation_that_fails_in_a_stream_ends_with_an_error() {
+    let gateway = Gateway::start(true).await;
+    let mut body = chat("near", "fail");
+    let (status, error) = gateway.ask("/v1/chat/completions", &body).await;
+    assert_eq!(
+        (status, &error["error"]["code"]),
+        (500, &json!("generation_failed"))
+    );
+    assert!(
+        !error.to_string().contains("numbers"),
+        "details are for the log"
+    );
+    body["stream"] = true.into();
+    let text = text(gateway.send("/v1/chat/completions", &body).await).await;
+    assert!(
+        text.contains("event: error") && !text.contains("[DONE]"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn models_that_are_down_say_so() {
+    let gateway = Gateway::start(false).await;
+    for (model, reason) in [
+        ("near", "failed to load"),
+        ("gone", "its Secret is missing"),
+    ] {
+        let (status, error) = gateway
+            .ask("/v1/chat/completions", &chat(model, "hi"))
+            .await;
+        assert_eq!(status, 503);
+        let message = error["error"]["message"].as_str().expect("a message");
+        assert!(message.contains(reason), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_panic_costs_one_request() {
+    let gateway = Gateway::start(true).await;
+    let (status, error) = gateway
+        .ask("/v1/chat/completions", &chat("near", "panic"))
+        .await;
+    assert_eq!(
+        (status, &error["error"]["message"]),
+        (500, &json!("internal error"))
+    );
+    assert_eq!(
+        gateway
+            .ask("/v1/chat/completions", &chat("near", "hi"))
+            .await
+            .0,
+        200
+    );
+}
+
+#[tokio::test]
+async fn only_channels_are_reached_without_a_key() {
+    let gateway = Gateway::start(true).await;
+    for (path, expected) in [
+        ("/channels/none", 404),
+        ("/channels/none/more", 401),
+        ("/ask", 401),
+        ("/v1/models", 401),
+        ("/", 401),
+    ] {
+        let request = Request::post(path).body(Body::empty()).expect("a request");
+        let response = build_router(gateway.state.clone())
+            .oneshot(request)
+            .await
+            .expect("infallible");
+        assert_eq!(response.status(), expected, "{path}");
+    }
+}
