@@ -20,8 +20,13 @@ pub(crate) fn directory(name: &str) -> anyhow::Result<PathBuf> {
 }
 
 /// The repository's root.
-pub(crate) fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+///
+/// Taken from what cargo says at run time: checkouts that share a target folder also share this program.
+pub(crate) fn repository() -> PathBuf {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    package
         .parent()
         .expect("xtask lies in the repository")
+        .to_owned()
 }

@@ -62,7 +62,7 @@ fn generated() -> anyhow::Result<Vec<(PathBuf, String)>> {
         ));
         files.push((root.join("crds").join(name), yaml));
     }
-    files.extend(crate::rbac::files(root)?);
+    files.extend(crate::rbac::files(&root)?);
     Ok(files)
 }
 

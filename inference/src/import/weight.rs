@@ -1,15 +1,18 @@
 //! A weight matrix in the two forms that the graph uses: floats, and 8-bit blocks.
 //!
 //! A file's own blocks have few levels. Widening each level to a whole number of 8-bit steps keeps nearly all of their
-//! values exact, where measuring the values anew would round every one of them.
+//! values exact, where measuring the values anew would round every one of them. Layers take wider blocks all the same:
+//! a run reads every scale, and half as many of them make it faster (`docs/performance.md`).
 
 use super::{
     block::{self, Levels},
     gguf::{TensorInfo, TensorType},
 };
 
-/// Values that share one scale, along a row.
+/// Values that share one scale, along a row, as files have them. Rows must be a multiple of it.
 pub(crate) const BLOCK_SIZE: usize = 32;
+/// The same for the rows of layers that it divides.
+const WIDE_BLOCK_SIZE: usize = 64;
 /// The zero point that the runtime assumes when it is given none.
 pub(crate) const DEFAULT_ZERO_POINT: u8 = 128;
 const LARGEST: f32 = 255.0;
@@ -82,10 +85,19 @@ impl Weight {
         block::dequantize(self.kind, &self.bytes)
     }
 
-    /// The matrix as 8-bit blocks.
-    pub(crate) fn to_int8(&self) -> Int8Blocks {
+    /// The widest block that divides the rows.
+    pub(crate) fn widest_block(&self) -> usize {
+        if self.columns.is_multiple_of(WIDE_BLOCK_SIZE) {
+            WIDE_BLOCK_SIZE
+        } else {
+            BLOCK_SIZE
+        }
+    }
+
+    /// The matrix as 8-bit blocks of `block_size` values, which must divide its rows.
+    pub(crate) fn to_int8(&self, block_size: usize) -> Int8Blocks {
         let mut blocks = Int8Blocks::default();
-        if self.kind.block_values() == BLOCK_SIZE {
+        if self.kind.block_values() == block_size {
             for bytes in self.bytes.chunks_exact(self.kind.block_bytes()) {
                 let levels = block::levels(self.kind, bytes);
                 if !blocks.push_widened(&levels) {
@@ -93,7 +105,7 @@ impl Weight {
                 }
             }
         } else {
-            for values in self.to_floats().chunks_exact(BLOCK_SIZE) {
+            for values in self.to_floats().chunks_exact(block_size) {
                 blocks.push_measured(values);
             }
         }
@@ -211,7 +223,7 @@ mod tests {
         let values: Vec<f32> = (0_u8..64)
             .map(|index| (f32::from(index) * 0.7).sin() * 3.0 + 1.0)
             .collect();
-        let blocks = floats(2, 32, &values).to_int8();
+        let blocks = floats(2, 32, &values).to_int8(BLOCK_SIZE);
         for (index, (value, restored)) in values.iter().zip(restored(&blocks)).enumerate() {
             let scale = blocks.scales[index / BLOCK_SIZE];
             assert!(
@@ -222,15 +234,25 @@ mod tests {
     }
 
     #[test]
+    fn layers_have_the_widest_block_that_divides_their_rows() {
+        let values: Vec<f32> = (0_u8..128).map(|index| f32::from(index).sin()).collect();
+        let wide = floats(2, 64, &values);
+        assert_eq!(wide.widest_block(), 64);
+        let blocks = wide.to_int8(64);
+        assert_eq!((blocks.scales.len(), blocks.zero_points.len()), (2, 2));
+        assert_eq!(floats(1, 96, &values[..96]).widest_block(), 32);
+    }
+
+    #[test]
     fn a_block_of_zeros_stays_zero() {
-        let blocks = floats(1, 32, &[0.0; 32]).to_int8();
+        let blocks = floats(1, 32, &[0.0; 32]).to_int8(BLOCK_SIZE);
         assert_eq!(restored(&blocks), [0.0; 32]);
         let mut constant = half(0.0).to_vec();
         constant.extend(half(0.5));
         constant.extend([0x37; 16]);
         let weight = quantized(TensorType::Q4_1, constant);
         assert_eq!(
-            restored(&weight.to_int8()),
+            restored(&weight.to_int8(BLOCK_SIZE)),
             weight.to_floats(),
             "a scale of zero leaves the minimum"
         );
@@ -249,7 +271,11 @@ mod tests {
                     .map(|index| u8::try_from(index * 37 % 256).expect("a byte")),
             );
             let weight = quantized(kind, bytes);
-            for (value, restored) in weight.to_floats().iter().zip(restored(&weight.to_int8())) {
+            for (value, restored) in weight
+                .to_floats()
+                .iter()
+                .zip(restored(&weight.to_int8(BLOCK_SIZE)))
+            {
                 assert!(
                     (value - restored).abs() <= value.abs() * 1e-6,
                     "{kind:?}: {value} became {restored}"
@@ -265,7 +291,11 @@ mod tests {
             bytes.extend(half(minimum));
             bytes.extend((0_u8..16).map(|index| index | index << 4));
             let weight = quantized(TensorType::Q4_1, bytes);
-            for (value, restored) in weight.to_floats().iter().zip(restored(&weight.to_int8())) {
+            for (value, restored) in weight
+                .to_floats()
+                .iter()
+                .zip(restored(&weight.to_int8(BLOCK_SIZE)))
+            {
                 assert!(
                     (value - restored).abs() < 0.1 / 8.0,
                     "minimum {minimum}: {value} became {restored}"
@@ -278,7 +308,7 @@ mod tests {
     fn eight_bit_blocks_of_the_file_keep_the_default_zero_point() {
         let mut bytes = half(0.5).to_vec();
         bytes.extend((0_u8..32).map(|index| index.wrapping_sub(3)));
-        let blocks = quantized(TensorType::Q8_0, bytes).to_int8();
+        let blocks = quantized(TensorType::Q8_0, bytes).to_int8(BLOCK_SIZE);
         assert_eq!(blocks.scales, [0.5]);
         assert_eq!(blocks.zero_points, [DEFAULT_ZERO_POINT]);
         assert_eq!(blocks.values[..5], [125, 126, 127, 128, 129]);

@@ -6,7 +6,7 @@ use super::{Builder, GraphError, to_i64};
 use crate::{
     import::{
         onnx::{CONTRIB, STANDARD, Setting},
-        weight::{BLOCK_SIZE, DEFAULT_ZERO_POINT, Int8Blocks, Weight},
+        weight::{DEFAULT_ZERO_POINT, Int8Blocks, Weight},
     },
     model_dir::Quantization,
 };
@@ -26,6 +26,8 @@ pub(super) struct Linear<'a> {
 /// The names of a quantized weight's constants.
 #[derive(Clone)]
 pub(super) struct Int8Constants {
+    /// Values that share one scale.
+    pub(super) block_size: usize,
     pub(super) values: String,
     pub(super) scales: String,
     /// Absent when all are what the runtime assumes.
@@ -53,8 +55,10 @@ impl<R: Read + Seek> Builder<'_, R> {
                 );
             }
             Quantization::Int8 => {
-                let shape = [rows, columns / BLOCK_SIZE, BLOCK_SIZE];
-                let constants = self.int8_constants(linear.name, &shape, &linear.weights)?;
+                let block_size = linear.weights[0].widest_block();
+                let shape = [rows, columns / block_size, block_size];
+                let constants =
+                    self.int8_constants(linear.name, &shape, block_size, &linear.weights)?;
                 self.multiply_int8(linear.input, linear.output, &constants, [rows, columns]);
             }
         }
@@ -66,10 +70,14 @@ impl<R: Read + Seek> Builder<'_, R> {
         &mut self,
         name: &str,
         shape: &[usize],
+        block_size: usize,
         weights: &[Weight],
     ) -> Result<Int8Constants, GraphError> {
-        let blocks: Vec<Int8Blocks> = weights.iter().map(Weight::to_int8).collect();
-        let per_block = [shape[0], shape[1..].iter().product::<usize>() / BLOCK_SIZE];
+        let blocks: Vec<Int8Blocks> = weights
+            .iter()
+            .map(|weight| weight.to_int8(block_size))
+            .collect();
+        let per_block = [shape[0], shape[1..].iter().product::<usize>() / block_size];
         let (values, scales) = (format!("{name}.q8"), format!("{name}.scales"));
         self.writer.bytes(
             &values,
@@ -95,6 +103,7 @@ impl<R: Read + Seek> Builder<'_, R> {
             Some(name)
         };
         Ok(Int8Constants {
+            block_size,
             values,
             scales,
             zero_points,
@@ -112,7 +121,7 @@ impl<R: Read + Seek> Builder<'_, R> {
             ("K", Setting::Int(to_i64(columns))),
             ("N", Setting::Int(to_i64(rows))),
             ("bits", Setting::Int(8)),
-            ("block_size", Setting::Int(to_i64(BLOCK_SIZE))),
+            ("block_size", Setting::Int(to_i64(weight.block_size))),
             ("accuracy_level", Setting::Int(INT8_ACCURACY)),
         ];
         let mut inputs = vec![input, &weight.values, &weight.scales];

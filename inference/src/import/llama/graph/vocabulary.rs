@@ -33,10 +33,11 @@ impl<R: Read + Seek> Builder<'_, R> {
                 );
             }
             Quantization::Int8 => {
-                let constants = self.int8_constants("embed", &[rows, columns], &[weight])?;
+                let constants =
+                    self.int8_constants("embed", &[rows, columns], BLOCK_SIZE, &[weight])?;
                 let settings = [
                     ("bits", Setting::Int(8)),
-                    ("block_size", Setting::Int(to_i64(BLOCK_SIZE))),
+                    ("block_size", Setting::Int(to_i64(constants.block_size))),
                     ("gather_axis", Setting::Int(0)),
                     ("quantize_axis", Setting::Int(1)),
                 ];
@@ -116,7 +117,8 @@ impl<R: Read + Seek> Builder<'_, R> {
                     .embedding
                     .clone()
                     .expect("the embedding is written first");
-                let blocks = [rows, columns / BLOCK_SIZE, BLOCK_SIZE].map(to_i64);
+                let block_size = embedding.block_size;
+                let blocks = [rows, columns / block_size, block_size].map(to_i64);
                 self.writer.integers("head.shape", &[3], &blocks)?;
                 self.operator(
                     "Reshape",
