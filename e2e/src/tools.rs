@@ -4,7 +4,7 @@
 //! It decides where each program comes from. How one is built is in `build`; nothing here starts a program.
 
 mod build;
-mod cache;
+pub mod cache;
 mod go;
 mod module;
 

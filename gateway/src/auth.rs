@@ -12,7 +12,6 @@ use subtle::{Choice, ConstantTimeEq};
 
 use crate::config::RuntimeConfig;
 use crate::error::GatewayError;
-use crate::hex;
 
 /// The name of callers without a key, where the configuration lets them in.
 pub const ANONYMOUS: &str = "anonymous";
@@ -88,7 +87,8 @@ impl AccessPolicy {
 
 impl HashedKey {
     fn new(config: &ApiKeyConfig) -> Result<Self, InvalidKey> {
-        let sha256 = hex::decode_sha256(&config.sha256).ok_or_else(|| InvalidKey {
+        let mut sha256 = [0; 32];
+        hex::decode_to_slice(&config.sha256, &mut sha256).map_err(|_| InvalidKey {
             name: config.name.clone(),
         })?;
         Ok(Self {
@@ -109,7 +109,7 @@ pub fn authenticate(runtime: &RuntimeConfig, headers: &HeaderMap) -> Result<Call
 
 /// Lower-case hexadecimal SHA-256 of a key, as configurations hold it.
 pub fn hash_key(key: &str) -> String {
-    hex::encode(&Sha256::digest(key.as_bytes()))
+    hex::encode(Sha256::digest(key.as_bytes()))
 }
 
 fn bearer_token(headers: &HeaderMap) -> Result<&str, GatewayError> {

@@ -15,7 +15,6 @@ pub mod error;
 pub mod exit;
 pub mod gateway;
 pub mod handlers;
-pub mod hex;
 pub mod management;
 pub mod metrics;
 pub mod middleware;

@@ -40,7 +40,7 @@ pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
 /// out of the environment, since build scripts that look at it (ring's, for one) would run again each time.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(crate::cache::repository());
+    command.current_dir(crate::repository::root());
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {

@@ -53,7 +53,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 fn generated() -> anyhow::Result<Vec<(PathBuf, String)>> {
-    let root = crate::cache::repository();
+    let root = crate::repository::root();
     let mut files = Vec::new();
     for (name, yaml) in claw_crds::crd_yaml::files() {
         files.push((

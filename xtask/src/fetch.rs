@@ -13,7 +13,9 @@ use std::{
 use anyhow::{Context, bail};
 use sha2::{Digest, Sha256};
 
-use crate::{cache, command};
+use claw_e2e::tools::cache;
+
+use crate::command;
 
 /// What [`all`] fetched.
 pub(crate) struct Assets {

@@ -5,12 +5,12 @@
 )]
 
 mod bench;
-mod cache;
 mod command;
 mod crds;
 mod demo;
 mod fetch;
 mod rbac;
+mod repository;
 mod test;
 
 use clap::{Parser, Subcommand};

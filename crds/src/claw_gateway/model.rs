@@ -90,7 +90,7 @@ pub enum Task {
 pub enum Quantization {
     /// 32-bit floating point.
     None,
-    /// 8 bits in blocks of 32 weights.
+    /// 8 bits, with a scale for every 32 or 64 weights.
     #[default]
     Int8,
 }

@@ -45,7 +45,7 @@ pub(super) fn find_or_build(
     progress: &mut dyn FnMut(&str),
 ) -> Result<PathBuf, Error> {
     let pin = module.pin().map_err(Error::Module)?;
-    let cache = cache::directory().map_err(Error::Cache)?;
+    let cache = cache::directory("bin").map_err(Error::Cache)?;
     let directory = cache.join(&pin.directory_name);
     if directory.is_dir() {
         return Ok(directory);

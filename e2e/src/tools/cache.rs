@@ -1,4 +1,5 @@
-//! The user's cache: where built programs are kept, and the lock that keeps two builders apart.
+//! The user's cache: where fetched and built things are kept, shared by all checkouts of the project, and the lock
+//! that keeps two builders apart.
 
 use std::{
     ffi::OsString,
@@ -25,19 +26,23 @@ pub enum CacheError {
     },
 }
 
-/// `<user cache>/claw/bin`.
-pub(super) fn directory() -> Result<PathBuf, CacheError> {
+/// `<user cache>/claw/<name>`, made if need be.
+pub fn directory(name: &str) -> Result<PathBuf, CacheError> {
     let variable = |name| std::env::var_os(name).filter(|value: &OsString| !value.is_empty());
-    directory_from(variable("XDG_CACHE_HOME"), variable("HOME"))
+    let path = base(variable("XDG_CACHE_HOME"), variable("HOME"))?.join(name);
+    match std::fs::create_dir_all(&path) {
+        Ok(()) => Ok(path),
+        Err(source) => Err(CacheError::Write { path, source }),
+    }
 }
 
 /// As the XDG base directory specification says: a relative path is ignored.
-fn directory_from(cache: Option<OsString>, home: Option<OsString>) -> Result<PathBuf, CacheError> {
+fn base(cache: Option<OsString>, home: Option<OsString>) -> Result<PathBuf, CacheError> {
     cache
         .map(PathBuf::from)
         .filter(|path| path.is_absolute())
         .or_else(|| home.map(|home| Path::new(&home).join(".cache")))
-        .map(|base| base.join("claw").join("bin"))
+        .map(|base| base.join("claw"))
         .ok_or(CacheError::NoHome)
 }
 
@@ -48,7 +53,6 @@ pub(super) fn lock(directory: &Path, progress: &mut dyn FnMut(&str)) -> Result<F
         let path = path.to_owned();
         |source| CacheError::Write { path, source }
     };
-    std::fs::create_dir_all(directory).map_err(failed(directory))?;
     let path = directory.join(".lock");
     let file = File::options()
         .create(true)
@@ -70,16 +74,13 @@ mod tests {
     #[test]
     fn the_cache_follows_the_xdg_variable_when_it_is_absolute() {
         let of = |cache: Option<&str>, home: Option<&str>| {
-            directory_from(cache.map(Into::into), home.map(Into::into))
+            base(cache.map(Into::into), home.map(Into::into))
         };
         let under = |path| PathBuf::from(path);
-        assert_eq!(
-            of(Some("/c"), Some("/h")).expect("set"),
-            under("/c/claw/bin")
-        );
+        assert_eq!(of(Some("/c"), Some("/h")).expect("set"), under("/c/claw"));
         assert_eq!(
             of(Some("c"), Some("/h")).expect("set"),
-            under("/h/.cache/claw/bin")
+            under("/h/.cache/claw")
         );
         assert!(matches!(of(None, None), Err(CacheError::NoHome)));
     }

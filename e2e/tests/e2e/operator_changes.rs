@@ -34,7 +34,7 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 /// An operator and the shop, programmed.
-async fn shop(context: &Context) -> Operator {
+pub(crate) async fn shop(context: &Context) -> Operator {
     let operator = Operator::start(context).await;
     context
         .kubectl()

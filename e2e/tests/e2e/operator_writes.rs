@@ -8,9 +8,10 @@ use serde_json::json;
 
 use crate::{
     context::{Case, Context, cases},
-    fixtures::{GATEWAY, idle_shop},
+    fixtures::GATEWAY,
     objects::Kind,
     operator::{Operator, audited},
+    operator_changes::shop,
 };
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -22,15 +23,8 @@ pub(crate) fn cases() -> Vec<Case> {
 
 /// An operator, the shop, and nothing left to do.
 async fn settled_shop(context: &Context) -> Operator {
-    let operator = Operator::start(context).await;
-    context
-        .kubectl()
-        .apply(&idle_shop())
-        .await
-        .expect("applied");
+    let operator = shop(context).await;
     let programmed = ("Programmed", "True", "Programmed");
-    context.reports::<ClawGateway>(GATEWAY, programmed).await;
-    context.reports::<ModelRoute>("pages", programmed).await;
     context.reports::<Channel>("web", programmed).await;
     context.reports::<Channel>("bot", programmed).await;
     // The pods' creation is the last that the Deployment has to tell.

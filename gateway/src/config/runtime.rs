@@ -170,7 +170,7 @@ impl RuntimeConfig {
 
 fn hash(config: &GatewayConfig) -> String {
     let digest = Sha256::digest(config.to_json().as_bytes());
-    crate::hex::encode(&digest[..16])
+    hex::encode(&digest[..16])
 }
 
 fn duplicates<'a>(field: &str, names: impl Iterator<Item = &'a String>) -> Vec<String> {

@@ -7,8 +7,6 @@ use futures::StreamExt as _;
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
 
-use crate::hex;
-
 /// A server that is silent for longer has gone.
 const READ_TIMEOUT: Duration = Duration::from_mins(1);
 /// Model hubs redirect to their storage, some of them more than once.
@@ -153,7 +151,7 @@ async fn receive(
     }
     // On the disk before the rename: a crash must not leave a file with the right name and holes.
     file.sync_all().await.map_err(written)?;
-    Ok(hex::encode(&digest.finalize()))
+    Ok(hex::encode(digest.finalize()))
 }
 
 fn client() -> Result<reqwest::Client, FetchError> {
@@ -205,7 +203,7 @@ mod tests {
     }
 
     fn sha256() -> String {
-        hex::encode(&Sha256::digest(BODY))
+        hex::encode(Sha256::digest(BODY))
     }
 
     #[tokio::test]

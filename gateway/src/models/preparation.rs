@@ -200,7 +200,7 @@ impl Workshop {
 pub(crate) fn file_sha256(path: &Path) -> std::io::Result<String> {
     let mut digest = Sha256::new();
     std::io::copy(&mut File::open(path)?, &mut DigestWriter(&mut digest))?;
-    Ok(crate::hex::encode(&digest.finalize()))
+    Ok(hex::encode(digest.finalize()))
 }
 
 struct DigestWriter<'a>(&'a mut Sha256);

@@ -9,7 +9,9 @@ use anyhow::Context;
 use serde_json::Value;
 
 use super::samples::{Samples, table};
-use crate::{cache, command, demo, fetch};
+use claw_e2e::tools::cache;
+
+use crate::{command, demo, fetch, repository};
 
 /// The peer and what preparing its model directory needs.
 const PEER: [&str; 4] = [
@@ -97,7 +99,7 @@ impl Peer {
             "--disable-pip-version-check",
         ]);
         command::run(install.args(PEER))?;
-        let script = cache::repository().join("inference/bench/bench_genai.py");
+        let script = repository::root().join("inference/bench/bench_genai.py");
         let model = cache::directory("bench")?.join("genai-int8");
         command::run(
             Command::new(&python)

@@ -16,7 +16,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 
 use super::{Gateway, build, converse, gateway_process::Trust, imported_models, step, what_next};
-use crate::{cache, command, fetch};
+use crate::{command, fetch, repository};
 
 const NAMESPACE: &str = "default";
 const GATEWAY: &str = "support";
@@ -37,7 +37,7 @@ pub(super) fn run(once: bool, port: u16) -> anyhow::Result<()> {
     let models = imported_models()?;
 
     step(3, "start an API server, run the operator, apply examples/");
-    let directory = cache::repository().join(".demo/cluster");
+    let directory = repository::root().join(".demo/cluster");
     if directory.exists() {
         std::fs::remove_dir_all(&directory)?;
     }
@@ -112,7 +112,7 @@ async fn prepare(tools: &Tools, directory: &Path) -> anyhow::Result<(ControlPlan
     .start(directory)?;
     let kubectl = control_plane.kubectl().in_namespace(NAMESPACE);
     let applied = kubectl
-        .apply_path(&cache::repository().join("examples"))
+        .apply_path(&repository::root().join("examples"))
         .await?;
     for line in applied.stdout.lines() {
         println!("  {line}");

@@ -13,7 +13,9 @@ use claw_e2e::{
 };
 use serde_json::Value;
 
-use crate::{cache, command, fetch};
+use claw_e2e::tools::cache;
+
+use crate::{command, fetch, repository};
 
 /// Importing and loading the model takes seconds; a busy machine gets more.
 const READY_DEADLINE: Duration = Duration::from_mins(3);
@@ -39,9 +41,9 @@ impl Gateway {
     /// Start `clawdbot gateway` on examples/ with the fetched model; port 0 takes free ones.
     pub(crate) fn start(port: u16) -> anyhow::Result<Self> {
         let models = imported_models()?;
-        let state = cache::repository().join(".demo");
+        let state = repository::root().join(".demo");
         let ca = state.join("certificates/default-support/ca-bundle.crt");
-        let examples = cache::repository().join("examples");
+        let examples = repository::root().join("examples");
         let source = ["--manifests".into(), examples.into_os_string()];
         let arguments = source
             .into_iter()
@@ -60,7 +62,7 @@ impl Gateway {
         port: u16,
         trust: Trust,
     ) -> anyhow::Result<Self> {
-        let state = cache::repository().join(".demo");
+        let state = repository::root().join(".demo");
         std::fs::create_dir_all(&state)?;
         let port_file = state.join(format!("ports-{}.json", std::process::id()));
         let management_port = if port == 0 {

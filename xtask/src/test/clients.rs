@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::{cache, command, demo::Gateway, fetch};
+use crate::{command, demo::Gateway, fetch, repository};
 
 /// The newest release that was tried.
 const CLIENT: &str = "openai==3.54.0";
@@ -26,7 +26,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let gateway = Gateway::start(0)?;
     command::run(
         Command::new(&python)
-            .arg(cache::repository().join("gateway/tests/openai_client.py"))
+            .arg(repository::root().join("gateway/tests/openai_client.py"))
             .env("OPENAI_BASE_URL", format!("{}/v1", gateway.url()))
             .env("OPENAI_API_KEY", crate::demo::API_KEY)
             .env("SSL_CERT_FILE", gateway.ca_certificate()),
