@@ -5,6 +5,7 @@ mod clients;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use claw_e2e::tools::Tool;
 
 use crate::{command, crds, fetch};
 
@@ -23,7 +24,7 @@ enum Stage {
     Format,
     /// Generated files against their source.
     Generated,
-    /// ONNX Runtime, the model, and the control plane's programs: fetched and built where missing.
+    /// ONNX Runtime, the model, and the programs that tests start: fetched and built where missing.
     Assets,
     /// clippy and the lint table, warnings denied.
     Lint,
@@ -110,8 +111,8 @@ fn execute(stage: Stage) -> anyhow::Result<()> {
 
 fn assets() -> anyhow::Result<()> {
     fetch::all()?;
-    claw_e2e::Tools::find_or_build(&mut |line| println!("  {line}"))
-        .context("failed to get the control plane's programs")?;
+    Tool::find_or_build_all(Tool::ALL, &mut |line| println!("  {line}"))
+        .context("failed to get the programs that tests start")?;
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Building one module's programs with Go, into a directory of the cache that appears only when it is complete.
+//! Building programs of one module with Go, into a directory of the cache where each appears only when it is complete.
 
 use std::{
     collections::VecDeque,
@@ -8,7 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Error, cache, cache::CacheError, go, module::Module, module::Pin};
+use super::{
+    Error, cache,
+    cache::CacheError,
+    go,
+    module::{Module, Pin},
+    tool::Tool,
+};
 
 /// How often a running build says how far it is.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
@@ -39,31 +45,41 @@ pub enum BuildError {
     },
 }
 
-/// The directory that holds the module's programs.
+/// The directory that holds the module's programs, with at least these in it.
 pub(super) fn find_or_build(
     module: &Module,
+    tools: &[Tool],
     progress: &mut dyn FnMut(&str),
 ) -> Result<PathBuf, Error> {
     let pin = module.pin().map_err(Error::Module)?;
     let cache = cache::directory("bin").map_err(Error::Cache)?;
     let directory = cache.join(&pin.directory_name);
-    if directory.is_dir() {
+    let missing = || -> Vec<Tool> {
+        let is_missing = |tool: &&Tool| !directory.join(tool.name()).is_file();
+        tools.iter().filter(is_missing).copied().collect()
+    };
+    if missing().is_empty() {
         return Ok(directory);
     }
     let _lock = cache::lock(&cache, progress).map_err(Error::Cache)?;
-    // Another process may have built it while this one waited.
-    if directory.is_dir() {
+    // Another process may have built them while this one waited.
+    let missing = missing();
+    if missing.is_empty() {
         return Ok(directory);
     }
-    go::check(module.directory()).map_err(Error::Go)?;
-    // A rename is atomic: a build that was cut short never looks like a finished one.
+    go::check(&module.directory()).map_err(Error::Go)?;
     let unfinished = tempfile::Builder::new()
         .prefix(".building-")
         .tempdir_in(&cache)
         .map_err(|source| write_error(&cache, source))?;
-    build(module, &pin, unfinished.path(), progress).map_err(Error::Build)?;
-    let unfinished = unfinished.keep();
-    std::fs::rename(&unfinished, &directory).map_err(|source| write_error(&directory, source))?;
+    build(module, &pin, &missing, unfinished.path(), progress).map_err(Error::Build)?;
+    std::fs::create_dir_all(&directory).map_err(|source| write_error(&directory, source))?;
+    for tool in missing {
+        // A rename is atomic: a build that was cut short never looks like a finished one.
+        let path = directory.join(tool.name());
+        std::fs::rename(unfinished.path().join(tool.name()), &path)
+            .map_err(|source| write_error(&path, source))?;
+    }
     Ok(directory)
 }
 
@@ -75,15 +91,18 @@ fn write_error(path: &Path, source: std::io::Error) -> Error {
 fn build(
     module: &Module,
     pin: &Pin,
+    tools: &[Tool],
     into: &Path,
     progress: &mut dyn FnMut(&str),
 ) -> Result<(), BuildError> {
     let (name, version) = (module.name, &pin.version);
+    let names: Vec<&str> = tools.iter().map(|tool| tool.name()).collect();
     progress(&format!(
-        "building {name} {version} with Go (once; minutes on a small machine)"
+        "building {} {version} with Go (once; minutes on a small machine)",
+        names.join(", ")
     ));
     let start = Instant::now();
-    let mut child = command(module, pin, into)
+    let mut child = command(module, pin, tools, into)
         .spawn()
         .map_err(|source| BuildError::Start {
             module: name,
@@ -110,21 +129,21 @@ fn build(
     Ok(())
 }
 
-fn command(module: &Module, pin: &Pin, into: &Path) -> Command {
+fn command(module: &Module, pin: &Pin, tools: &[Tool], into: &Path) -> Command {
     let mut directory = into.as_os_str().to_owned();
     // With the slash, Go writes one file a package into the directory.
     directory.push("/");
     let mut command = Command::new("go");
     command
         .args(["build", "-v", "-o"])
-        .arg(if let [(program, _)] = module.programs {
-            into.join(program).into_os_string()
+        .arg(if let [tool] = tools {
+            into.join(tool.name()).into_os_string()
         } else {
             directory
         })
         .arg("-ldflags")
         .arg(module.linker_flags(pin))
-        .args(module.programs.iter().map(|(_, package)| package))
+        .args(tools.iter().map(|tool| tool.package()))
         .current_dir(module.directory())
         // Programs that run on any machine of the kind, without a C compiler.
         .env("CGO_ENABLED", "0")
@@ -174,15 +193,20 @@ mod tests {
 
     #[test]
     fn one_program_is_named_by_us_and_several_by_their_packages() {
-        let pin = Module::etcd().pin().expect("pinned");
-        let arguments = |module: &Module| -> Vec<String> {
-            command(module, &pin, Path::new("/out"))
-                .get_args()
-                .map(|argument| argument.to_string_lossy().into_owned())
-                .collect()
+        let arguments = |tools: &[Tool]| -> Vec<String> {
+            let module = tools[0].module();
+            command(
+                &module,
+                &module.pin().expect("pinned"),
+                tools,
+                Path::new("/out"),
+            )
+            .get_args()
+            .map(|argument| argument.to_string_lossy().into_owned())
+            .collect()
         };
         // etcd's package is called `server/v3`, which would name the program `server`.
-        assert_eq!(arguments(&Module::etcd())[3], "/out/etcd");
-        assert_eq!(arguments(&Module::kubernetes())[3], "/out/");
+        assert_eq!(arguments(&[Tool::Etcd])[3], "/out/etcd");
+        assert_eq!(arguments(&[Tool::Kubelet, Tool::Kubectl])[3], "/out/");
     }
 }

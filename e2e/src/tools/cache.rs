@@ -61,7 +61,7 @@ pub(super) fn lock(directory: &Path, progress: &mut dyn FnMut(&str)) -> Result<F
         .open(&path)
         .map_err(failed(&path))?;
     if file.try_lock().is_err() {
-        progress("waiting for another build of the control plane's programs");
+        progress("waiting for another build of the tests' programs");
         file.lock().map_err(failed(&path))?;
     }
     Ok(file)

@@ -7,19 +7,13 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-/// Linker variables that make a Kubernetes program report its version; without them it claims v0.0.0-master.
-const VERSION_PACKAGE: &str = "k8s.io/component-base/version";
-
-/// One pinned module with the programs taken from it.
-#[derive(Clone, Debug)]
+/// One pinned module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Module {
     /// Its folder, and the name of what is built from it.
     pub(super) name: &'static str,
     /// The module whose version is reported.
     requirement: &'static str,
-    /// Program and the package it is built from.
-    pub(super) programs: &'static [(&'static str, &'static str)],
-    directory: PathBuf,
 }
 
 /// Why a pinned module cannot be read.
@@ -49,87 +43,100 @@ pub enum ModuleError {
 pub(super) struct Pin {
     /// E.g. `v1.34.4`.
     pub(super) version: String,
+    /// The Kubernetes release that the programs speak for.
+    kubernetes: Option<String>,
     /// Name of the directory in the cache.
     pub(super) directory_name: String,
 }
 
 impl Module {
-    pub(super) fn etcd() -> Self {
-        Self {
-            name: "etcd",
-            requirement: "go.etcd.io/etcd/server/v3",
-            programs: &[("etcd", "go.etcd.io/etcd/server/v3")],
-            directory: tools_directory().join("etcd"),
-        }
-    }
+    pub(super) const ETCD: Self = Self::new("etcd", "go.etcd.io/etcd/server/v3");
+    pub(super) const KUBERNETES: Self = Self::new("kubernetes", "k8s.io/kubernetes");
+    pub(super) const HELM: Self = Self::new("helm", "helm.sh/helm/v3");
+    pub(super) const COREDNS: Self = Self::new("coredns", "github.com/coredns/coredns");
+    pub(super) const METRICS_SERVER: Self =
+        Self::new("metrics-server", "sigs.k8s.io/metrics-server");
+    pub(super) const KWOK: Self = Self::new("kwok", "sigs.k8s.io/kwok");
+    pub(super) const GITOPS_AGENT: Self =
+        Self::new("gitops-agent", "github.com/argoproj/gitops-engine");
+    pub(super) const PROMETHEUS: Self = Self::new("prometheus", "github.com/prometheus/prometheus");
 
-    pub(super) fn kubernetes() -> Self {
-        Self {
-            name: "kubernetes",
-            requirement: "k8s.io/kubernetes",
-            programs: &[
-                ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
-                (
-                    "kube-controller-manager",
-                    "k8s.io/kubernetes/cmd/kube-controller-manager",
-                ),
-                ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
-            ],
-            directory: tools_directory().join("kubernetes"),
-        }
+    const fn new(name: &'static str, requirement: &'static str) -> Self {
+        Self { name, requirement }
     }
 
     /// Where `go.mod` lies.
-    pub(super) fn directory(&self) -> &Path {
-        &self.directory
+    pub(super) fn directory(&self) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tools")
+            .join(self.name)
+    }
+
+    fn read(&self, name: &str) -> Result<String, ModuleError> {
+        let path = self.directory().join(name);
+        std::fs::read_to_string(&path).map_err(|source| ModuleError::Read { path, source })
     }
 
     pub(super) fn pin(&self) -> Result<Pin, ModuleError> {
-        let read = |name: &str| {
-            let path = self.directory.join(name);
-            std::fs::read_to_string(&path).map_err(|source| ModuleError::Read { path, source })
+        let (go_mod, go_sum) = (self.read("go.mod")?, self.read("go.sum")?);
+        let required = |module: &'static str| {
+            let path = || self.directory().join("go.mod");
+            required_version(&go_mod, module)
+                .map(str::to_owned)
+                .ok_or_else(|| ModuleError::NoRequirement {
+                    path: path(),
+                    module,
+                })
         };
-        let (go_mod, go_sum) = (read("go.mod")?, read("go.sum")?);
-        let version = required_version(&go_mod, self.requirement).ok_or_else(|| {
-            ModuleError::NoRequirement {
-                path: self.directory.join("go.mod"),
-                module: self.requirement,
-            }
-        })?;
+        let version = required(self.requirement)?;
+        // Helm speaks for the Kubernetes release of its client.
+        let kubernetes = match *self {
+            Self::KUBERNETES => Some(version.clone()),
+            Self::HELM => Some(required("k8s.io/client-go")?),
+            _ => None,
+        };
         let digest = Sha256::new()
             .chain_update(&go_mod)
             .chain_update(&go_sum)
             .finalize();
-        let digest = digest[..6].iter().fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        });
+        let digest = hex::encode(&digest[..6]);
         Ok(Pin {
             directory_name: format!("{}-{version}-{digest}", self.name),
-            version: version.to_owned(),
+            version,
+            kubernetes,
         })
     }
 
-    /// What the linker is told: no symbol tables, and for Kubernetes its version.
+    /// What the linker is told: no symbol tables, and the version where a program would claim another one.
     pub(super) fn linker_flags(&self, pin: &Pin) -> String {
         let mut flags = "-s -w".to_owned();
-        if self.name == "kubernetes" {
-            let version = &pin.version;
-            let minor = version.split('.').nth(1).unwrap_or_default();
-            for (variable, value) in [
-                ("gitVersion", version.as_str()),
-                ("gitMajor", "1"),
-                ("gitMinor", minor),
-            ] {
-                let _ = write!(flags, " -X {VERSION_PACKAGE}.{variable}={value}");
+        let minor = pin.kubernetes.as_deref().and_then(|v| v.split('.').nth(1));
+        let mut set = |variable: &str, value: &str| {
+            let _ = write!(flags, " -X {variable}={value}");
+        };
+        match *self {
+            Self::KUBERNETES => {
+                const PACKAGE: &str = "k8s.io/component-base/version";
+                set(&format!("{PACKAGE}.gitVersion"), &pin.version);
+                set(&format!("{PACKAGE}.gitMajor"), "1");
+                set(&format!("{PACKAGE}.gitMinor"), minor.unwrap_or_default());
             }
+            Self::HELM => {
+                set("helm.sh/helm/v3/internal/version.version", &pin.version);
+                // What `helm template` and `helm lint` take for the cluster's version; 1.20 otherwise.
+                for package in ["chartutil", "lint/rules"] {
+                    let package = format!("helm.sh/helm/v3/pkg/{package}");
+                    set(&format!("{package}.k8sVersionMajor"), "1");
+                    set(
+                        &format!("{package}.k8sVersionMinor"),
+                        minor.unwrap_or_default(),
+                    );
+                }
+            }
+            _ => {}
         }
         flags
     }
-}
-
-fn tools_directory() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tools")
 }
 
 /// The version of a `require` line, within a block or alone.
@@ -152,7 +159,7 @@ mod tests {
 
     #[test]
     fn the_pinned_versions_are_read() {
-        for module in [Module::etcd(), Module::kubernetes()] {
+        for module in [Module::ETCD, Module::HELM] {
             let pin = module.pin().expect("pinned");
             assert!(pin.version.starts_with('v'), "{pin:?}");
             assert!(pin.directory_name.contains(&pin.version), "{pin:?}");
@@ -172,14 +179,17 @@ mod tests {
     }
 
     #[test]
-    fn kubernetes_is_linked_with_its_version() {
+    fn programs_are_linked_with_their_version() {
         let pin = Pin {
             version: "v1.77.3".into(),
+            kubernetes: Some("v0.66.0".into()),
             directory_name: String::new(),
         };
-        let flags = Module::kubernetes().linker_flags(&pin);
+        let flags = Module::KUBERNETES.linker_flags(&pin);
         assert!(flags.contains("version.gitVersion=v1.77.3"), "{flags}");
-        assert!(flags.contains("version.gitMinor=77"), "{flags}");
-        assert_eq!(Module::etcd().linker_flags(&pin), "-s -w");
+        assert!(flags.contains("version.gitMinor=66"), "{flags}");
+        let flags = Module::HELM.linker_flags(&pin);
+        assert!(flags.contains("chartutil.k8sVersionMinor=66"), "{flags}");
+        assert_eq!(Module::ETCD.linker_flags(&pin), "-s -w");
     }
 }
