@@ -22,24 +22,31 @@ impl Args {
 /// Write or check all generated files.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let Args { check } = *args;
-    let files = generated()?;
-    let stale: Vec<&Path> = files
+    let root = crate::repository::root();
+    let mut count = settle(&generated(&root)?, check)?;
+    // Rendered from charts that are up to date by now.
+    count += settle(&crate::deploy::files(&root)?, check)?;
+    println!("{count} generated files are up to date");
+    Ok(())
+}
+
+/// Write the files that differ, or complain about them.
+fn settle(files: &[(PathBuf, String)], check: bool) -> anyhow::Result<usize> {
+    let stale: Vec<&(PathBuf, String)> = files
         .iter()
         .filter(|(path, content)| std::fs::read_to_string(path).ok().as_deref() != Some(content))
-        .map(|(path, _)| path.as_path())
         .collect();
     if check && !stale.is_empty() {
-        let names = stale
+        let names: Vec<String> = stale
             .iter()
-            .map(|path| path.display().to_string())
-            .collect::<Vec<_>>()
-            .join(", ");
-        bail!("not what the Rust types say: {names}. Run `cargo xtask crds` and commit the result");
+            .map(|(path, _)| path.display().to_string())
+            .collect();
+        bail!(
+            "not what they are made from: {}. Run `cargo xtask crds` and commit the result",
+            names.join(", ")
+        );
     }
-    for (path, content) in files
-        .iter()
-        .filter(|(path, _)| stale.contains(&path.as_path()))
-    {
+    for (path, content) in stale {
         let parent = path
             .parent()
             .context("every generated file lies in a folder")?;
@@ -48,12 +55,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             .with_context(|| format!("failed to write {}", path.display()))?;
         println!("wrote {}", path.display());
     }
-    println!("{} generated files are up to date", files.len());
-    Ok(())
+    Ok(files.len())
 }
 
-fn generated() -> anyhow::Result<Vec<(PathBuf, String)>> {
-    let root = crate::repository::root();
+fn generated(root: &Path) -> anyhow::Result<Vec<(PathBuf, String)>> {
     let mut files = Vec::new();
     for (name, yaml) in claw_crds::crd_yaml::files() {
         files.push((
@@ -62,33 +67,59 @@ fn generated() -> anyhow::Result<Vec<(PathBuf, String)>> {
         ));
         files.push((root.join("crds").join(name), yaml));
     }
-    files.extend(crate::rbac::files(&root)?);
+    files.extend(crate::rbac::files(root)?);
+    files.extend(crate::charts::files(root)?);
     Ok(files)
 }
 
-/// The chart's copy keeps the definition, and with it every object of its kind, when the chart is uninstalled.
+/// The chart's copy keeps the definition, and with it every object of its kind, when the chart is uninstalled, and
+/// takes more labels and annotations from its user.
 fn for_chart(yaml: &str) -> anyhow::Result<String> {
     const BEFORE: &str = "metadata:\n";
-    let (head, tail) = yaml
+    // What the definitions say to their readers is no template.
+    let literal = yaml.replace("{{", r#"{{ "{{" }}"#);
+    let (head, tail) = literal
         .split_once(BEFORE)
         .context("a definition has metadata")?;
-    Ok(format!(
-        "{head}{BEFORE}  annotations:\n    helm.sh/resource-policy: keep\n{tail}"
-    ))
+    Ok(format!("{head}{BEFORE}{METADATA}{tail}"))
 }
+
+/// What the chart adds to a definition's metadata.
+const METADATA: &str = r#"  annotations:
+    helm.sh/resource-policy: keep
+    {{- with .Values.annotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  labels:
+    app.kubernetes.io/name: claw-crds
+    app.kubernetes.io/instance: {{ .Release.Name }}
+    app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+    app.kubernetes.io/managed-by: {{ .Release.Service }}
+    helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+    {{- with .Values.labels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+"#;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_charts_copy_differs_by_the_keep_annotation_only() {
+    fn the_charts_copy_differs_by_its_metadata_only() {
         for (_, yaml) in claw_crds::crd_yaml::files() {
-            let copy: serde_json::Value =
-                serde_yaml::from_str(&for_chart(&yaml).expect("made")).expect("YAML");
-            let mut expected: serde_json::Value = serde_yaml::from_str(&yaml).expect("YAML");
-            expected["metadata"]["annotations"]["helm.sh/resource-policy"] = "keep".into();
-            assert_eq!(copy, expected);
+            let copy = for_chart(&yaml).expect("made");
+            assert_eq!(copy.replace(METADATA, ""), yaml);
+            assert!(copy.contains("helm.sh/resource-policy: keep"));
         }
+    }
+
+    #[test]
+    fn braces_in_a_description_are_no_template() {
+        let copy = for_chart("metadata:\n  a: b\ndescription: use {{ this }}\n").expect("made");
+        assert!(
+            copy.ends_with("description: use {{ \"{{\" }} this }}\n"),
+            "{copy}"
+        );
     }
 }

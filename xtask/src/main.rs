@@ -5,9 +5,11 @@
 )]
 
 mod bench;
+mod charts;
 mod command;
 mod crds;
 mod demo;
+mod deploy;
 mod fetch;
 mod rbac;
 mod repository;
