@@ -20,6 +20,7 @@ pub mod condition;
 pub mod crd_yaml;
 pub mod gateway_config;
 pub mod manifest;
+pub mod metric_catalog;
 pub mod model_route;
 pub mod pki;
 pub mod quantity;

@@ -23,6 +23,7 @@ pub mod labels;
 pub mod leader;
 pub mod metrics;
 pub mod model_route;
+pub mod monitoring;
 pub mod names;
 pub mod quantity;
 pub mod rbac;

@@ -1,0 +1,140 @@
+//! The metrics of a gateway, beside those of its [`process`](super::process).
+
+use super::{Metric, Unit};
+
+/// Requests that are over.
+pub const REQUESTS: Metric = Metric::counter(
+    "claw_gateway_requests_total",
+    &["handler", "model", "status"],
+    "Requests by handler, answering model and status; 499 where the client left first",
+);
+/// What a client waits for.
+pub const REQUEST_LATENCY: Metric = Metric::histogram(
+    "claw_gateway_request_latency_seconds",
+    &["handler"],
+    "From a request's head to the head of its answer, which a stream sends with its first content",
+)
+.measured_in(Unit::Seconds);
+/// To the last byte.
+pub const REQUEST_DURATION: Metric = Metric::histogram(
+    "claw_gateway_request_duration_seconds",
+    &["handler"],
+    "From a request's head to the last byte of its answer",
+)
+.measured_in(Unit::Seconds);
+/// How fast models begin.
+pub const TIME_TO_FIRST_TOKEN: Metric = Metric::histogram(
+    "claw_gateway_time_to_first_token_seconds",
+    &["model"],
+    "From dispatch to the first content of a streamed answer, fallbacks included",
+)
+.measured_in(Unit::Seconds);
+/// What models read and wrote.
+pub const TOKENS: Metric = Metric::counter(
+    "claw_gateway_tokens_total",
+    &["model", "kind"],
+    "Tokens by model and kind, prompt or completion",
+);
+/// Models that were passed over.
+pub const FALLBACKS: Metric = Metric::counter(
+    "claw_gateway_fallbacks_total",
+    &["model", "reason"],
+    "Attempts that failed and were followed by another model",
+);
+/// Messages of channels.
+pub const CHANNEL_MESSAGES: Metric = Metric::counter(
+    "claw_gateway_channel_messages_total",
+    &["channel", "platform", "outcome"],
+    "Messages of channels by what became of them",
+);
+/// Connections now.
+pub const OPEN_CONNECTIONS: Metric = Metric::gauge(
+    "claw_gateway_open_connections",
+    &[],
+    "Client connections open now",
+);
+/// Connections at most.
+pub const MAX_CONNECTIONS: Metric = Metric::gauge(
+    "claw_gateway_max_connections",
+    &[],
+    "Client connections that may be open at a time",
+);
+/// Changes of the configuration.
+pub const CONFIG_RELOADS: Metric = Metric::counter(
+    "claw_gateway_config_reloads_total",
+    &["result"],
+    "Changes of the configuration by result, ok or refused",
+);
+/// Whether the newest configuration is in force.
+pub const CONFIG_REFUSED: Metric = Metric::gauge(
+    "claw_gateway_config_refused",
+    &[],
+    "1 while the newest configuration is refused and an older one, or none, is in force",
+);
+/// What models are up to.
+pub const MODEL_STATE: Metric = Metric::gauge(
+    "claw_gateway_model_state",
+    &["model", "state"],
+    "1 for the state that a local or unavailable model is in, 0 for its other states",
+);
+/// The end of the serving certificate.
+pub const CERTIFICATE_EXPIRY: Metric = Metric::gauge(
+    "claw_gateway_certificate_expiry_timestamp_seconds",
+    &[],
+    "When the serving certificate ends; absent without TLS",
+)
+.measured_in(Unit::UnixSeconds);
+/// Lines of the log that somebody should read.
+pub const LOG_EVENTS: Metric = Metric::counter(
+    "claw_gateway_log_events_total",
+    &["level", "target"],
+    "Log lines of level error and warn, by the crate that wrote them",
+);
+/// Whether state can be kept.
+pub const STORE_WRITABLE: Metric = Metric::gauge(
+    "claw_gateway_store_writable",
+    &[],
+    "1 while the state directory takes a written and synced file, 0 while it does not",
+);
+/// What CPU use is measured against.
+pub const CPU_CAPACITY: Metric = Metric::gauge(
+    "claw_gateway_cpu_capacity_cores",
+    &[],
+    "Processors meant for this process: CLAWDBOT_CPU_CAPACITY, else the control group's quota, else all there are",
+)
+.measured_in(Unit::Cores);
+/// What memory use is measured against.
+pub const MEMORY_LIMIT: Metric = Metric::gauge(
+    "claw_gateway_memory_limit_bytes",
+    &[],
+    "Memory that this process may use: the control group's limit, else all there is",
+)
+.measured_in(Unit::Bytes);
+/// Which program this is.
+pub const BUILD_INFO: Metric = Metric::gauge(
+    "claw_gateway_build_info",
+    &["version"],
+    "1, with the version of the program",
+);
+
+/// All of them.
+pub const ALL: &[&Metric] = &[
+    &REQUESTS,
+    &REQUEST_LATENCY,
+    &REQUEST_DURATION,
+    &TIME_TO_FIRST_TOKEN,
+    &TOKENS,
+    &FALLBACKS,
+    &CHANNEL_MESSAGES,
+    &OPEN_CONNECTIONS,
+    &MAX_CONNECTIONS,
+    &CONFIG_RELOADS,
+    &CONFIG_REFUSED,
+    &MODEL_STATE,
+    &CERTIFICATE_EXPIRY,
+    &LOG_EVENTS,
+    &STORE_WRITABLE,
+    &CPU_CAPACITY,
+    &MEMORY_LIMIT,
+    &BUILD_INFO,
+];

@@ -1,0 +1,177 @@
+//! What is worth seeing of a gateway.
+
+use claw_crds::metric_catalog::{Metric, gateway as metrics, process};
+
+use super::grafana::{Panel, Row};
+
+/// The namespaces with gateways.
+pub(super) const NAMESPACES: &str = "label_values(claw_gateway_build_info, namespace)";
+/// The gateways of the chosen namespace.
+pub(super) const GATEWAYS: &str =
+    r#"label_values(claw_gateway_build_info{namespace="$namespace"}, gateway)"#;
+/// The chosen gateway's series.
+const OF: &str = r#"namespace="$namespace",gateway="$gateway""#;
+
+pub(super) fn rows() -> Vec<Row> {
+    let row = |title, panels| Row { title, panels };
+    vec![
+        row("Traffic", traffic()),
+        row("Latency", latency()),
+        row("Errors", errors()),
+        row("Models", models()),
+        row("Limits", limits()),
+        row("Resources", resources()),
+        row("Certificates", certificates()),
+        row("Configuration", configuration()),
+    ]
+}
+
+fn traffic() -> Vec<Panel> {
+    vec![
+        Panel::new("Requests", "reqps").line(rate(&metrics::REQUESTS, "handler"), "{{handler}}"),
+        Panel::new("Tokens", "short").line(rate(&metrics::TOKENS, "kind"), "{{kind}} a second"),
+        Panel::new("Messages of channels", "short").line(
+            rate(&metrics::CHANNEL_MESSAGES, "channel, outcome"),
+            "{{channel}} {{outcome}} a second",
+        ),
+    ]
+}
+
+fn latency() -> Vec<Panel> {
+    let waiting = &metrics::REQUEST_LATENCY;
+    let first = &metrics::TIME_TO_FIRST_TOKEN;
+    let whole = &metrics::REQUEST_DURATION;
+    vec![
+        Panel::new("Until an answer begins", "s")
+            .line(quantile("0.99", waiting, ""), "p99")
+            .line(quantile("0.5", waiting, ""), "p50")
+            .limit(0.5),
+        Panel::new("Until the first token, p95", "s")
+            .line(quantile("0.95", first, "model, "), "{{model}}"),
+        Panel::new("Whole answers, p95", "s")
+            .line(quantile("0.95", whole, "handler, "), "{{handler}}"),
+    ]
+}
+
+fn errors() -> Vec<Panel> {
+    let requests = metrics::REQUESTS.name;
+    let logs = metrics::LOG_EVENTS.name;
+    let logged = |level| {
+        format!(r#"sum by (target) (rate({logs}{{{OF},level="{level}"}}[$__rate_interval])) * 60"#)
+    };
+    vec![
+        Panel::new("Failed requests", "reqps").line(
+            format!(
+                r#"sum by (status) (rate({requests}{{{OF},status=~"[45].."}}[$__rate_interval]))"#
+            ),
+            "{{status}}",
+        ),
+        Panel::new("Fallbacks", "short").line(
+            rate(&metrics::FALLBACKS, "model, reason"),
+            "{{model}} {{reason}} a second",
+        ),
+        Panel::new("Log lines a minute", "short")
+            .line(logged("error"), "error {{target}}")
+            .line(logged("warn"), "warn {{target}}")
+            .limit(10.0),
+    ]
+}
+
+fn models() -> Vec<Panel> {
+    let state = metrics::MODEL_STATE.name;
+    vec![
+        Panel::new("Ready pods of each model", "short").line(
+            format!(r#"sum by (model) ({state}{{{OF},state="ready"}})"#),
+            "{{model}}",
+        ),
+        Panel::new("Models that are not ready", "short").line(
+            format!(r#"sum by (model, state) ({state}{{{OF},state!="ready"}}) > 0"#),
+            "{{model}} {{state}}",
+        ),
+        Panel::new("Answers of each model", "reqps")
+            .line(rate(&metrics::REQUESTS, "model"), "{{model}}"),
+    ]
+}
+
+fn limits() -> Vec<Panel> {
+    let open = metrics::OPEN_CONNECTIONS.name;
+    let most = metrics::MAX_CONNECTIONS.name;
+    let requests = metrics::REQUESTS.name;
+    vec![
+        Panel::new("Connections", "short")
+            .line(format!("{open}{{{OF}}}"), "{{pod}}")
+            .line(format!("max({most}{{{OF}}})"), "at most, each pod"),
+        Panel::new("Requests over a limit (429)", "reqps").line(
+            format!(
+                r#"sum by (handler) (rate({requests}{{{OF},status="429"}}[$__rate_interval]))"#
+            ),
+            "{{handler}}",
+        ),
+    ]
+}
+
+fn resources() -> Vec<Panel> {
+    let cpu = process::CPU_SECONDS.name;
+    let capacity = metrics::CPU_CAPACITY.name;
+    let memory = process::RESIDENT_MEMORY.name;
+    let limit = metrics::MEMORY_LIMIT.name;
+    let start = process::START_TIME.name;
+    let writable = metrics::STORE_WRITABLE.name;
+    vec![
+        Panel::new("CPU, of what a pod may use", "percentunit")
+            .line(
+                format!("rate({cpu}{{{OF}}}[$__rate_interval]) / {capacity}{{{OF}}}"),
+                "{{pod}}",
+            )
+            .limit(0.85),
+        Panel::new("Memory, of the limit", "percentunit")
+            .line(format!("{memory}{{{OF}}} / {limit}{{{OF}}}"), "{{pod}}")
+            .limit(0.9),
+        Panel::new("Age of the process", "s").line(format!("time() - {start}{{{OF}}}"), "{{pod}}"),
+        Panel::new("State directory writable", "bool_yes_no")
+            .line(format!("{writable}{{{OF}}}"), "{{pod}}"),
+    ]
+}
+
+fn certificates() -> Vec<Panel> {
+    let expiry = metrics::CERTIFICATE_EXPIRY.name;
+    vec![
+        Panel::new("Until the certificate ends", "s")
+            .line(format!("{expiry}{{{OF}}} - time()"), "{{pod}}"),
+    ]
+}
+
+fn configuration() -> Vec<Panel> {
+    let refused = metrics::CONFIG_REFUSED.name;
+    let version = metrics::BUILD_INFO.name;
+    vec![
+        Panel::new("Changes", "short").line(
+            format!(
+                "sum by (result) (increase({}{{{OF}}}[$__rate_interval]))",
+                metrics::CONFIG_RELOADS.name
+            ),
+            "{{result}}",
+        ),
+        Panel::new("Newest configuration refused", "bool_yes_no")
+            .line(format!("{refused}{{{OF}}}"), "{{pod}}"),
+        Panel::new("Pods of each version", "short").line(
+            format!("count by (version) ({version}{{{OF}}})"),
+            "{{version}}",
+        ),
+    ]
+}
+
+fn rate(counter: &Metric, by: &str) -> String {
+    format!(
+        "sum by ({by}) (rate({}{{{OF}}}[$__rate_interval]))",
+        counter.name
+    )
+}
+
+/// `by` is empty or ends in a comma.
+fn quantile(q: &str, histogram: &Metric, by: &str) -> String {
+    format!(
+        "histogram_quantile({q}, sum by ({by}le) (rate({}{{{OF}}}[$__rate_interval])))",
+        histogram.buckets()
+    )
+}
