@@ -88,7 +88,8 @@ impl Kubectl {
         self.run(apply_arguments(path.as_os_str())).await
     }
 
-    async fn run_with_input(
+    /// Run a command that reads standard input, as `--filename=-` does.
+    pub async fn run_with_input(
         &self,
         arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
         input: &str,

@@ -7,9 +7,14 @@ mod admit_channel;
 mod admit_claw_gateway;
 mod admit_definitions;
 mod admit_model_route;
+mod charts_apply;
+mod charts_life;
+mod charts_render;
+mod charts_values;
 mod context;
 mod fixtures;
 mod gateway;
+mod helm;
 mod loop_chat;
 mod loop_edits;
 mod loop_model;
@@ -58,6 +63,9 @@ fn cases() -> Vec<Case> {
         loop_chat::cases(),
         loop_edits::cases(),
         loop_model::cases(),
+        charts_render::cases(),
+        charts_apply::cases(),
+        charts_life::cases(),
     ]
     .into_iter()
     .flatten()
