@@ -5,8 +5,9 @@
 //! controllers start, so that the garbage collector knows them from the first second.
 
 mod audit;
+mod authority;
 mod certificates;
-mod flags;
+pub(crate) mod flags;
 mod kubeconfig;
 mod ports;
 
@@ -15,12 +16,13 @@ use std::{
     time::Duration,
 };
 
-pub use audit::{Audit, Write};
-use certificates::Certificates;
+pub use audit::{Audit, AuditedRequest};
+pub(crate) use authority::{Pair, Subject};
+pub(crate) use certificates::{CertificateFiles, Certificates, LOOPBACK, write_private};
 use http::Request;
 pub use kubeconfig::{Credentials, client_from};
 
-use ports::Ports;
+pub(crate) use ports::Ports;
 
 use crate::{
     definitions,
@@ -115,7 +117,7 @@ impl ControlPlane {
         progress: &mut dyn FnMut(&str),
     ) -> Result<Self, Error> {
         std::fs::create_dir_all(directory).map_err(|source| write_error(directory, source))?;
-        let certificates = Certificates::issue().map_err(Error::Certificates)?;
+        let certificates = Certificates::issue(&LOOPBACK).map_err(Error::Certificates)?;
         let files = certificates.write(directory)?;
         let audit = Audit::prepare(directory)?;
         let ports = Ports::free().map_err(Error::Port)?;
@@ -125,24 +127,17 @@ impl ControlPlane {
         progress("starting etcd, kube-apiserver and kube-controller-manager on 127.0.0.1");
         let launch = |program: Program| program.start(directory).map_err(Error::Start);
         let mut etcd = launch(flags::etcd(&tools.etcd, directory, &files, ports))?;
-        let mut api_server = launch(flags::api_server(
-            &tools.kube_apiserver,
-            &files,
-            &audit,
-            ports,
-        ))?;
+        let api_server = flags::api_server(&tools.kube_apiserver, &files, &audit, ports);
+        let mut api_server = launch(flags::api_server_on_loopback(api_server))?;
         api_server_ready(&kubeconfig, &mut etcd, &mut api_server).await?;
 
         let kubectl = Kubectl::new(&tools.kubectl, &kubeconfig);
         definitions::install(&kubectl, directory)
             .await
             .map_err(Error::Definitions)?;
-        let mut controllers = launch(flags::controller_manager(
-            &tools.kube_controller_manager,
-            &kubeconfig,
-            &files,
-            ports,
-        ))?;
+        let controllers =
+            flags::controller_manager(&tools.kube_controller_manager, &kubeconfig, &files, ports);
+        let mut controllers = launch(flags::controllers_without_node(controllers))?;
         controllers_ready(&kubeconfig, &mut controllers).await?;
         Ok(Self {
             controllers,
@@ -184,7 +179,7 @@ impl ControlPlane {
     }
 }
 
-fn write_error(path: &Path, source: std::io::Error) -> Error {
+pub(crate) fn write_error(path: &Path, source: std::io::Error) -> Error {
     let path = path.to_owned();
     Error::Write { path, source }
 }
@@ -236,7 +231,7 @@ fn no_answer() -> Result<(), String> {
     Err(format!("no answer for {READY_DEADLINE:?}"))
 }
 
-async fn answers(client: &kube::Client, path: &str) -> bool {
+pub(crate) async fn answers(client: &kube::Client, path: &str) -> bool {
     let request = Request::get(path).body(Vec::new());
     let request = request.expect("a constant path makes a request");
     client.request_text(request).await.is_ok()

@@ -1,12 +1,13 @@
-//! A real Kubernetes control plane on loopback ports, without root, and what tests need to work with it.
+//! Real Kubernetes for tests: a control plane on loopback ports without root, or a whole node as root.
 //!
 //! [`Tools`] finds or builds the programs, [`ControlPlane`] runs them, [`Cluster`] is the control plane or a
-//! cluster that exists already. `cargo xtask demo --cluster` uses the same parts as the tests in `tests/e2e`.
+//! cluster that exists already; [`Node`] runs containers, too. `cargo xtask demo --cluster` uses the same parts as the tests in `tests/e2e`.
 
 pub mod cluster;
 pub mod control_plane;
 pub mod definitions;
 pub mod kubectl;
+pub mod node;
 pub mod process;
 pub mod service_account;
 pub mod tools;
@@ -15,5 +16,6 @@ pub mod wait;
 pub use cluster::Cluster;
 pub use control_plane::ControlPlane;
 pub use kubectl::Kubectl;
+pub use node::Node;
 pub use process::ChildProcess;
 pub use tools::Tools;

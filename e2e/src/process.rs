@@ -92,6 +92,19 @@ impl Program {
         self
     }
 
+    /// The same, started by another program that takes it as its last arguments, such as `nsenter`.
+    #[must_use]
+    pub fn through(mut self, wrapper: &[OsString]) -> Self {
+        if let [path, arguments @ ..] = wrapper {
+            let program = std::mem::replace(&mut self.path, path.into());
+            let own = std::mem::take(&mut self.arguments);
+            self.arguments = arguments.to_vec();
+            self.arguments.push(program.into_os_string());
+            self.arguments.extend(own);
+        }
+        self
+    }
+
     /// Start it; output and errors go to `<name>.log` in `directory`.
     pub fn start(self, directory: &Path) -> Result<ChildProcess, Error> {
         let log = directory.join(format!("{}.log", self.name));

@@ -1,4 +1,5 @@
-//! The API server's own record of who wrote what: the judge of "reconciling again writes nothing".
+//! The API server's own record of who asked for what: the judge of "reconciling again writes nothing", and of whether
+//! permissions are neither too many nor too few.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +7,7 @@ use serde_json::Value;
 
 use super::{Error, write_error};
 
-/// Only requests that change something are recorded; reads would drown them.
+/// What people and controllers read is not recorded: it would drown the rest.
 const POLICY: &str = "apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
@@ -14,7 +15,13 @@ rules:
 - level: Metadata
   verbs: [create, update, patch, delete, deletecollection]
 - level: None
+  userGroups: ['system:serviceaccounts:kube-system']
+- level: Metadata
+  userGroups: ['system:serviceaccounts']
+- level: None
 ";
+/// The verbs that change something.
+const WRITES: [&str; 5] = ["create", "update", "patch", "delete", "deletecollection"];
 
 /// The audit log of a control plane.
 #[derive(Clone, Debug)]
@@ -23,13 +30,15 @@ pub struct Audit {
     log: PathBuf,
 }
 
-/// One write as the API server saw it.
+/// One request as the API server saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Write {
+pub struct AuditedRequest {
     /// Who, e.g. `system:serviceaccount:shop:claw-operator`.
     pub user: String,
-    /// `create`, `update`, `patch`, `delete` or `deletecollection`.
+    /// `get`, `list`, `watch`, or one that changes something.
     pub verb: String,
+    /// API group; empty for the core.
+    pub group: String,
     /// Resource, with the subresource if any, e.g. `clawgateways/status`.
     pub resource: String,
     /// Namespace; empty for cluster-wide objects.
@@ -41,7 +50,7 @@ pub struct Write {
 }
 
 impl Audit {
-    pub(super) fn prepare(directory: &Path) -> Result<Self, Error> {
+    pub(crate) fn prepare(directory: &Path) -> Result<Self, Error> {
         let policy = directory.join("audit-policy.yaml");
         std::fs::write(&policy, POLICY).map_err(|source| write_error(&policy, source))?;
         let log = directory.join("audit.log");
@@ -57,13 +66,24 @@ impl Audit {
     }
 
     /// All writes until now, in order. An event is in the log before its request is answered.
-    pub fn writes(&self) -> Vec<Write> {
+    pub fn writes(&self) -> Vec<AuditedRequest> {
+        let is_write = |request: &AuditedRequest| WRITES.contains(&request.verb.as_str());
+        self.read().filter(is_write).collect()
+    }
+
+    /// All requests of a ServiceAccount until now, in order. A watch is there twice: when it begins and when it ends.
+    pub fn requests_of(&self, user: &str) -> Vec<AuditedRequest> {
+        self.read().filter(|request| request.user == user).collect()
+    }
+
+    fn read(&self) -> impl Iterator<Item = AuditedRequest> {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-        log.lines().filter_map(parse).collect()
+        let requests: Vec<AuditedRequest> = log.lines().filter_map(parse).collect();
+        requests.into_iter()
     }
 }
 
-fn parse(line: &str) -> Option<Write> {
+fn parse(line: &str) -> Option<AuditedRequest> {
     // A line that is being written right now is no JSON yet.
     let event: Value = serde_json::from_str(line).ok()?;
     let text = |pointer: &str| {
@@ -74,9 +94,10 @@ fn parse(line: &str) -> Option<Write> {
         (resource, subresource) if subresource.is_empty() => resource,
         (resource, subresource) => format!("{resource}/{subresource}"),
     };
-    Some(Write {
+    Some(AuditedRequest {
         user: text("/user/username"),
         verb: text("/verb"),
+        group: text("/objectRef/apiGroup"),
         resource,
         namespace: text("/objectRef/namespace"),
         name: text("/objectRef/name"),
@@ -90,17 +111,18 @@ mod tests {
 
     #[test]
     fn an_event_is_read() {
-        let line = r#"{"user":{"username":"jo"},"verb":"patch","objectRef":{"resource":"clawgateways",
-            "subresource":"status","namespace":"shop","name":"helpdesk"},"responseStatus":{"code":200}}"#;
-        let write = Write {
+        let line = r#"{"user":{"username":"jo"},"verb":"patch","objectRef":{"apiGroup":"claw.dev",
+            "resource":"clawgateways","subresource":"status","namespace":"shop","name":"helpdesk"},"responseStatus":{"code":200}}"#;
+        let request = AuditedRequest {
             user: "jo".into(),
             verb: "patch".into(),
+            group: "claw.dev".into(),
             resource: "clawgateways/status".into(),
             namespace: "shop".into(),
             name: "helpdesk".into(),
             code: 200,
         };
-        assert_eq!(parse(line), Some(write));
+        assert_eq!(parse(line), Some(request));
         assert_eq!(parse(&line[..40]), None);
     }
 }

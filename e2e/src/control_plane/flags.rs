@@ -25,7 +25,7 @@ fn file(name: &str, path: &Path) -> String {
     format!("--{name}={}", path.display())
 }
 
-pub(super) fn etcd(
+pub(crate) fn etcd(
     program: &Path,
     directory: &Path,
     files: &CertificateFiles,
@@ -56,7 +56,7 @@ pub(super) fn etcd(
     ])
 }
 
-pub(super) fn api_server(
+pub(crate) fn api_server(
     program: &Path,
     files: &CertificateFiles,
     audit: &Audit,
@@ -67,16 +67,10 @@ pub(super) fn api_server(
         file("etcd-cafile", &files.authority),
         file("etcd-certfile", &files.etcd_client),
         file("etcd-keyfile", &files.etcd_client_key),
-        "--bind-address=127.0.0.1".to_owned(),
         format!("--secure-port={}", ports.api_server),
-        "--advertise-address=127.0.0.1".to_owned(),
-        // A loopback address may not be an endpoint of the `kubernetes` Service, and nobody needs it here.
-        "--endpoint-reconciler-type=none".to_owned(),
-        format!("--service-cluster-ip-range={SERVICE_RANGE}"),
         file("tls-cert-file", &files.server),
         file("tls-private-key-file", &files.server_key),
         file("client-ca-file", &files.authority),
-        "--authorization-mode=RBAC".to_owned(),
         "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
         file(
             "service-account-key-file",
@@ -91,7 +85,24 @@ pub(super) fn api_server(
     ])
 }
 
-pub(super) fn controller_manager(
+/// What is said only where there is no node: everything stays on loopback.
+pub(super) fn api_server_on_loopback(api_server: Program) -> Program {
+    api_server.args([
+        "--bind-address=127.0.0.1".to_owned(),
+        "--advertise-address=127.0.0.1".to_owned(),
+        // A loopback address may not be an endpoint of the `kubernetes` Service, and nobody needs it here.
+        "--endpoint-reconciler-type=none".to_owned(),
+        format!("--service-cluster-ip-range={SERVICE_RANGE}"),
+        "--authorization-mode=RBAC".to_owned(),
+    ])
+}
+
+/// The controllers that have work where there is no node.
+pub(super) fn controllers_without_node(controller_manager: Program) -> Program {
+    controller_manager.args([format!("--controllers={}", CONTROLLERS.join(","))])
+}
+
+pub(crate) fn controller_manager(
     program: &Path,
     kubeconfig: &Path,
     files: &CertificateFiles,
@@ -104,7 +115,6 @@ pub(super) fn controller_manager(
         file("tls-cert-file", &files.server),
         file("tls-private-key-file", &files.server_key),
         "--leader-elect=false".to_owned(),
-        format!("--controllers={}", CONTROLLERS.join(",")),
         file(
             "service-account-private-key-file",
             &files.service_account_key,

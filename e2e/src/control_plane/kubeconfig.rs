@@ -53,7 +53,7 @@ impl std::fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    pub(super) fn certificate(
+    pub(crate) fn certificate(
         server: String,
         authority: String,
         certificate: String,
@@ -132,12 +132,13 @@ pub async fn client_from(path: &Path) -> Result<kube::Client, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control_plane::certificates::LOOPBACK;
 
     #[tokio::test]
     async fn a_written_file_makes_a_client() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("config");
-        let authority = super::super::certificates::Certificates::issue().expect("issued");
+        let authority = super::super::Certificates::issue(&LOOPBACK).expect("issued");
         let ports = super::super::Ports::free().expect("free ports");
         authority
             .admin_credentials(ports)

@@ -4,11 +4,11 @@ use std::{io, net::TcpListener};
 
 /// One port for each thing that listens.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ports {
-    pub(super) etcd_client: u16,
-    pub(super) etcd_peer: u16,
-    pub(super) api_server: u16,
-    pub(super) controllers: u16,
+pub(crate) struct Ports {
+    pub(crate) etcd_client: u16,
+    pub(crate) etcd_peer: u16,
+    pub(crate) api_server: u16,
+    pub(crate) controllers: u16,
 }
 
 impl Ports {
