@@ -6,6 +6,7 @@
 pub mod gateway;
 pub mod operator;
 pub mod process;
+pub mod scrape;
 
 /// One metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,15 +9,17 @@ mod serve;
 use std::sync::Arc;
 
 use crate::args::{Environment, GatewayArgs};
+use crate::config::chain;
 use crate::exit::Failure;
-use crate::telemetry;
+use crate::telemetry::{self, Telemetry};
 use listeners::Listeners;
 use plan::Plan;
 use serve::Parts;
 
 /// Run a gateway to its end.
 pub fn run(args: GatewayArgs, environment: Environment) -> Result<(), Failure> {
-    telemetry::init(args.log_format, args.verbose);
+    let Telemetry { log_events, traces } = telemetry::init(args.log_format, args.verbose)
+        .map_err(|error| Failure::Usage(chain(&error)))?;
     let plan = Plan::new(args, environment)?;
     // Chosen once for all of TLS; a second choice would come from us and be the same.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -32,9 +34,13 @@ pub fn run(args: GatewayArgs, environment: Environment) -> Result<(), Failure> {
         .thread_name("gateway")
         .build()
         .map_err(|error| Failure::Internal(format!("failed to start threads: {error}")))?;
-    let outcome =
-        runtime.block_on(async { Parts::new(Arc::new(plan), first)?.serve(listeners).await });
+    let outcome = runtime.block_on(async {
+        Parts::new(Arc::new(plan), first, &log_events)?
+            .serve(listeners)
+            .await
+    });
     // A model that is loading on a blocking thread cannot be interrupted, and must not be waited for.
     runtime.shutdown_background();
+    traces.finish();
     outcome
 }

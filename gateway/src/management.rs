@@ -4,6 +4,7 @@
 
 mod readiness;
 mod status;
+mod store_probe;
 
 use std::net::TcpListener;
 use std::sync::{Arc, OnceLock};
@@ -18,9 +19,10 @@ use http::header::CONTENT_TYPE;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{ConfigError, RuntimeConfig, SharedRuntime};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Snapshot};
 
 pub use readiness::Readiness;
+pub use store_probe::{StoreProbe, StoreState};
 
 /// What the port tells about.
 #[derive(Default)]
@@ -31,6 +33,8 @@ pub struct Management {
     pub refused: ArcSwapOption<ConfigError>,
     /// What the newest configuration could be better at.
     pub warnings: ArcSwapOption<Vec<String>>,
+    /// Whether state can be kept.
+    pub store: StoreState,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Cancelled when the gateway begins to drain.
@@ -99,10 +103,13 @@ fn respond(is_good: bool, readiness: Readiness) -> Response {
 }
 
 async fn metrics(State(management): State<Arc<Management>>) -> Response {
-    match management.metrics.encode(
-        management.current().as_deref(),
-        jiff::Timestamp::now().as_second(),
-    ) {
+    let runtime = management.current();
+    let snapshot = Snapshot {
+        runtime: runtime.as_deref(),
+        config_refused: management.refused.load().is_some(),
+        store_writable: management.store.is_writable(),
+    };
+    match management.metrics.encode(&snapshot) {
         Ok(text) => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             ([(CONTENT_TYPE, kind)], text).into_response()

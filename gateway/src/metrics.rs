@@ -1,196 +1,178 @@
 //! What is counted, under which bounded labels. `/metrics` shows it; nothing else reads it.
+//!
+//! Names, labels and meanings stand in [`claw_crds::metric_catalog`].
 
-use std::sync::atomic::AtomicU64;
+mod control_group;
+mod labels;
+mod log_events;
+mod process;
+
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
+use claw_crds::metric_catalog::{Metric, gateway as catalog};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Registry;
 
-use crate::config::{Backend, RuntimeConfig};
+use crate::config::{Backend, ModelEntry, RuntimeConfig};
 use crate::models::SlotState;
 use crate::types::Usage;
 
-/// Seconds; from a cached 404 to a long generation.
+use labels::{
+    ChannelLabels, FallbackLabels, HandlerLabels, ModelLabels, ModelStateLabels, NoLabels,
+    ReloadLabels, RequestLabels, TokenLabels, VersionLabels,
+};
+pub use log_events::LogEvents;
+use process::ProcessCollector;
+
+/// Seconds; from a cached 404 to a long generation. An alert asks for 0.5.
 const DURATIONS: [f64; 13] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0,
 ];
+
+/// The state of a model whose reference leads nowhere.
+const UNAVAILABLE: &str = "unavailable";
 
 /// All metrics of a gateway.
 pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
-    durations: Family<EndpointLabels, Histogram>,
+    latencies: Family<HandlerLabels, Histogram>,
+    durations: Family<HandlerLabels, Histogram>,
     first_tokens: Family<ModelLabels, Histogram>,
     tokens: Family<TokenLabels, Counter>,
     fallbacks: Family<FallbackLabels, Counter>,
     reloads: Family<ReloadLabels, Counter>,
+    config_refused: Gauge,
     channel_messages: Family<ChannelLabels, Counter>,
     model_states: Family<ModelStateLabels, Gauge>,
-    certificate: Family<NoLabels, Gauge<f64, AtomicU64>>,
+    certificate: Family<NoLabels, Gauge>,
+    max_connections: Family<NoLabels, Gauge>,
+    store_writable: Family<NoLabels, Gauge>,
     /// Client connections open now.
     pub open_connections: Gauge,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    endpoint: &'static str,
-    model: String,
-    status: u16,
+/// The parts of a gateway that are looked at when somebody scrapes, rather than counted.
+#[derive(Default)]
+pub struct Snapshot<'a> {
+    /// The configuration in force.
+    pub runtime: Option<&'a RuntimeConfig>,
+    /// Whether a newer one is refused.
+    pub config_refused: bool,
+    /// Whether state can be kept, once tried.
+    pub store_writable: Option<bool>,
 }
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct EndpointLabels {
-    endpoint: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ModelLabels {
-    model: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TokenLabels {
-    model: String,
-    kind: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct FallbackLabels {
-    model: String,
-    reason: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReloadLabels {
-    result: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ChannelLabels {
-    channel: String,
-    platform: &'static str,
-    outcome: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ModelStateLabels {
-    model: String,
-    state: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct NoLabels {}
 
 impl Default for Metrics {
     fn default() -> Self {
-        let mut metrics = Self {
-            registry: Registry::with_prefix("claw_gateway"),
-            requests: Family::default(),
-            durations: Family::new_with_constructor(|| Histogram::new(DURATIONS)),
-            first_tokens: Family::new_with_constructor(|| Histogram::new(DURATIONS)),
-            tokens: Family::default(),
-            fallbacks: Family::default(),
-            reloads: Family::default(),
-            model_states: Family::default(),
-            certificate: Family::default(),
-            channel_messages: Family::default(),
-            open_connections: Gauge::default(),
-        };
-        metrics.register();
-        metrics
+        Self::new(&LogEvents::default(), None)
     }
 }
 
 impl Metrics {
-    fn register(&mut self) {
+    /// Everything at zero. `cpu_capacity` says how many processors are meant for this process, where it is known.
+    pub fn new(log_events: &LogEvents, cpu_capacity: Option<f64>) -> Self {
+        let histograms = || Histogram::new(DURATIONS);
+        let mut metrics = Self {
+            registry: Registry::default(),
+            requests: Family::default(),
+            latencies: Family::new_with_constructor(histograms),
+            durations: Family::new_with_constructor(histograms),
+            first_tokens: Family::new_with_constructor(histograms),
+            tokens: Family::default(),
+            fallbacks: Family::default(),
+            reloads: Family::default(),
+            config_refused: Gauge::default(),
+            model_states: Family::default(),
+            certificate: Family::default(),
+            max_connections: Family::default(),
+            store_writable: Family::default(),
+            channel_messages: Family::default(),
+            open_connections: Gauge::default(),
+        };
+        metrics.register(log_events);
+        let process = ProcessCollector::new(cpu_capacity);
+        metrics.registry.register_collector(Box::new(process));
+        metrics
+    }
+
+    fn register(&mut self, log_events: &LogEvents) {
         let Self {
             registry,
             requests,
+            latencies,
             durations,
             first_tokens,
             tokens,
             fallbacks,
             reloads,
+            config_refused,
             model_states,
             certificate,
+            max_connections,
+            store_writable,
             channel_messages,
             open_connections,
         } = self;
-        registry.register(
-            "requests",
-            "Requests by endpoint, answering model and status",
-            requests.clone(),
-        );
-        registry.register_with_unit(
-            "request_duration",
-            "From the request's head to the last byte of its answer",
-            Unit::Seconds,
-            durations.clone(),
-        );
-        registry.register_with_unit(
-            "time_to_first_token",
-            "From dispatch to the first content of a streamed answer, fallbacks included",
-            Unit::Seconds,
+        let build: Family<VersionLabels, Gauge> = Family::default();
+        let version = env!("CARGO_PKG_VERSION");
+        build.get_or_create(&VersionLabels { version }).set(1);
+        add(registry, &catalog::BUILD_INFO, build);
+        add(registry, &catalog::REQUESTS, requests.clone());
+        add(registry, &catalog::REQUEST_LATENCY, latencies.clone());
+        add(registry, &catalog::REQUEST_DURATION, durations.clone());
+        add(
+            registry,
+            &catalog::TIME_TO_FIRST_TOKEN,
             first_tokens.clone(),
         );
-        registry.register(
-            "tokens",
-            "Tokens of prompts and completions",
-            tokens.clone(),
-        );
-        registry.register(
-            "fallbacks",
-            "Attempts that failed and were followed by another model",
-            fallbacks.clone(),
-        );
-        registry.register(
-            "config_reloads",
-            "Changes of the configuration, taken or refused",
-            reloads.clone(),
-        );
-        registry.register(
-            "model_state",
-            "1 for the state that a local model is in",
-            model_states.clone(),
-        );
-        registry.register_with_unit(
-            "certificate_expiry",
-            "Until the serving certificate expires; negative afterwards",
-            Unit::Seconds,
-            certificate.clone(),
-        );
-        registry.register(
-            "channel_messages",
-            "Messages of channels by what became of them",
+        add(registry, &catalog::TOKENS, tokens.clone());
+        add(registry, &catalog::FALLBACKS, fallbacks.clone());
+        add(
+            registry,
+            &catalog::CHANNEL_MESSAGES,
             channel_messages.clone(),
         );
-        registry.register(
-            "open_connections",
-            "Client connections open now",
+        add(
+            registry,
+            &catalog::OPEN_CONNECTIONS,
             open_connections.clone(),
         );
+        add(registry, &catalog::MAX_CONNECTIONS, max_connections.clone());
+        add(registry, &catalog::CONFIG_RELOADS, reloads.clone());
+        add(registry, &catalog::CONFIG_REFUSED, config_refused.clone());
+        add(registry, &catalog::MODEL_STATE, model_states.clone());
+        add(registry, &catalog::CERTIFICATE_EXPIRY, certificate.clone());
+        add(registry, &catalog::LOG_EVENTS, log_events.0.clone());
+        add(registry, &catalog::STORE_WRITABLE, store_writable.clone());
+    }
+
+    /// The head of an answer is on its way.
+    pub fn answer_began(&self, handler: &'static str, after: Duration) {
+        self.latencies
+            .get_or_create(&HandlerLabels { handler })
+            .observe(after.as_secs_f64());
     }
 
     /// A request is over.
     pub fn request(
         &self,
-        endpoint: &'static str,
+        handler: &'static str,
         model: Option<&str>,
         status: u16,
         duration: Duration,
     ) {
         let labels = RequestLabels {
-            endpoint,
+            handler,
             model: model.unwrap_or_default().to_owned(),
             status,
         };
         self.requests.get_or_create(&labels).inc();
         self.durations
-            .get_or_create(&EndpointLabels { endpoint })
+            .get_or_create(&HandlerLabels { handler })
             .observe(duration.as_secs_f64());
     }
 
@@ -246,93 +228,64 @@ impl Metrics {
 
     /// Everything in OpenMetrics text; states are taken from the configuration in force, so nothing of a removed
     /// model lingers.
-    pub fn encode(
-        &self,
-        runtime: Option<&RuntimeConfig>,
-        now: i64,
-    ) -> Result<String, std::fmt::Error> {
+    pub fn encode(&self, snapshot: &Snapshot<'_>) -> Result<String, std::fmt::Error> {
+        let Snapshot {
+            runtime,
+            config_refused,
+            store_writable,
+        } = snapshot;
+        self.config_refused.set((*config_refused).into());
+        self.store_writable.clear();
+        if let Some(writable) = *store_writable {
+            self.store_writable
+                .get_or_create(&NoLabels {})
+                .set(writable.into());
+        }
         self.model_states.clear();
         self.certificate.clear();
+        self.max_connections.clear();
         if let Some(runtime) = runtime {
-            self.observe(runtime, now);
+            self.observe(runtime);
         }
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
         Ok(text)
     }
 
-    fn observe(&self, runtime: &RuntimeConfig, now: i64) {
-        for model in &runtime.models {
-            let Backend::Local(slot) = &model.backend else {
-                continue;
-            };
-            let current = slot.state().label();
-            for state in SlotState::LABELS {
-                let labels = ModelStateLabels {
-                    model: model.name.clone(),
-                    state,
-                };
-                self.model_states
-                    .get_or_create(&labels)
-                    .set(i64::from(state == current));
-            }
-        }
+    fn observe(&self, runtime: &RuntimeConfig) {
+        runtime.models.iter().for_each(|model| self.model(model));
         if let Some(certificate) = &runtime.tls {
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "seconds of this century fit a double exactly"
-            )]
             self.certificate
                 .get_or_create(&NoLabels {})
-                .set((certificate.not_after - now) as f64);
+                .set(certificate.not_after);
+        }
+        self.max_connections
+            .get_or_create(&NoLabels {})
+            .set(i64::from(runtime.limits.max_connections));
+    }
+
+    fn model(&self, model: &ModelEntry) {
+        let current = match &model.backend {
+            Backend::Local(slot) => slot.state().label(),
+            Backend::Unavailable { .. } => UNAVAILABLE,
+            // Whether a remote model answers is told by its requests.
+            Backend::Remote(_) => return,
+        };
+        for state in SlotState::LABELS.into_iter().chain([UNAVAILABLE]) {
+            let labels = ModelStateLabels {
+                model: model.name.clone(),
+                state,
+            };
+            self.model_states
+                .get_or_create(&labels)
+                .set(i64::from(state == current));
         }
     }
+}
+
+fn add(registry: &mut Registry, metric: &Metric, values: impl prometheus_client::registry::Metric) {
+    registry.register(metric.family(), metric.help, values);
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::fixture;
-
-    #[test]
-    fn the_text_names_what_happened() {
-        let metrics = Metrics::default();
-        metrics.request(
-            "chat_completions",
-            Some("tiny"),
-            200,
-            Duration::from_millis(3),
-        );
-        metrics.usage("tiny", &Usage::new(3, 4));
-        metrics.fallback("far", "upstream_timeout");
-        metrics.reload(false);
-        metrics.channel_message("desk", "Telegram", "answered");
-        let text = metrics.encode(None, 0).expect("encodes");
-        for line in [
-            r#"claw_gateway_requests_total{endpoint="chat_completions",model="tiny",status="200"} 1"#,
-            r#"claw_gateway_tokens_total{model="tiny",kind="completion"} 4"#,
-            r#"claw_gateway_fallbacks_total{model="far",reason="upstream_timeout"} 1"#,
-            r#"claw_gateway_config_reloads_total{result="refused"} 1"#,
-            r#"claw_gateway_channel_messages_total{channel="desk",platform="Telegram",outcome="answered"} 1"#,
-            "claw_gateway_open_connections 0",
-            "# EOF",
-        ] {
-            assert!(text.contains(line), "{line} is missing in:\n{text}");
-        }
-    }
-
-    #[test]
-    fn the_certificate_counts_down() {
-        let mut config = fixture::config(&[]);
-        config.tls = Some(fixture::tls("red.test"));
-        let runtime = fixture::runtime(config);
-        let not_after = runtime.tls.as_ref().expect("tls").not_after;
-        let text = Metrics::default()
-            .encode(Some(&runtime), not_after - 90)
-            .expect("encodes");
-        assert!(
-            text.contains("claw_gateway_certificate_expiry_seconds{} 90.0"),
-            "{text}"
-        );
-    }
-}
+mod tests;

@@ -103,6 +103,10 @@ pub struct GatewayArgs {
     /// Threads of one local generation. Default: all processors.
     #[arg(long, value_name = "N", env = "CLAWDBOT_INFERENCE_THREADS")]
     pub inference_threads: Option<NonZero<usize>>,
+    /// Processors meant for this process, in thousandths, as Kubernetes tells a container's request; CPU use is
+    /// measured against it. Default: the control group's quota, else all processors.
+    #[arg(long, value_name = "THOUSANDTHS", env = "CLAWDBOT_CPU_CAPACITY")]
+    pub cpu_capacity: Option<NonZero<u32>>,
     /// How long requests under way may take after SIGTERM or SIGINT.
     #[arg(long, visible_alias = "grace-period", value_name = "DURATION", default_value = "30s",
           value_parser = humantime::parse_duration, env = "CLAWDBOT_SHUTDOWN_GRACE")]

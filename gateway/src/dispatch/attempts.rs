@@ -55,6 +55,7 @@ mod tests {
 
     use super::*;
     use crate::config::Backend;
+    use crate::metrics::Snapshot;
 
     fn entry(name: &str) -> ModelEntry {
         ModelEntry {
@@ -118,7 +119,7 @@ mod tests {
         assert_eq!(status, 400);
         assert!(
             !metrics
-                .encode(None, 0)
+                .encode(&Snapshot::default())
                 .expect("encodes")
                 .contains("fallbacks_total{")
         );
@@ -128,7 +129,7 @@ mod tests {
     async fn the_last_failure_is_told_unless_it_is_only_about_ability() {
         let (status, metrics) = run(&["slow", "gone"]).await.expect_err("nobody");
         assert_eq!(status, 503);
-        let text = metrics.encode(None, 0).expect("encodes");
+        let text = metrics.encode(&Snapshot::default()).expect("encodes");
         assert!(
             text.contains(r#"fallbacks_total{model="slow",reason="upstream_timeout"} 1"#),
             "{text}"

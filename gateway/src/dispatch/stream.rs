@@ -160,6 +160,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::metrics::Snapshot;
     use crate::types::Delta;
 
     struct Script(VecDeque<Result<ChatChunk, GatewayError>>);
@@ -194,7 +195,10 @@ mod tests {
             .map(|item| item.map_or_else(|error| json!(error.metric_label()), |chunk| json!(chunk)))
             .collect::<Vec<_>>()
             .await;
-        (items, metrics.encode(None, 0).expect("encodes"))
+        (
+            items,
+            metrics.encode(&Snapshot::default()).expect("encodes"),
+        )
     }
 
     #[tokio::test]

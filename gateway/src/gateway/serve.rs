@@ -17,8 +17,8 @@ use crate::config::source::{Draft, Source};
 use crate::config::watch::SecretWatch;
 use crate::dispatch::Dispatcher;
 use crate::exit::Failure;
-use crate::management::{self, Management, Readiness};
-use crate::metrics::Metrics;
+use crate::management::{self, Management, Readiness, StoreProbe};
+use crate::metrics::{LogEvents, Metrics};
 use crate::models::{ModelPool, OnnxLoader, Workshop};
 use crate::provider::{Provider, http_client};
 use crate::shutdown::Signals;
@@ -42,10 +42,15 @@ pub(super) struct Parts {
 
 impl Parts {
     /// Put the first configuration in force, where there is one; its models begin to load.
-    pub(super) fn new(plan: Arc<Plan>, first: Option<Draft>) -> Result<Self, Failure> {
+    pub(super) fn new(
+        plan: Arc<Plan>,
+        first: Option<Draft>,
+        log_events: &LogEvents,
+    ) -> Result<Self, Failure> {
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
         let management = Arc::new(Management {
             shutdown: shutdown.clone(),
+            metrics: Arc::new(Metrics::new(log_events, plan.cpu_capacity)),
             ..Management::default()
         });
         let loader = Arc::new(OnnxLoader {
@@ -79,6 +84,9 @@ impl Parts {
         if let Some(path) = &self.plan.port_file {
             listeners.write_port_file(path)?;
         }
+        let store = StoreProbe::new(self.plan.state_dir.clone(), &self.management);
+        self.tasks
+            .spawn(store.follow(Arc::clone(&self.management), self.shutdown.clone()));
         if let Some((listener, address)) = listeners.management.take() {
             management::spawn(listener, Arc::clone(&self.management)).map_err(|error| {
                 Failure::Internal(format!("failed to serve the management port: {error}"))

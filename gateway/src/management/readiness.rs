@@ -26,6 +26,8 @@ impl Readiness {
         if management.shutdown.is_cancelled() {
             reasons.push("the gateway is shutting down".to_owned());
         }
+        // At any time, unlike models: what is answered without a store may be forgotten.
+        reasons.extend(management.store.fault());
         match management.current() {
             None => reasons.push(management.refused.load_full().map_or_else(
                 || "no configuration yet".to_owned(),

@@ -27,7 +27,18 @@ pub async fn observe(State(state): State<AppState>, request: Request, next: Next
         .extensions()
         .get::<RequestId>()
         .map_or_else(String::new, |id| id.0.clone());
+    let span = tracing::info_span!(
+        "request",
+        request_id = id,
+        otel.kind = "server",
+        handler = handler(request.uri().path()),
+        http.request.method = request.method().as_str(),
+        http.response.status_code = tracing::field::Empty,
+        model = tracing::field::Empty,
+    );
+    claw_telemetry::join(&span, request.headers());
     let mut record = Record {
+        span: span.clone(),
         started: Instant::now(),
         metrics: Arc::clone(&state.metrics),
         method: request.method().clone(),
@@ -39,9 +50,11 @@ pub async fn observe(State(state): State<AppState>, request: Request, next: Next
         status: 499,
         is_complete: false,
     };
-    let span = tracing::info_span!("request", request_id = record.request_id);
     let response = next.run(request).instrument(span).await;
     record.status = response.status().as_u16();
+    state
+        .metrics
+        .answer_began(handler(&record.path), record.started.elapsed());
     record.caller = response
         .extensions()
         .get::<Caller>()
@@ -61,6 +74,8 @@ pub async fn observe(State(state): State<AppState>, request: Request, next: Next
 }
 
 struct Record {
+    /// Open to the last byte, like the rest of this.
+    span: tracing::Span,
     started: Instant,
     metrics: Arc<Metrics>,
     method: Method,
@@ -75,8 +90,12 @@ struct Record {
 impl Drop for Record {
     fn drop(&mut self) {
         let duration = self.started.elapsed();
+        self.span.record("http.response.status_code", self.status);
+        if let Some(model) = &self.model {
+            self.span.record("model", model);
+        }
         self.metrics.request(
-            endpoint(&self.path),
+            handler(&self.path),
             self.model.as_deref(),
             self.status,
             duration,
@@ -96,7 +115,7 @@ impl Drop for Record {
 }
 
 /// A bounded set of names, whatever paths clients invent.
-fn endpoint(path: &str) -> &'static str {
+fn handler(path: &str) -> &'static str {
     match path {
         crate::routing::CHAT_COMPLETIONS => "chat_completions",
         path if path == "/v1/models" || path.starts_with("/v1/models/") => "models",
@@ -138,9 +157,9 @@ mod tests {
 
     #[test]
     fn invented_paths_share_one_label() {
-        assert_eq!(endpoint("/v1/chat/completions"), "chat_completions");
-        assert_eq!(endpoint("/v1/models/tiny"), "models");
-        assert_eq!(endpoint("/channels/desk"), "channel");
-        assert_eq!(endpoint("/%00/../etc"), "route");
+        assert_eq!(handler("/v1/chat/completions"), "chat_completions");
+        assert_eq!(handler("/v1/models/tiny"), "models");
+        assert_eq!(handler("/channels/desk"), "channel");
+        assert_eq!(handler("/%00/../etc"), "route");
     }
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use claw_crds::gateway_config::RemoteModelConfig;
-use http::StatusCode;
 use http::header::RETRY_AFTER;
+use http::{HeaderMap, StatusCode};
+use tracing::{Instrument as _, Span};
 
 use super::response::read_limited;
 use crate::conversion::upstream_body;
@@ -23,6 +24,23 @@ pub(super) async fn send(
     remote: &RemoteModelConfig,
     request: &ChatRequest,
 ) -> Result<reqwest::Response, GatewayError> {
+    let span = tracing::info_span!(
+        "upstream",
+        otel.kind = "client",
+        model = name,
+        http.response.status_code = tracing::field::Empty,
+    );
+    send_traced(http, name, remote, request)
+        .instrument(span)
+        .await
+}
+
+async fn send_traced(
+    http: &reqwest::Client,
+    name: &str,
+    remote: &RemoteModelConfig,
+    request: &ChatRequest,
+) -> Result<reqwest::Response, GatewayError> {
     let mut upstream = http
         .post(format!(
             "{}/chat/completions",
@@ -32,14 +50,16 @@ pub(super) async fn send(
     if let Some(key) = &remote.api_key {
         upstream = upstream.bearer_auth(key.expose());
     }
-    let response = upstream
-        .send()
-        .await
-        .map_err(|source| GatewayError::UpstreamUnreachable {
+    let mut trace = HeaderMap::new();
+    claw_telemetry::pass_on(&mut trace);
+    let response = upstream.headers(trace).send().await.map_err(|source| {
+        GatewayError::UpstreamUnreachable {
             model: name.to_owned(),
             // The URL may hold a password.
             source: source.without_url(),
-        })?;
+        }
+    })?;
+    Span::current().record("http.response.status_code", response.status().as_u16());
     if response.status().is_success() {
         Ok(response)
     } else {

@@ -15,7 +15,7 @@ use clawdbot::auth::hash_key;
 use clawdbot::channel::{Settings, router_with};
 use clawdbot::config::{RuntimeConfig, prepare};
 use clawdbot::dispatch::Dispatcher;
-use clawdbot::metrics::Metrics;
+use clawdbot::metrics::{Metrics, Snapshot};
 use clawdbot::provider::{Provider, Timeouts};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -96,7 +96,11 @@ impl Gateway {
 
     /// How often something became of messages, by the metrics.
     pub(crate) fn count(&self, outcome: &str) -> u64 {
-        let text = self.app.metrics.encode(None, 0).expect("encodes");
+        let text = self
+            .app
+            .metrics
+            .encode(&Snapshot::default())
+            .expect("encodes");
         let label = format!("outcome=\"{outcome}\"");
         let line = text
             .lines()

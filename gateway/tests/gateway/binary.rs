@@ -52,6 +52,15 @@ impl Binary {
         arguments: &[String],
         client: (&'static str, reqwest::Client),
     ) -> Self {
+        Self::start_with_environment(folder, arguments, client, &[]).await
+    }
+
+    pub(crate) async fn start_with_environment(
+        folder: TempDir,
+        arguments: &[String],
+        client: (&'static str, reqwest::Client),
+        environment: &[(&str, &str)],
+    ) -> Self {
         let port_file = folder.path().join("ports.json");
         let log = std::fs::File::create(folder.path().join("log")).expect("a log");
         let mut child = command(folder.path())
@@ -69,6 +78,7 @@ impl Binary {
             .args(arguments)
             .env("CLAWDBOT_API_KEY", KEY)
             .env("CLAWDBOT_UPSTREAM_KEY", "far-key")
+            .envs(environment.iter().copied())
             .stderr(Stdio::from(log))
             .spawn()
             .expect("the program starts");

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::binary::{Binary, chat, events, said, stream};
+use crate::binary::{Binary, chat, events, said, stream, until};
 use crate::upstream::Upstream;
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn what_happened_is_counted_and_logged_without_secrets() {
     );
     let (_, metrics) = gateway.managed("/metrics").await;
     let line =
-        r#"claw_gateway_requests_total{endpoint="chat_completions",model="good",status="200"} 1"#;
+        r#"claw_gateway_requests_total{handler="chat_completions",model="good",status="200"} 1"#;
     assert!(metrics.contains(line), "{metrics}");
     assert!(
         metrics.contains(r#"claw_gateway_tokens_total{model="good",kind="completion"} 2"#),
@@ -169,9 +169,11 @@ async fn probes_tell_ready() {
     let upstream = Upstream::start().await;
     let gateway = Binary::start(&upstream.models(&["good"])).await;
     assert_eq!(gateway.managed("/livez").await.0, 200);
-    assert_eq!(
-        gateway.managed("/readyz").await,
-        (200, r#"{"ready":true,"reasons":[]}"#.to_owned())
-    );
+    let ready = until("the gateway is ready", async || {
+        let (status, body) = gateway.managed("/readyz").await;
+        (status == 200).then_some(body)
+    })
+    .await;
+    assert_eq!(ready, r#"{"ready":true,"reasons":[]}"#);
     assert_eq!(gateway.managed("/startupz").await.0, 200);
 }

@@ -20,7 +20,7 @@ fn trusting(certificate: &reqwest::Certificate) -> reqwest::ClientBuilder {
     client_builder().tls_certs_only([certificate.clone()])
 }
 
-async fn start(upstream: &Upstream) -> (Binary, reqwest::Certificate) {
+pub(crate) async fn start(upstream: &Upstream) -> (Binary, reqwest::Certificate) {
     let folder = tempfile::tempdir().expect("a folder");
     let certificate = issue(folder.path());
     let path = |name: &str| folder.path().join(name).display().to_string();
@@ -95,7 +95,7 @@ async fn a_renewed_certificate_is_served_without_a_restart() {
     .await;
     let (_, metrics) = gateway.managed("/metrics").await;
     assert!(
-        metrics.contains("claw_gateway_certificate_expiry_seconds"),
+        metrics.contains("claw_gateway_certificate_expiry_timestamp_seconds"),
         "{metrics}"
     );
 }
