@@ -50,8 +50,6 @@ impl Traces {
         if !ENDPOINTS.into_iter().any(is_set) {
             return Ok(Self(None));
         }
-        // The client needs one for https. Somebody may have chosen before: it is the same.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         Self::to(SpanExporter::builder().with_http(), service)
     }
 
@@ -67,6 +65,8 @@ impl Traces {
         exporter: SpanExporterBuilder<HttpExporterBuilderSet>,
         service: &'static str,
     ) -> Result<Self, Error> {
+        // The client needs one for https. Somebody may have chosen before: it is the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let exporter = exporter.build()?;
         let mut resource = Resource::builder();
         if std::env::var_os(SERVICE_NAME).is_none() {

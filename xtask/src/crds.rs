@@ -68,6 +68,7 @@ fn generated(root: &Path) -> anyhow::Result<Vec<(PathBuf, String)>> {
         files.push((root.join("crds").join(name), yaml));
     }
     files.extend(crate::rbac::files(root)?);
+    files.extend(crate::monitoring::files(root)?);
     files.extend(crate::charts::files(root)?);
     Ok(files)
 }

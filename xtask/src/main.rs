@@ -11,6 +11,7 @@ mod crds;
 mod demo;
 mod deploy;
 mod fetch;
+mod monitoring;
 mod rbac;
 mod repository;
 mod test;
