@@ -5,9 +5,11 @@ mod auth;
 mod autoscaling;
 mod limits;
 mod model;
+mod network_policy;
 mod service;
 mod size;
 mod status;
+mod storage;
 mod tls;
 
 pub use accelerator::{Accelerator, AcceleratorType};
@@ -18,10 +20,12 @@ pub use limits::{DEFAULT_MAX_BODY_BYTES, Limits};
 pub use model::{
     HttpSource, LocalModel, Model, ModelSource, Provider, Quantization, RemoteModel, Task,
 };
+pub use network_policy::NetworkPolicySettings;
 use serde::{Deserialize, Serialize};
 pub use service::{GatewayService, ServiceType};
-pub use size::{Resources, Size, SizeDefaults, Storage};
+pub use size::{Resources, Size, SizeDefaults};
 pub use status::ClawGatewayStatus;
+pub use storage::{AccessMode, Storage, VolumeClaim, WhenDeleted};
 pub use tls::{DisabledTls, SelfSignedTls, Tls};
 
 /// What one gateway is to be.
@@ -52,8 +56,15 @@ pub use tls::{DisabledTls, SelfSignedTls, Tls};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!(has(self.autoscaling) && has(self.replicas))")
-    .message("replicas belongs to the autoscaler once autoscaling is set: remove spec.replicas or spec.autoscaling"))]
+#[x_kube(
+    validation = Rule::new("!(has(self.autoscaling) && has(self.replicas))")
+        .message("replicas belongs to the autoscaler once autoscaling is set: remove spec.replicas or spec.autoscaling"),
+    validation = Rule::new(
+        "!has(self.storage) || !has(self.storage.persistentVolumeClaim) \
+         || self.storage.persistentVolumeClaim.accessMode != 'ReadWriteOnce' \
+         || ((!has(self.replicas) || self.replicas <= 1) && (!has(self.autoscaling) || self.autoscaling.maxReplicas <= 1))")
+        .message("a ReadWriteOnce claim serves one replica: set accessMode: ReadWriteMany, or no more than one replica")
+)]
 pub struct ClawGatewaySpec {
     /// The models that clients and routes may name.
     #[schemars(length(min = 1, max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
@@ -70,7 +81,7 @@ pub struct ClawGatewaySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
 
-    /// Disk space of each replica for fetched and imported models, instead of what the size says.
+    /// Where fetched and imported models are kept, and how much space they have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage: Option<Storage>,
 
@@ -86,6 +97,10 @@ pub struct ClawGatewaySpec {
     /// How the gateway is reached.
     #[serde(default)]
     pub service: GatewayService,
+
+    /// Who may reach the pods, and what they may reach.
+    #[serde(default)]
+    pub network_policy: NetworkPolicySettings,
 
     /// The serving certificate: exactly one of selfSigned, secretRef and disabled.
     #[serde(default)]

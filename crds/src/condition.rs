@@ -12,6 +12,11 @@ pub const PROGRAMMED: &str = "Programmed";
 /// It serves. The one to wait for.
 pub const READY: &str = "Ready";
 
+/// There only while True, as kstatus has it: it is on the way to what the spec says.
+pub const RECONCILING: &str = "Reconciling";
+/// There only while True, as kstatus has it: it will not get to what the spec says without somebody's help.
+pub const STALLED: &str = "Stalled";
+
 /// Reasons, in CamelCase as `kubectl` shows them.
 pub mod reason {
     /// Accepted: nothing is wrong with the spec.
@@ -42,6 +47,16 @@ pub mod reason {
     pub const DEPLOYMENT_NOT_READY: &str = "DeploymentNotReady";
     /// Ready: the pods did not get ready in time.
     pub const PROGRESS_DEADLINE_EXCEEDED: &str = "ProgressDeadlineExceeded";
+    /// Ready: a pod cannot pull its image.
+    pub const IMAGE_PULL_BACK_OFF: &str = "ImagePullBackOff";
+    /// Ready: a pod's container cannot be made.
+    pub const CREATE_CONTAINER_ERROR: &str = "CreateContainerError";
+    /// Ready: a pod's container ends with an error again and again.
+    pub const CRASH_LOOP_BACK_OFF: &str = "CrashLoopBackOff";
+    /// Ready: no node takes a pod.
+    pub const UNSCHEDULABLE: &str = "Unschedulable";
+    /// Reconciling: pods of the version before are still to be replaced.
+    pub const ROLLING_OUT: &str = "RollingOut";
     /// Ready: the gateway was scaled to zero.
     pub const SCALED_TO_ZERO: &str = "ScaledToZero";
     /// Ready: the gateway it belongs to is not ready.

@@ -1,8 +1,9 @@
 //! A gateway's own certificate authority: issuing, renewing and trusting, without cert-manager.
 //!
 //! Pure but for randomness: the caller keeps the [`Store`] (in Secrets or files) and says what time it is. A leaf
-//! is renewed at two thirds of its life, when its hosts change, or when it is damaged; the authority likewise,
-//! and a replaced authority stays in the trust bundle until it ends.
+//! is renewed at two thirds of its life, when its hosts change, or when it is damaged; the authority likewise, or when
+//! asked to. Clients notice nothing: a replaced authority stays in the trust bundle until its last leaf has ended, and
+//! signs its successor, whose leaves carry that signature, so that a client that knows only the old one trusts them.
 
 mod parse;
 
@@ -35,8 +36,10 @@ pub struct Authority {
     pub certificate_pem: String,
     /// PEM, PKCS #8.
     pub private_key: Redacted,
-    /// The authority before this one, while it has not ended.
+    /// The authority before this one, while a leaf of it may live.
     pub previous_certificate_pem: Option<String>,
+    /// This authority, signed by the one before while that lives: sent along with every leaf.
+    pub bridge_pem: Option<String>,
 }
 
 /// What is kept between calls.
@@ -60,21 +63,39 @@ pub struct Error {
 ///
 /// `hosts` are DNS names and IP addresses; a name that no certificate can carry is an [`Error`].
 pub fn issue(current: &Store, hosts: &[String], now: Timestamp) -> Result<Store, Error> {
-    let fail = |source| Error {
-        hosts: hosts.to_vec(),
-        source,
-    };
     let ca = match current.ca.as_ref().filter(|ca| ca_serves(ca, now)) {
         Some(ca) => forget_ended(ca, now),
-        None => new_authority(current.ca.as_ref(), now).map_err(fail)?,
+        None => new_authority(current.ca.as_ref(), now).map_err(|source| fail(hosts, source))?,
     };
+    with_leaf(ca, current, hosts, now)
+}
+
+/// The same with a new authority and a new leaf, whatever there is.
+pub fn rotate(current: &Store, hosts: &[String], now: Timestamp) -> Result<Store, Error> {
+    let ca = new_authority(current.ca.as_ref(), now).map_err(|source| fail(hosts, source))?;
+    with_leaf(ca, current, hosts, now)
+}
+
+fn fail(hosts: &[String], source: rcgen::Error) -> Error {
+    Error {
+        hosts: hosts.to_vec(),
+        source,
+    }
+}
+
+fn with_leaf(
+    ca: Authority,
+    current: &Store,
+    hosts: &[String],
+    now: Timestamp,
+) -> Result<Store, Error> {
     let leaf = match current
         .leaf
         .as_ref()
         .filter(|leaf| leaf_serves(leaf, &ca, hosts, now))
     {
         Some(leaf) => leaf.clone(),
-        None => new_leaf(&ca, hosts, now).map_err(fail)?,
+        None => new_leaf(&ca, hosts, now).map_err(|source| fail(hosts, source))?,
     };
     Ok(Store {
         ca: Some(ca),
@@ -82,7 +103,7 @@ pub fn issue(current: &Store, hosts: &[String], now: Timestamp) -> Result<Store,
     })
 }
 
-/// What clients are to trust: the authority and, while it lives, the one before.
+/// What clients are to trust: the authority and, while a leaf of it may live, the one before.
 pub fn trust_bundle(store: &Store) -> String {
     let Some(ca) = &store.ca else {
         return String::new();
@@ -122,35 +143,59 @@ fn leaf_serves(leaf: &TlsConfig, ca: &Authority, hosts: &[String], now: Timestam
 }
 
 fn forget_ended(ca: &Authority, now: Timestamp) -> Authority {
-    let previous = ca
-        .previous_certificate_pem
-        .clone()
-        .filter(|pem| parse::lives(pem, now));
+    let began = parse::validity(&ca.certificate_pem).map(parse::Validity::begins);
+    let may_have_leaves = began.is_some_and(|began| now < began + LEAF_LIFE);
+    let previous = ca.previous_certificate_pem.clone();
+    let bridge = ca.bridge_pem.clone();
     Authority {
-        previous_certificate_pem: previous,
+        previous_certificate_pem: previous.filter(|pem| may_have_leaves && parse::lives(pem, now)),
+        bridge_pem: bridge.filter(|pem| parse::lives(pem, now)),
         ..ca.clone()
     }
 }
 
 fn new_authority(replaced: Option<&Authority>, now: Timestamp) -> Result<Authority, rcgen::Error> {
-    let mut params = params(&[], "clawdbot gateway CA", now, CA_LIFE)?;
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    // Names differ, so that nobody takes one authority for the other.
+    let name = format!("clawdbot gateway CA {}", now.as_second());
+    let mut params = params(&[], &name, now, CA_LIFE)?;
+    // One below: the authority after this one, which it signs.
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let key = KeyPair::generate()?;
+    let replaced = replaced.filter(|ca| parse::lives(&ca.certificate_pem, now));
     Ok(Authority {
         certificate_pem: params.self_signed(&key)?.pem(),
         private_key: Redacted::new(key.serialize_pem()),
-        previous_certificate_pem: replaced
-            .map(|ca| ca.certificate_pem.clone())
-            .filter(|pem| parse::lives(pem, now)),
+        previous_certificate_pem: replaced.map(|ca| ca.certificate_pem.clone()),
+        // A damaged one signs nothing more; clients then need the new bundle.
+        bridge_pem: replaced.and_then(|ca| bridge(ca, &key, params).ok()),
     })
 }
 
-fn new_leaf(ca: &Authority, hosts: &[String], now: Timestamp) -> Result<TlsConfig, rcgen::Error> {
-    let issuer = Issuer::from_ca_cert_pem(
+/// The certificate for `key`, signed by the authority before, and no longer valid than that.
+fn bridge(
+    before: &Authority,
+    key: &KeyPair,
+    mut params: CertificateParams,
+) -> Result<String, rcgen::Error> {
+    let issuer = issuer(before)?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.use_authority_key_identifier_extension = true;
+    if let Some(end) = parse::not_after(&before.certificate_pem) {
+        params.not_after = date(end);
+    }
+    Ok(params.signed_by(key, &issuer)?.pem())
+}
+
+fn issuer(ca: &Authority) -> Result<Issuer<'static, KeyPair>, rcgen::Error> {
+    Issuer::from_ca_cert_pem(
         &ca.certificate_pem,
         KeyPair::from_pem(ca.private_key.expose())?,
-    )?;
+    )
+}
+
+fn new_leaf(ca: &Authority, hosts: &[String], now: Timestamp) -> Result<TlsConfig, rcgen::Error> {
+    let issuer = issuer(ca)?;
     let mut params = params(hosts, "clawdbot gateway", now, LEAF_LIFE)?;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -158,7 +203,7 @@ fn new_leaf(ca: &Authority, hosts: &[String], now: Timestamp) -> Result<TlsConfi
     let key = KeyPair::generate()?;
     let certificate = params.signed_by(&key, &issuer)?;
     Ok(TlsConfig {
-        certificate_chain: certificate.pem(),
+        certificate_chain: certificate.pem() + ca.bridge_pem.as_deref().unwrap_or_default(),
         private_key: Redacted::new(key.serialize_pem()),
     })
 }
@@ -185,6 +230,13 @@ fn date(at: Timestamp) -> OffsetDateTime {
 
 #[cfg(test)]
 mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use rustls::{
+        client::{WebPkiServerVerifier, danger::ServerCertVerifier as _},
+        pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
+    };
+
     use super::*;
 
     const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -253,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replaced_authority_is_trusted_until_it_ends() {
+    fn a_replaced_authority_is_trusted_until_its_last_leaf_has_ended() {
         let store = issued();
         let late = start() + DAY * (365 * 4);
         let renewed = issue(&store, &hosts(), late).expect("issues");
@@ -263,8 +315,66 @@ mod tests {
             leaf(&renewed),
             &renewed.ca.as_ref().expect("a ca").certificate_pem
         ));
-        let later = issue(&renewed, &hosts(), start() + DAY * (365 * 6)).expect("issues");
+        let soon = issue(&renewed, &hosts(), late + DAY * 89).expect("issues");
+        assert!(trust_bundle(&soon).contains(old));
+        let later = issue(&soon, &hosts(), late + DAY * 91).expect("issues");
         assert!(!trust_bundle(&later).contains(old));
+    }
+
+    /// Whether a client that trusts `bundle` takes what the store serves.
+    fn is_trusted_by(bundle: &str, store: &Store, now: Timestamp) -> bool {
+        let mut roots = rustls::RootCertStore::empty();
+        for root in CertificateDer::pem_slice_iter(bundle.as_bytes()) {
+            roots.add(root.expect("PEM")).expect("a root");
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+            .build()
+            .expect("a verifier");
+        let served = store
+            .leaf
+            .as_ref()
+            .expect("a leaf")
+            .certificate_chain
+            .as_bytes();
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(served)
+            .collect::<Result<_, _>>()
+            .expect("PEM");
+        let host = ServerName::try_from("desk.shop.svc").expect("a name");
+        let seconds = u64::try_from(now.as_second()).expect("after 1970");
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        let checked = verifier.verify_server_cert(&chain[0], &chain[1..], &host, &[], now);
+        checked.is_ok()
+    }
+
+    #[test]
+    fn a_client_of_the_authority_before_trusts_what_follows() {
+        let mut before = issued();
+        for round in 1..=3 {
+            let now = start() + DAY * round;
+            let after = rotate(&before, &hosts(), now).expect("rotates");
+            assert_ne!(before.ca, after.ca);
+            assert_ne!(before.leaf, after.leaf);
+            // Old clients and new pods, new clients and old pods, and both new.
+            assert!(is_trusted_by(&trust_bundle(&before), &after, now));
+            assert!(is_trusted_by(&trust_bundle(&after), &before, now));
+            let own = &after.ca.as_ref().expect("a ca").certificate_pem;
+            assert!(is_trusted_by(own, &after, now));
+            // It lasts: later calls keep it.
+            assert_eq!(issue(&after, &hosts(), now).expect("issues"), after);
+            before = after;
+        }
+        assert!(!is_trusted_by(&trust_bundle(&issued()), &before, start()));
+    }
+
+    #[test]
+    fn a_renewed_leaf_carries_the_bridge_along() {
+        let old = issued();
+        let rotated = rotate(&old, &hosts(), start()).expect("rotates");
+        let later = start() + DAY * 61;
+        let renewed = issue(&rotated, &hosts(), later).expect("issues");
+        assert_ne!(renewed.leaf, rotated.leaf);
+        assert!(is_trusted_by(&trust_bundle(&old), &renewed, later));
     }
 
     #[test]

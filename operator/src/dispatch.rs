@@ -11,6 +11,7 @@ use crate::{
     attachment::Attachment,
     attachments::Attachments,
     cache::Cacheable,
+    labels,
     secret_index::SecretIndex,
     watch::Change,
     world::{Guarded, World},
@@ -145,8 +146,17 @@ fn on_child(change: Change<ObjectMeta>, world: &World) -> Vec<Key> {
     match change {
         Change::Touched(child) | Change::Deleted(child) => {
             let namespace = child.namespace.unwrap_or_default();
-            let owners = child.owner_references.into_iter().flatten();
+            let Some(owners) = child.owner_references else {
+                // What outlives its gateway has no owner, nor have pods as we keep them.
+                let labels = child.labels.unwrap_or_default();
+                let gateway = labels::gateway_of(&labels).map(str::to_owned);
+                return gateway
+                    .map(|gateway| (namespace, gateway))
+                    .into_iter()
+                    .collect();
+            };
             owners
+                .into_iter()
                 .filter(|owner| {
                     owner.kind == ClawGateway::kind(&())
                         && owner.api_version == ClawGateway::api_version(&())

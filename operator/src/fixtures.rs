@@ -3,13 +3,13 @@
 use claw_crds::{
     Channel, ClawGateway, ModelRoute,
     compile::{Secret, Secrets},
-    pki,
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{
     claw_gateway::{
+        certificates::Stored,
         dereference::Dereferenced,
         validate::{Validated, ValidatedGateway, validate},
     },
@@ -88,8 +88,10 @@ pub(crate) fn read(yaml: &str) -> Dereferenced {
         routes: Vec::new(),
         channels: Vec::new(),
         secrets: secrets(),
-        certificates: pki::Store::default(),
+        certificates: Stored::default(),
         deployment: None,
+        claim: None,
+        pods: Vec::new(),
         has_config: false,
     }
 }

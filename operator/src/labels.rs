@@ -9,6 +9,9 @@ const MANAGED_BY: &str = "claw-operator";
 /// Selects all children of all gateways; what the operator watches.
 pub const CHILDREN: &str = "app.kubernetes.io/managed-by=claw-operator";
 
+/// Selects the pods of all gateways.
+pub const PODS: &str = "app.kubernetes.io/name=clawdbot,app.kubernetes.io/component=gateway";
+
 /// Labels of a child.
 pub fn of_child(gateway: &GatewayName) -> BTreeMap<String, String> {
     let mut labels = of_pods(gateway);
@@ -26,6 +29,13 @@ pub fn of_pods(gateway: &GatewayName) -> BTreeMap<String, String> {
     ]
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
     .into()
+}
+
+/// The gateway that an object of ours belongs to, by its labels: for objects that have no owner.
+pub fn gateway_of(labels: &BTreeMap<String, String>) -> Option<&str> {
+    let is_ours = labels.get("app.kubernetes.io/name").map(String::as_str) == Some("clawdbot");
+    let instance = labels.get("app.kubernetes.io/instance")?;
+    is_ours.then_some(instance.as_str())
 }
 
 /// The pods' selector as text, for the scale subresource.
@@ -46,6 +56,16 @@ mod tests {
         let labels = of_child(&GatewayName::parse("desk").expect("valid"));
         let (key, value) = CHILDREN.split_once('=').expect("key=value");
         assert_eq!(labels.get(key).map(String::as_str), Some(value));
+    }
+
+    #[test]
+    fn all_pods_carry_the_labels_that_the_operator_watches() {
+        let labels = of_pods(&GatewayName::parse("desk").expect("valid"));
+        for pair in PODS.split(',') {
+            let (key, value) = pair.split_once('=').expect("key=value");
+            assert_eq!(labels.get(key).map(String::as_str), Some(value));
+        }
+        assert_eq!(gateway_of(&labels), Some("desk"));
     }
 
     #[test]

@@ -66,6 +66,16 @@ impl GatewayName {
         self.0.clone()
     }
 
+    /// The NetworkPolicy.
+    pub fn network_policy(&self) -> String {
+        self.0.clone()
+    }
+
+    /// The PersistentVolumeClaim for models.
+    pub fn volume_claim(&self) -> String {
+        format!("{}-state", self.0)
+    }
+
     /// The Secret with the configuration.
     pub fn config_secret(&self) -> String {
         format!("{}-config", self.0)

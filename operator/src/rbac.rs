@@ -53,6 +53,12 @@ pub fn rules() -> Vec<Rule> {
         ),
         rule("Each gateway's pods.", "apps", &["deployments"], &KEEP),
         rule(
+            "Why a pod does not start is told in its gateway's status.",
+            "",
+            &["pods"],
+            &["list", "watch"],
+        ),
+        rule(
             "Each gateway's right to read its own configuration.",
             "rbac.authorization.k8s.io",
             &["roles", "rolebindings"],
@@ -68,6 +74,19 @@ pub fn rules() -> Vec<Rule> {
             "Drains take one pod at a time; removed when there is only one.",
             "policy",
             &["poddisruptionbudgets"],
+            &KEEP_AND_PRUNE,
+        ),
+        rule(
+            "What the network lets through to each gateway's pods and from them; removed when it is switched off.",
+            "networking.k8s.io",
+            &["networkpolicies"],
+            &KEEP_AND_PRUNE,
+        ),
+        rule(
+            "Where fetched models are kept, if not on the node; removed when it is switched off, unless it is to be \
+             kept.",
+            "",
+            &["persistentvolumeclaims"],
             &KEEP_AND_PRUNE,
         ),
         rule(
@@ -135,6 +154,8 @@ mod tests {
             ("", "secrets", true),
             ("autoscaling", "horizontalpodautoscalers", true),
             ("policy", "poddisruptionbudgets", true),
+            ("networking.k8s.io", "networkpolicies", true),
+            ("", "persistentvolumeclaims", true),
             ("apps", "deployments", false),
             ("", "services", false),
             ("", "serviceaccounts", false),

@@ -11,6 +11,7 @@ use kube::{
     Api, Resource, ResourceExt,
     api::{Patch, PatchParams},
     core::{ApiResource, DynamicObject, error_boundary::InvalidObject, object::HasStatus},
+    runtime::events::Event,
 };
 use notable::notable;
 use serde::{Serialize, de::DeserializeOwned};
@@ -65,12 +66,24 @@ pub async fn write<K: Reported>(
     object: &K,
     status: K::Status,
 ) -> Result<(), Error> {
+    write_with(context, cache, object, status, Vec::new()).await
+}
+
+/// The same, and with it `further` Events beside those that conditions tell.
+pub async fn write_with<K: Reported>(
+    context: &Context,
+    cache: &Cache<Guarded<K>>,
+    object: &K,
+    status: K::Status,
+    further: Vec<Event>,
+) -> Result<(), Error> {
     let old = object.status();
     if old == Some(&status) {
         return Ok(());
     }
     let before = old.map_or(&[][..], HasConditions::conditions);
-    let events = notable(before, status.conditions());
+    let mut events = notable(before, status.conditions());
+    events.extend(further);
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
     let value = serde_json::to_value(&status).map_err(|error| Error {
         kind: K::kind(&()).into_owned(),

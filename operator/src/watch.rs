@@ -25,17 +25,20 @@ pub enum Change<K> {
     Relisted,
 }
 
-/// Watch one kind and keep it in `cache`. Never ends; errors are logged, counted and waited out.
+/// Watch one kind and keep it in `cache`, without what `trim` takes off. Never ends; errors are logged, counted and
+/// waited out.
 pub fn watch<K>(
     api: Api<K>,
     config: watcher::Config,
     (cache, writer): (Cache<K>, Writer<K>),
+    trim: fn(&mut K),
     metrics: &Metrics,
 ) -> impl Stream<Item = Change<K>> + use<K>
 where
     K: Cacheable + DeserializeOwned,
 {
-    let seen = watcher(api, config).default_backoff().reflect(writer);
+    let seen = watcher(api, config).default_backoff();
+    let seen = seen.modify(trim).reflect(writer);
     let seen = seen.inspect(move |event| {
         if let Ok(event) = event {
             cache.observe(event);

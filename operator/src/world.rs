@@ -4,13 +4,14 @@ use claw_crds::{Channel, ClawGateway, ModelRoute};
 use k8s_openapi::api::{
     apps::v1::Deployment,
     autoscaling::v2::HorizontalPodAutoscaler,
-    core::v1::{Secret, Service, ServiceAccount},
+    core::v1::{PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount},
+    networking::v1::NetworkPolicy,
     policy::v1::PodDisruptionBudget,
     rbac::v1::{Role, RoleBinding},
 };
 use kube::{core::DeserializeGuard, runtime::reflector::store::Writer};
 
-use crate::cache::Cache;
+use crate::{cache::Cache, labels, names::GatewayName};
 
 /// Our own kinds: one object that cannot be read must not stop the watch of the others.
 pub type Guarded<K> = DeserializeGuard<K>;
@@ -24,6 +25,8 @@ pub struct World {
     pub routes: Cache<Guarded<ModelRoute>>,
     /// Channels.
     pub channels: Cache<Guarded<Channel>>,
+    /// The gateways' pods, without their specs.
+    pub pods: Cache<Pod>,
     /// What the gateways own.
     pub children: Children,
 }
@@ -47,6 +50,10 @@ pub struct Children {
     pub autoscalers: Cache<HorizontalPodAutoscaler>,
     /// PodDisruptionBudgets.
     pub disruption_budgets: Cache<PodDisruptionBudget>,
+    /// NetworkPolicies.
+    pub network_policies: Cache<NetworkPolicy>,
+    /// PersistentVolumeClaims.
+    pub volume_claims: Cache<PersistentVolumeClaim>,
 }
 
 /// What the watches write to, field by field as in [`World`] and [`Children`].
@@ -55,6 +62,7 @@ pub struct Writers {
     pub gateways: Writer<Guarded<ClawGateway>>,
     pub routes: Writer<Guarded<ModelRoute>>,
     pub channels: Writer<Guarded<Channel>>,
+    pub pods: Writer<Pod>,
     pub service_accounts: Writer<ServiceAccount>,
     pub roles: Writer<Role>,
     pub role_bindings: Writer<RoleBinding>,
@@ -63,6 +71,8 @@ pub struct Writers {
     pub deployments: Writer<Deployment>,
     pub autoscalers: Writer<HorizontalPodAutoscaler>,
     pub disruption_budgets: Writer<PodDisruptionBudget>,
+    pub network_policies: Writer<NetworkPolicy>,
+    pub volume_claims: Writer<PersistentVolumeClaim>,
 }
 
 impl World {
@@ -71,6 +81,7 @@ impl World {
         let (gateways, gateways_writer) = Cache::new();
         let (routes, routes_writer) = Cache::new();
         let (channels, channels_writer) = Cache::new();
+        let (pods, pods_writer) = Cache::new();
         let (service_accounts, service_accounts_writer) = Cache::new();
         let (roles, roles_writer) = Cache::new();
         let (role_bindings, role_bindings_writer) = Cache::new();
@@ -79,10 +90,13 @@ impl World {
         let (deployments, deployments_writer) = Cache::new();
         let (autoscalers, autoscalers_writer) = Cache::new();
         let (disruption_budgets, disruption_budgets_writer) = Cache::new();
+        let (network_policies, network_policies_writer) = Cache::new();
+        let (volume_claims, volume_claims_writer) = Cache::new();
         let world = Self {
             gateways,
             routes,
             channels,
+            pods,
             children: Children {
                 service_accounts,
                 roles,
@@ -92,12 +106,15 @@ impl World {
                 deployments,
                 autoscalers,
                 disruption_budgets,
+                network_policies,
+                volume_claims,
             },
         };
         let writers = Writers {
             gateways: gateways_writer,
             routes: routes_writer,
             channels: channels_writer,
+            pods: pods_writer,
             service_accounts: service_accounts_writer,
             roles: roles_writer,
             role_bindings: role_bindings_writer,
@@ -106,6 +123,8 @@ impl World {
             deployments: deployments_writer,
             autoscalers: autoscalers_writer,
             disruption_budgets: disruption_budgets_writer,
+            network_policies: network_policies_writer,
+            volume_claims: volume_claims_writer,
         };
         (world, writers)
     }
@@ -117,6 +136,7 @@ impl World {
             gateways,
             routes,
             channels,
+            pods,
             children,
         } = self;
         let Children {
@@ -128,10 +148,13 @@ impl World {
             deployments,
             autoscalers,
             disruption_budgets,
+            network_policies,
+            volume_claims,
         } = children;
         gateways.wait_until_ready().await
             && routes.wait_until_ready().await
             && channels.wait_until_ready().await
+            && pods.wait_until_ready().await
             && service_accounts.wait_until_ready().await
             && roles.wait_until_ready().await
             && role_bindings.wait_until_ready().await
@@ -140,6 +163,8 @@ impl World {
             && deployments.wait_until_ready().await
             && autoscalers.wait_until_ready().await
             && disruption_budgets.wait_until_ready().await
+            && network_policies.wait_until_ready().await
+            && volume_claims.wait_until_ready().await
     }
 }
 
@@ -152,6 +177,29 @@ pub trait Child:
 {
     /// Where its kind is kept.
     fn cache(children: &Children) -> &Cache<Self>;
+
+    /// Whether a live object that the gateway does not own may become its own nevertheless.
+    fn is_taken_over(_live: &Self, _gateway: &GatewayName) -> bool {
+        false
+    }
+}
+
+impl Child for PersistentVolumeClaim {
+    fn cache(children: &Children) -> &Cache<Self> {
+        &children.volume_claims
+    }
+
+    /// One that an earlier gateway of that name has left has our labels, and no owner.
+    fn is_taken_over(live: &Self, gateway: &GatewayName) -> bool {
+        let labels = live.metadata.labels.as_ref();
+        live.metadata
+            .owner_references
+            .iter()
+            .flatten()
+            .next()
+            .is_none()
+            && labels.and_then(labels::gateway_of) == Some(gateway.as_str())
+    }
 }
 
 macro_rules! child {
@@ -173,4 +221,5 @@ child! {
     Deployment => deployments,
     HorizontalPodAutoscaler => autoscalers,
     PodDisruptionBudget => disruption_budgets,
+    NetworkPolicy => network_policies,
 }

@@ -24,3 +24,12 @@ pub struct Telegram {
     #[schemars(length(max = 2048), regex(pattern = r"^https?://[^\s]+$"))]
     pub api_base_url: Option<String>,
 }
+
+impl Telegram {
+    /// Where the Bot API is.
+    pub fn api_base_url_or_default(&self) -> &str {
+        self.api_base_url
+            .as_deref()
+            .unwrap_or("https://api.telegram.org")
+    }
+}

@@ -66,10 +66,3 @@ pub struct Resources {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<Quantity>,
 }
-
-/// Disk space of each replica.
-#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Storage {
-    /// Space for fetched and imported models, e.g. 100Gi.
-    pub size: Quantity,
-}

@@ -14,7 +14,8 @@ pub struct ClawGatewayStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Accepted, ResolvedRefs, Programmed and Ready, each with its reason.
+    /// Accepted, ResolvedRefs, Programmed and Ready, each with its reason; and, only while they are true, Reconciling
+    /// (on the way to what the spec says) or Stalled (needs somebody's help to get there).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

@@ -15,9 +15,6 @@ use crate::{
     },
 };
 
-/// Where the Bot API is when the spec does not say.
-const TELEGRAM_API: &str = "https://api.telegram.org";
-
 pub(super) fn compile(
     objects: &[Channel],
     models: &[ModelConfig],
@@ -78,7 +75,7 @@ fn compile_telegram(
     telegram: &Telegram,
     secrets: &Secrets,
 ) -> Result<PlatformConfig, Problem> {
-    let base_url = telegram.api_base_url.as_deref().unwrap_or(TELEGRAM_API);
+    let base_url = telegram.api_base_url_or_default();
     let base_url = check_url(object, "spec.telegram.apiBaseURL".to_owned(), base_url)?;
     let bot_token = secrets.text(
         object,

@@ -21,6 +21,11 @@ pub(super) struct Validity {
 }
 
 impl Validity {
+    /// From when.
+    pub(super) fn begins(self) -> Timestamp {
+        self.begins
+    }
+
     /// When two thirds of the life are over.
     pub(super) fn two_thirds(self) -> Timestamp {
         self.begins + (self.ends.duration_since(self.begins) * 2) / 3
@@ -76,8 +81,7 @@ fn host(name: &GeneralName<'_>) -> Option<String> {
     }
 }
 
-/// Whether the authority's key names itself the leaf's issuer: by key identifier, since all our authorities have
-/// the same name.
+/// Whether the authority's key names itself the leaf's issuer: by key identifier, since names may repeat.
 pub(super) fn is_signed_by(leaf: &str, authority: &str) -> bool {
     let issuer = with_first(leaf, |certificate| {
         certificate

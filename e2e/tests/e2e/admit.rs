@@ -1,8 +1,8 @@
 //! Tables of objects that the API server takes or refuses, each a small change to a valid object of its kind.
 
 use kube::{
-    Resource,
-    api::{ApiResource, DynamicObject, GroupVersionKind},
+    Api, Resource, ResourceExt,
+    api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
 
@@ -22,6 +22,8 @@ pub(crate) struct Table {
 pub(crate) struct Row {
     pub(crate) name: &'static str,
     pub(crate) change: Value,
+    /// A further change, to the stored object.
+    pub(crate) edit: Option<Value>,
     pub(crate) verdict: Verdict,
 }
 
@@ -40,7 +42,30 @@ pub(crate) fn accepts(name: &'static str, change: Value) -> Row {
     Row {
         name,
         change,
+        edit: None,
         verdict,
+    }
+}
+
+/// Accepted, and so is this edit of what was stored.
+pub(crate) fn edits(name: &'static str, change: Value, edit: Value) -> Row {
+    Row {
+        edit: Some(edit.clone()),
+        verdict: Verdict::Accepted(edit),
+        ..accepts(name, change)
+    }
+}
+
+/// Accepted, but this edit of what was stored is not.
+pub(crate) fn refuses_edit(
+    name: &'static str,
+    change: Value,
+    edit: Value,
+    (field, message): (&'static str, &'static str),
+) -> Row {
+    Row {
+        edit: Some(edit),
+        ..rejects(name, change, field, message)
     }
 }
 
@@ -50,6 +75,7 @@ pub(crate) fn defaults(name: &'static str, change: Value, to: Value) -> Row {
     Row {
         name,
         change,
+        edit: None,
         verdict,
     }
 }
@@ -64,6 +90,7 @@ pub(crate) fn rejects(
     Row {
         name,
         change,
+        edit: None,
         verdict,
     }
 }
@@ -76,6 +103,7 @@ impl Table {
         let case = move |Row {
                              name,
                              change,
+                             edit,
                              verdict,
                          }: Row| {
             let mut object = valid.clone();
@@ -83,15 +111,21 @@ impl Table {
             let verdict = std::sync::Arc::new(verdict);
             Case::new(format!("{module}::{name}"), move |context| {
                 let (object, verdict) = (object.clone(), std::sync::Arc::clone(&verdict));
-                async move { check(&context, kind, &object, &verdict).await }
+                let edit = edit.clone();
+                async move {
+                    let answer = match edit {
+                        None => create(&context, kind, &object).await,
+                        Some(edit) => create_and_edit(&context, kind, &object, &edit).await,
+                    };
+                    check(answer, &verdict);
+                }
             })
         };
         rows.into_iter().map(case).collect()
     }
 }
 
-async fn check(context: &Context, kind: &str, object: &Value, verdict: &Verdict) {
-    let answer = create(context, kind, object).await;
+fn check(answer: kube::Result<DynamicObject>, verdict: &Verdict) {
     match verdict {
         Verdict::Accepted(part) => {
             let stored = answer.expect("the object is taken");
@@ -109,6 +143,24 @@ async fn check(context: &Context, kind: &str, object: &Value, verdict: &Verdict)
             assert!(text.contains(field), "{text}\nlacks {field:?}");
         }
     }
+}
+
+/// Stored, and then edited by a merge patch: what the API server says to the edit.
+async fn create_and_edit(
+    context: &Context,
+    kind: &str,
+    object: &Value,
+    edit: &Value,
+) -> kube::Result<DynamicObject> {
+    let kind = GroupVersionKind::gvk(claw_crds::GROUP, claw_crds::VERSION, kind);
+    let resource = ApiResource::from_gvk(&kind);
+    let api: Api<DynamicObject> =
+        Api::namespaced_with(context.client.clone(), &context.namespace, &resource);
+    let object = serde_json::from_value(object.clone()).expect("an object");
+    let stored = api.create(&PostParams::default(), &object).await;
+    let name = stored.expect("the object is taken").name_any();
+    api.patch(&name, &PatchParams::default(), &Patch::Merge(edit))
+        .await
 }
 
 /// A dry run with strict field validation: everything but storing, and unknown fields are errors.

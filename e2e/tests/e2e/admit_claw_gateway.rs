@@ -8,7 +8,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    admit::{Row, Table, accepts, defaults, rejects},
+    admit::{Row, Table, accepts, defaults, edits, refuses_edit, rejects},
     context::Case,
 };
 
@@ -27,6 +27,8 @@ pub(crate) fn table() -> Table {
         scaling(),
         accelerators(),
         services(),
+        network_policies(),
+        storage(),
         certificates(),
         limits(),
     ];
@@ -502,6 +504,121 @@ fn services() -> Vec<Row> {
             service(json!({"type": "NodePort", "loadBalancerSourceRanges": ["10.0.0.0/8"]})),
             "spec.service",
             "loadBalancerSourceRanges needs type: LoadBalancer",
+        ),
+    ]
+}
+
+fn network_policies() -> Vec<Row> {
+    let policy = |policy: Value| spec(json!({ "networkPolicy": policy }));
+    let rule = "ingressFrom, managementFrom, apiServerRanges and egress need enabled: true";
+    let peers = json!([{"namespaceSelector": {"matchLabels": {"team": "shop"}}}]);
+    vec![
+        accepts(
+            "a_policy_with_everything",
+            policy(json!({
+                "ingressFrom": peers, "managementFrom": [{"ipBlock": {"cidr": "10.9.0.0/16"}}],
+                "apiServerRanges": ["10.0.0.1/32", "fd00::1/128"],
+                "egress": [{"ports": [{"port": 3128, "protocol": "TCP"}, {"port": "web"}]}],
+            })),
+        ),
+        accepts("no_policy", policy(json!({"enabled": false}))),
+        rejects(
+            "callers_without_a_policy",
+            policy(json!({"enabled": false, "ingressFrom": peers})),
+            "spec.networkPolicy",
+            rule,
+        ),
+        rejects(
+            "nobody_as_the_only_caller",
+            policy(json!({"ingressFrom": []})),
+            "spec.networkPolicy.ingressFrom",
+            "at least 1 items",
+        ),
+        rejects(
+            "a_name_for_the_api_server",
+            policy(json!({"apiServerRanges": ["kubernetes.default"]})),
+            "spec.networkPolicy.apiServerRanges[0]",
+            "should match",
+        ),
+    ]
+}
+
+fn storage() -> Vec<Row> {
+    let claimed = |claim: Value, more: Value| {
+        let mut fields = json!({"storage": {"size": "20Gi", "persistentVolumeClaim": claim}});
+        let more = more.as_object().expect("fields").clone();
+        fields.as_object_mut().expect("fields").extend(more);
+        spec(fields)
+    };
+    let rule = "a ReadWriteOnce claim serves one replica: set accessMode: ReadWriteMany";
+    let size = |size: &str| spec(json!({"storage": {"size": size}}));
+    vec![
+        defaults(
+            "a_claim_gets_the_documented_defaults",
+            claimed(json!({}), json!({})),
+            claimed(
+                json!({"accessMode": "ReadWriteOnce", "whenDeleted": "Retain"}),
+                json!({}),
+            ),
+        ),
+        accepts(
+            "a_shared_claim_of_three_replicas",
+            claimed(
+                json!({"accessMode": "ReadWriteMany"}),
+                json!({"replicas": 3}),
+            ),
+        ),
+        rejects(
+            "a_claim_of_one_node_and_two_replicas",
+            claimed(json!({}), json!({"replicas": 2})),
+            "spec",
+            rule,
+        ),
+        rejects(
+            "a_claim_of_one_node_and_an_autoscaler",
+            claimed(json!({}), json!({"autoscaling": {"maxReplicas": 2}})),
+            "spec",
+            rule,
+        ),
+        rejects(
+            "an_unknown_access_mode",
+            claimed(json!({"accessMode": "ReadOnlyMany"}), json!({})),
+            "accessMode",
+            "Unsupported value",
+        ),
+        edits(
+            "a_claim_that_grows",
+            claimed(json!({}), json!({})),
+            size("21Gi"),
+        ),
+        edits(
+            "a_claim_of_the_same_size",
+            claimed(json!({}), json!({})),
+            size("20480Mi"),
+        ),
+        refuses_edit(
+            "a_claim_that_shrinks",
+            claimed(json!({}), json!({})),
+            size("19Gi"),
+            ("spec.storage", "a claim grows but never shrinks"),
+        ),
+        refuses_edit(
+            "another_access_mode",
+            claimed(json!({}), json!({})),
+            claimed(json!({"accessMode": "ReadWriteMany"}), json!({})),
+            (
+                "spec.storage.persistentVolumeClaim",
+                "accessMode of a claim cannot change",
+            ),
+        ),
+        refuses_edit(
+            "another_storage_class",
+            claimed(json!({"storageClassName": "slow"}), json!({})),
+            claimed(json!({"storageClassName": "fast"}), json!({})),
+            (
+                "spec.storage.persistentVolumeClaim",
+                "storageClassName of a claim cannot change",
+            ),
         ),
     ]
 }

@@ -5,7 +5,10 @@
 use std::marker::PhantomData;
 
 use k8s_openapi::api::{
-    autoscaling::v2::HorizontalPodAutoscaler, core::v1::Secret, policy::v1::PodDisruptionBudget,
+    autoscaling::v2::HorizontalPodAutoscaler,
+    core::v1::{PersistentVolumeClaim, Secret},
+    networking::v1::NetworkPolicy,
+    policy::v1::PodDisruptionBudget,
 };
 use kube::{
     Api, Resource, ResourceExt,
@@ -94,6 +97,8 @@ pub async fn apply(
         tls,
         config,
         service,
+        network_policy,
+        volume_claim,
         deployment,
         autoscaler,
         disruption_budget,
@@ -110,6 +115,9 @@ pub async fn apply(
     let tls = step.ensure_optional(tls).await?;
     let config = step.ensure(config).await?;
     let service = step.ensure(service).await?;
+    // Pods never run without their policy, and wait for their volume.
+    let network_policy = step.ensure_optional(network_policy).await?;
+    let volume_claim = step.ensure_optional(volume_claim).await?;
     let deployment = step.ensure(deployment).await?;
     // The autoscaler acts on a Deployment that exists.
     let autoscaler = step.ensure_optional(autoscaler).await?;
@@ -122,6 +130,8 @@ pub async fn apply(
         tls,
         config,
         service,
+        network_policy,
+        volume_claim,
         deployment,
         autoscaler,
         disruption_budget,
@@ -166,7 +176,7 @@ impl Step<'_> {
                 source,
             })?;
         if let Some(live) = live {
-            if !self.is_ours(&*live) {
+            if !(self.is_ours(&*live) || K::is_taken_over(&*live, &self.gateway.name)) {
                 return Err(Error::Foreign { kind, name });
             }
             let differs = drift::needs_write(&desired, &*live);
@@ -205,6 +215,11 @@ impl Step<'_> {
             applied.tls.as_ref(),
         ];
         self.prune::<Secret>(&secrets).await?;
+        self.prune::<NetworkPolicy>(&[applied.network_policy.as_ref()])
+            .await?;
+        // One that is to be kept has no owner, so it is not ours to delete.
+        self.prune::<PersistentVolumeClaim>(&[applied.volume_claim.as_ref()])
+            .await?;
         self.prune::<HorizontalPodAutoscaler>(&[applied.autoscaler.as_ref()])
             .await?;
         self.prune::<PodDisruptionBudget>(&[applied.disruption_budget.as_ref()])

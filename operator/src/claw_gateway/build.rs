@@ -3,10 +3,12 @@
 pub mod autoscaler;
 pub mod deployment;
 pub mod disruption_budget;
+pub mod network_policy;
 pub mod rbac;
 pub mod secrets;
 pub mod service;
 pub mod service_account;
+pub mod volume_claim;
 
 use std::marker::PhantomData;
 
@@ -28,6 +30,8 @@ pub fn build(gateway: &ValidatedGateway) -> Resources<Prepared> {
         tls: secrets::build_tls(gateway),
         config: secrets::build_config(gateway),
         service: service::build(gateway),
+        network_policy: network_policy::build(gateway),
+        volume_claim: volume_claim::build(gateway),
         deployment: deployment::build(gateway),
         autoscaler: autoscaler::build(gateway),
         disruption_budget: disruption_budget::build(gateway),

@@ -7,17 +7,19 @@ use std::sync::Arc;
 use claw_crds::{
     Channel, ClawGateway, ModelRoute,
     compile::{Secret as CompileSecret, Secrets},
-    pki,
 };
 use futures::future::{try_join, try_join_all};
 use k8s_openapi::{
-    api::{apps::v1::Deployment, core::v1::Secret},
+    api::{
+        apps::v1::Deployment,
+        core::v1::{PersistentVolumeClaim, Pod, Secret},
+    },
     apimachinery::pkg::apis::meta::v1::LabelSelector,
 };
 use kube::{Api, ResourceExt, api::ListParams, core::Selector};
 
 use super::{certificates, live};
-use crate::{context::Context, names::GatewayName, secret_index::Usage, world::Guarded};
+use crate::{context::Context, labels, names::GatewayName, secret_index::Usage, world::Guarded};
 
 /// Why something could not be read. A Secret that does not exist is no error here.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +27,16 @@ pub enum Error {
     /// Reading one Secret.
     #[error("failed to read Secret {namespace}/{name}")]
     Get {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// Why.
+        source: kube::Error,
+    },
+    /// Reading the claim for models.
+    #[error("failed to read PersistentVolumeClaim {namespace}/{name}")]
+    GetClaim {
         /// Its namespace.
         namespace: String,
         /// Its name.
@@ -55,9 +67,13 @@ pub struct Dereferenced {
     /// The Secrets of users.
     pub secrets: Secrets,
     /// Authority and certificate, as issued last.
-    pub certificates: pki::Store,
+    pub certificates: certificates::Stored,
     /// The Deployment that runs.
     pub deployment: Option<Arc<Deployment>>,
+    /// The claim for models, where one is wanted.
+    pub claim: Option<Arc<PersistentVolumeClaim>>,
+    /// The pods, whatever version they run.
+    pub pods: Vec<Arc<Pod>>,
     /// Whether a configuration has been stored before.
     pub has_config: bool,
 }
@@ -80,6 +96,10 @@ pub async fn dereference(gateway: ClawGateway, context: &Context) -> Result<Dere
         .record(&namespace, &name, usage.clone());
     let secrets = read_secrets(&namespace, &usage, context).await?;
     let children = read_children(&namespace, &gateway, context).await?;
+    let pods = context.world.pods.list(|pod| {
+        pod.namespace().as_ref() == Some(&namespace)
+            && labels::gateway_of(pod.labels()) == Some(name.as_str())
+    });
     Ok(Dereferenced {
         gateway,
         namespace,
@@ -88,6 +108,8 @@ pub async fn dereference(gateway: ClawGateway, context: &Context) -> Result<Dere
         secrets,
         certificates: children.certificates,
         deployment: children.deployment,
+        claim: children.claim,
+        pods,
         has_config: children.has_config,
     })
 }
@@ -144,8 +166,9 @@ async fn select(
 
 #[derive(Default)]
 struct OwnChildren {
-    certificates: pki::Store,
+    certificates: certificates::Stored,
     deployment: Option<Arc<Deployment>>,
+    claim: Option<Arc<PersistentVolumeClaim>>,
     has_config: bool,
 }
 
@@ -172,11 +195,25 @@ async fn read_children(
         let tls = secret(name.tls_secret()).await?;
         certificates::stored(ca.as_deref(), tls.as_deref())
     } else {
-        pki::Store::default()
+        certificates::Stored::default()
+    };
+    let claim = name.volume_claim();
+    let wants_claim = gateway.spec.storage.as_ref();
+    let claim = match wants_claim.and_then(|storage| storage.persistent_volume_claim.as_ref()) {
+        // One that a gateway of that name has left is not in the cache unless it carries our label.
+        Some(_) => live::find(context, namespace, &claim)
+            .await
+            .map_err(|source| Error::GetClaim {
+                namespace: namespace.to_owned(),
+                name: claim,
+                source,
+            })?,
+        None => None,
     };
     let children = &context.world.children;
     Ok(OwnChildren {
         certificates,
+        claim,
         deployment: children.deployments.get(namespace, &name.deployment()),
         has_config: children
             .secrets

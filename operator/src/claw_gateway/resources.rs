@@ -5,7 +5,8 @@ use std::marker::PhantomData;
 use k8s_openapi::api::{
     apps::v1::Deployment,
     autoscaling::v2::HorizontalPodAutoscaler,
-    core::v1::{Secret, Service, ServiceAccount},
+    core::v1::{PersistentVolumeClaim, Secret, Service, ServiceAccount},
+    networking::v1::NetworkPolicy,
     policy::v1::PodDisruptionBudget,
     rbac::v1::{Role, RoleBinding},
 };
@@ -35,6 +36,10 @@ pub struct Resources<Stage> {
     pub config: Secret,
     /// The way in.
     pub service: Service,
+    /// What the network lets through, where we say so.
+    pub network_policy: Option<NetworkPolicy>,
+    /// Where models are kept, if not on the node.
+    pub volume_claim: Option<PersistentVolumeClaim>,
     /// The pods.
     pub deployment: Deployment,
     /// The autoscaler, if wanted.

@@ -2,7 +2,12 @@
 
 mod attachment;
 mod gateway;
+mod news;
+mod progress;
 mod readiness;
+mod trouble;
+
+use std::sync::Arc;
 
 use claw_crds::{
     ClawGateway, ClawGatewayStatus,
@@ -10,8 +15,8 @@ use claw_crds::{
 };
 use futures::future::join_all;
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::Deployment;
-use kube::core::error_boundary::InvalidObject;
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
+use kube::{core::error_boundary::InvalidObject, runtime::events::Event};
 
 use super::{
     apply,
@@ -34,7 +39,26 @@ pub enum Programmed {
     /// It cannot be made, and there was none before.
     Never,
     /// It was made, but could not be stored.
-    Failed(String),
+    Failed(Failure),
+}
+
+/// Why something could not be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What happened.
+    pub message: String,
+    /// Trying again will not help.
+    pub is_final: bool,
+}
+
+impl From<&apply::Error> for Failure {
+    fn from(error: &apply::Error) -> Self {
+        Self {
+            message: crate::error::chain(error),
+            is_final: matches!(error, apply::Error::Foreign { .. })
+                || !crate::error::is_transient(error),
+        }
+    }
 }
 
 /// Everything that statuses are made of.
@@ -44,6 +68,7 @@ pub struct Outcome<'a> {
     validated: &'a Validated,
     programmed: Programmed,
     deployment: Option<&'a Deployment>,
+    pods: &'a [Arc<Pod>],
 }
 
 impl<'a> Outcome<'a> {
@@ -56,7 +81,7 @@ impl<'a> Outcome<'a> {
         let (programmed, deployment) = match applied {
             Some(Ok(resources)) => (Programmed::Yes, Some(&resources.deployment)),
             Some(Err(error)) => (
-                Programmed::Failed(crate::error::chain(error)),
+                Programmed::Failed(Failure::from(error)),
                 read.deployment.as_deref(),
             ),
             None if read.has_config => (Programmed::Kept, read.deployment.as_deref()),
@@ -68,6 +93,7 @@ impl<'a> Outcome<'a> {
             validated,
             programmed,
             deployment,
+            pods: &read.pods,
         }
     }
 }
@@ -85,7 +111,10 @@ pub async fn write(context: &Context, outcome: &Outcome<'_>, now: Timestamp) -> 
             .and_then(|expires| expires.parse().ok()),
     );
     let world = &context.world;
-    let own = report::write(context, &world.gateways, outcome.gateway, status);
+    let further: Vec<Event> = news::of_certificate(outcome.gateway.status.as_ref(), &status)
+        .into_iter()
+        .collect();
+    let own = report::write_with(context, &world.gateways, outcome.gateway, status, further);
     let routes = outcome.validated.routes.iter().map(|route| {
         let status = attachment::route_status(route, &outcome.programmed, is_ready, now);
         report::write(context, &world.routes, &route.object, status)

@@ -1,8 +1,10 @@
 //! Step 2, pure: from specs to what is to be built, or to what is wrong. Nobody reads a spec after this.
 
+mod network;
 mod pod;
 mod scaling;
 mod service;
+mod storage;
 
 use claw_crds::{
     Channel, ClawGateway, Compilation, Inputs, ModelRoute,
@@ -12,9 +14,11 @@ use claw_crds::{
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Resource;
-pub use pod::{ValidatedGpu, ValidatedPod};
+pub use network::{Callers, Destination, Host, ValidatedNetwork};
+pub use pod::{ValidatedDevices, ValidatedGpu, ValidatedPod};
 pub use scaling::{ValidatedAutoscaler, ValidatedScaling};
 pub use service::ValidatedService;
+pub use storage::{ValidatedClaim, ValidatedStorage};
 
 use super::{
     certificates::{self, ValidatedCertificates},
@@ -40,6 +44,8 @@ pub struct ValidatedGateway {
     pub scaling: ValidatedScaling,
     /// How they are reached.
     pub service: ValidatedService,
+    /// What the network lets through, where we say so.
+    pub network: Option<ValidatedNetwork>,
     /// Our own authority and certificate, where those are wanted.
     pub certificates: Option<ValidatedCertificates>,
 }
@@ -83,8 +89,16 @@ pub fn validate(read: &Dereferenced, environment: &Environment, now: Timestamp) 
         .as_ref()
         .and_then(|name| note(&mut faults, certificates_of(name, read, now)))
         .flatten();
-    let pod = note(&mut faults, pod::validate(&read.gateway.spec, environment));
+    let pod = note(
+        &mut faults,
+        pod::validate(&read.gateway.spec, environment, read.claim.as_deref()),
+    );
     let blocked = !faults.is_empty();
+    // Told, but no reason to keep back everything else.
+    faults.extend(
+        pod.as_ref()
+            .and_then(|pod| storage::shrunk(&read.gateway.spec, &pod.storage)),
+    );
 
     let compilation = compile(&Inputs {
         gateway: &read.gateway,
@@ -105,6 +119,7 @@ pub fn validate(read: &Dereferenced, environment: &Environment, now: Timestamp) 
             owner: read.gateway.controller_owner_ref(&()).unwrap_or_default(),
             scaling: scaling::validate(&read.gateway.spec, read.deployment.as_deref()),
             service: service::validate(&read.gateway.spec),
+            network: network::validate(&read.gateway.spec, &read.channels, &read.namespace),
             name,
             pod,
             certificates,
@@ -154,7 +169,8 @@ fn certificates_of(
     };
     let mut hosts: Vec<String> = name.hosts(&read.namespace).into();
     hosts.extend(self_signed.hosts.iter().cloned());
-    certificates::current(&read.certificates, &hosts, now)
+    let wish = certificates::rotation(&read.gateway);
+    certificates::current(&read.certificates, wish, &hosts, now)
         .map(Some)
         .map_err(|_| {
             Fault::invalid(format!(

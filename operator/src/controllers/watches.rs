@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use claw_crds::ClawGateway;
+use claw_crds::{Channel, ClawGateway, ModelRoute};
 use futures::{
     Stream, StreamExt,
     channel::mpsc::UnboundedSender,
     stream::{BoxStream, select_all},
 };
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::{
+    Resource,
     core::PartialObjectMeta,
     runtime::{reflector::store::Writer, watcher},
 };
@@ -66,15 +67,16 @@ fn send(requests: Requests, senders: &Senders, context: &Context) {
             .backoff
             .reset(&super::backoff_key::<ClawGateway>(&namespace, &gateway));
     }
-    let deliver = |keys: Vec<Key>, sender: &UnboundedSender<Key>| {
+    let deliver = |kind: &str, keys: Vec<Key>, sender: &UnboundedSender<Key>| {
         for key in keys {
+            context.metrics.queued(kind, key.clone());
             // A closed queue means that we are stopping.
             let _ = sender.unbounded_send(key);
         }
     };
-    deliver(gateways, &senders.gateways);
-    deliver(routes, &senders.routes);
-    deliver(channels, &senders.channels);
+    deliver(&ClawGateway::kind(&()), gateways, &senders.gateways);
+    deliver(&ModelRoute::kind(&()), routes, &senders.routes);
+    deliver(&Channel::kind(&()), channels, &senders.channels);
 }
 
 fn streams(context: &Context, writers: Writers, scope: &Scope) -> Vec<BoxStream<'static, Event>> {
@@ -82,6 +84,7 @@ fn streams(context: &Context, writers: Writers, scope: &Scope) -> Vec<BoxStream<
         gateways,
         routes,
         channels,
+        pods,
         service_accounts,
         roles,
         role_bindings,
@@ -90,6 +93,8 @@ fn streams(context: &Context, writers: Writers, scope: &Scope) -> Vec<BoxStream<
         deployments,
         autoscalers,
         disruption_budgets,
+        network_policies,
+        volume_claims,
     } = writers;
     let world = &context.world;
     let secret_metadata = watch_only::<PartialObjectMeta<Secret>>(
@@ -108,6 +113,7 @@ fn streams(context: &Context, writers: Writers, scope: &Scope) -> Vec<BoxStream<
             .map(Event::Channel)
             .boxed(),
         secret_metadata.map(Event::Secret).boxed(),
+        watch_pods(context, scope, pods),
         children(context, scope, service_accounts),
         children(context, scope, roles),
         children(context, scope, role_bindings),
@@ -116,6 +122,8 @@ fn streams(context: &Context, writers: Writers, scope: &Scope) -> Vec<BoxStream<
         children(context, scope, deployments),
         children(context, scope, autoscalers),
         children(context, scope, disruption_budgets),
+        children(context, scope, network_policies),
+        children(context, scope, volume_claims),
     ]
 }
 
@@ -132,6 +140,7 @@ where
         scope.api(&context.client),
         watcher::Config::default(),
         (cache.clone(), writer),
+        |_| {},
         &context.metrics,
     )
 }
@@ -145,8 +154,35 @@ fn children<K: Child>(
         scope.api(&context.client),
         watcher::Config::default().labels(labels::CHILDREN),
         (K::cache(&context.world.children).clone(), writer),
+        |_| {},
         &context.metrics,
     );
+    as_children(changes)
+}
+
+/// What keeps a pod from serving is told in its gateway's status.
+fn watch_pods(context: &Context, scope: &Scope, writer: Writer<Pod>) -> BoxStream<'static, Event> {
+    as_children(watch(
+        scope.api(&context.client),
+        watcher::Config::default().labels(labels::PODS),
+        (context.world.pods.clone(), writer),
+        trim_pod,
+        &context.metrics,
+    ))
+}
+
+/// Pods are many, and large; what is read of them is little.
+fn trim_pod(pod: &mut Pod) {
+    pod.spec = None;
+    pod.metadata.managed_fields = None;
+    pod.metadata.annotations = None;
+    // They belong to a ReplicaSet, which says nothing of the gateway; their labels do.
+    pod.metadata.owner_references = None;
+}
+
+fn as_children<K: Resource>(
+    changes: impl Stream<Item = Change<K>> + Send + 'static,
+) -> BoxStream<'static, Event> {
     let meta = |mut object: K| std::mem::take(object.meta_mut());
     changes
         .map(move |change| {

@@ -14,7 +14,7 @@ use super::Write;
 type Writes = Family<Write, Counter<u64, AtomicU64>>;
 
 /// Resources that the operator writes; any other counts as `other`, so that labels stay few.
-const RESOURCES: [&str; 13] = [
+const RESOURCES: [&str; 15] = [
     "channels/status",
     "clawgateways/status",
     "deployments",
@@ -22,6 +22,8 @@ const RESOURCES: [&str; 13] = [
     "horizontalpodautoscalers",
     "leases",
     "modelroutes/status",
+    "networkpolicies",
+    "persistentvolumeclaims",
     "poddisruptionbudgets",
     "rolebindings",
     "roles",

@@ -1,6 +1,6 @@
 //! Which changes of conditions are worth an Event. Pure.
 
-use claw_crds::condition::{PROGRAMMED, READY, reason};
+use claw_crds::condition::{PROGRAMMED, READY, RECONCILING, STALLED, reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::events::{Event, EventType};
 
@@ -9,14 +9,18 @@ const LONGEST_NOTE: usize = 1024;
 
 /// The Events for a change from `before` to `after`; none where nothing changed.
 pub(super) fn notable(before: &[Condition], after: &[Condition]) -> Vec<Event> {
+    let told = |condition: &&Condition| ![RECONCILING, STALLED].contains(&condition.type_.as_str());
     after
         .iter()
+        // Those two only sum up the others.
+        .filter(told)
         .filter_map(|new| {
             let old = before.iter().find(|old| old.type_ == new.type_);
             // Ready repeats the reason of what keeps it from being True.
             let repeats = new.type_ == READY
                 && after
                     .iter()
+                    .filter(told)
                     .any(|other| other.type_ != READY && other.reason == new.reason);
             type_of(old, new)
                 .filter(|_| !repeats)
@@ -111,6 +115,16 @@ mod tests {
         assert_eq!(
             reasons(&[], &[missing(), not_ready]),
             ["Warning SecretNotFound"]
+        );
+    }
+
+    #[test]
+    fn what_sums_up_the_others_is_not_told_and_hides_nothing() {
+        let stuck = Finding::is_false(READY, reason::IMAGE_PULL_BACK_OFF, "no image");
+        let stalled = Finding::is_true(STALLED, reason::IMAGE_PULL_BACK_OFF, "no image");
+        assert_eq!(
+            reasons(&[], &[stuck, stalled]),
+            ["Warning ImagePullBackOff"]
         );
     }
 

@@ -23,10 +23,16 @@ use crate::{claw_gateway::validate::ValidatedGateway, labels};
 
 /// The name of the users' port, which the Service targets.
 pub(super) const USERS_PORT_NAME: &str = "users";
-/// What the kubelet gives a pod to stop.
-const TERMINATION_GRACE_SECONDS: i64 = 120;
-/// What the gateway takes of it to finish its streams; the rest is for closing up.
-const DRAIN_SECONDS: i64 = TERMINATION_GRACE_SECONDS - 10;
+/// How long a pod still takes requests after it was taken out of the Service, since not every node and proxy hears of
+/// that at once.
+const LINGER_SECONDS: i64 = 5;
+/// What the gateway has for finishing its streams: a long answer takes minutes.
+const DRAIN_SECONDS: i64 = 300;
+/// What the kubelet gives a pod to stop; the rest is for closing up.
+const TERMINATION_GRACE_SECONDS: i64 = LINGER_SECONDS + DRAIN_SECONDS + 15;
+/// A rollout that makes no headway for longer than a pod may take to start is stuck. What keeps pods from starting
+/// sooner is told by the pods.
+const PROGRESS_DEADLINE_SECONDS: i32 = probes::LONGEST_START_SECONDS + 120;
 
 pub(super) fn build(gateway: &ValidatedGateway) -> Deployment {
     Deployment {
@@ -37,7 +43,12 @@ pub(super) fn build(gateway: &ValidatedGateway) -> Deployment {
                 match_labels: Some(labels::of_pods(&gateway.name)),
                 ..LabelSelector::default()
             },
-            strategy: Some(rolling()),
+            strategy: Some(if gateway.pod.storage.is_shared() {
+                rolling()
+            } else {
+                recreating()
+            }),
+            progress_deadline_seconds: Some(PROGRESS_DEADLINE_SECONDS),
             template: template(gateway),
             ..DeploymentSpec::default()
         }),
@@ -56,8 +67,16 @@ fn rolling() -> DeploymentStrategy {
     }
 }
 
+/// No two pods may use the volume, so the old one goes before the new one comes.
+fn recreating() -> DeploymentStrategy {
+    DeploymentStrategy {
+        type_: Some("Recreate".into()),
+        rolling_update: None,
+    }
+}
+
 fn template(gateway: &ValidatedGateway) -> PodTemplateSpec {
-    let gpu = gateway.pod.gpu.as_ref();
+    let gpu = gateway.pod.devices.gpu();
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(labels::of_pods(&gateway.name)),
@@ -66,7 +85,7 @@ fn template(gateway: &ValidatedGateway) -> PodTemplateSpec {
         spec: Some(PodSpec {
             service_account_name: Some(gateway.name.service_account()),
             containers: vec![container::build(gateway)],
-            volumes: Some(volumes::build(&gateway.pod.storage)),
+            volumes: Some(volumes::build(gateway)),
             security_context: Some(security::of_pod()),
             termination_grace_period_seconds: Some(TERMINATION_GRACE_SECONDS),
             // A Service named clawdbot would set CLAWDBOT_PORT, which the gateway reads as its own setting.

@@ -7,7 +7,10 @@ use k8s_openapi::{ByteString, api::core::v1::Secret};
 
 use super::object_meta;
 use crate::claw_gateway::{
-    certificates::{CA_CERTIFICATE, CA_KEY, CERTIFICATE, KEY, PREVIOUS_CA_CERTIFICATE},
+    certificates::{
+        BRIDGE_CERTIFICATE, CA_CERTIFICATE, CA_KEY, CERTIFICATE, KEY, PREVIOUS_CA_CERTIFICATE,
+        ROTATE_ANNOTATION,
+    },
     validate::ValidatedGateway,
 };
 
@@ -21,8 +24,9 @@ pub(super) fn build_config(gateway: &ValidatedGateway) -> Secret {
 }
 
 pub(super) fn build_ca(gateway: &ValidatedGateway) -> Option<Secret> {
-    let authority = &gateway.certificates.as_ref()?.authority;
-    Some(secret(
+    let certificates = gateway.certificates.as_ref()?;
+    let authority = &certificates.authority;
+    let mut secret = secret(
         gateway,
         gateway.name.ca_secret(),
         "Opaque",
@@ -33,8 +37,15 @@ pub(super) fn build_ca(gateway: &ValidatedGateway) -> Option<Secret> {
                 PREVIOUS_CA_CERTIFICATE,
                 authority.previous_certificate_pem.as_deref(),
             ),
+            (BRIDGE_CERTIFICATE, authority.bridge_pem.as_deref()),
         ],
-    ))
+    );
+    // Written together with what it asked for, so that no wish is fulfilled twice or forgotten.
+    secret.metadata.annotations = certificates
+        .rotated_for
+        .clone()
+        .map(|wish| [(ROTATE_ANNOTATION.to_owned(), wish)].into());
+    Some(secret)
 }
 
 pub(super) fn build_tls(gateway: &ValidatedGateway) -> Option<Secret> {

@@ -34,7 +34,8 @@ macro_rules! whole {
 #[test]
 fn a_minimal_gateway_has_these_children() {
     let resources = whole!(
-        MINIMAL: service_account, role, role_binding, service, deployment, autoscaler, disruption_budget
+        MINIMAL: service_account, role, role_binding, service, network_policy, volume_claim, deployment, autoscaler,
+        disruption_budget
     );
     assert_yaml_snapshot!("minimal_config", without_data(&resources.config));
     assert_yaml_snapshot!("minimal_ca", without_data(&resources.ca));
@@ -44,7 +45,8 @@ fn a_minimal_gateway_has_these_children() {
 #[test]
 fn a_full_gateway_has_these_children() {
     let resources = whole!(
-        FULL: service_account, role, role_binding, service, deployment, autoscaler, disruption_budget
+        FULL: service_account, role, role_binding, service, network_policy, volume_claim, deployment, autoscaler,
+        disruption_budget
     );
     assert_yaml_snapshot!("full_config", without_data(&resources.config));
 }
@@ -111,6 +113,57 @@ fn one_replica_needs_no_budget_and_two_do() {
 }
 
 #[test]
+fn a_claim_for_one_pod_is_kept_and_never_used_by_two() {
+    let resources = build(&edited(MINIMAL, |spec| {
+        spec["storage"] = json!({"persistentVolumeClaim": {}});
+    }));
+    let claim = resources.volume_claim.expect("one");
+    assert_eq!(claim.metadata.owner_references, None);
+    let spec = resources.deployment.spec.expect("a spec");
+    assert_eq!(
+        spec.strategy.expect("set").type_.as_deref(),
+        Some("Recreate")
+    );
+    let volumes = spec.template.spec.expect("a pod").volumes.expect("some");
+    let claimed = volumes[0]
+        .persistent_volume_claim
+        .as_ref()
+        .expect("the claim");
+    assert_eq!(Some(&claimed.claim_name), claim.metadata.name.as_ref());
+}
+
+#[test]
+fn the_network_lets_through_what_urls_name() {
+    let resources = build(&edited(MINIMAL, |spec| {
+        let remote = |name: &str, url: &str| json!({"name": name, "remote": {"provider": "OpenAI", "baseURL": url}});
+        spec["models"] = json!([
+            remote("public", "https://api.example.com/v1"),
+            remote("other-port", "http://api.example.org:8443/v1"),
+            remote("private", "http://10.1.2.3:11434/v1"),
+            remote("beside", "http://vllm:8000/v1"),
+            remote("elsewhere", "http://vllm.models.svc/v1"),
+        ]);
+    }));
+    assert_yaml_snapshot!(
+        "network_policy_of_urls",
+        resources
+            .network_policy
+            .expect("one")
+            .spec
+            .expect("a spec")
+            .egress
+    );
+}
+
+#[test]
+fn there_is_no_policy_where_none_is_wanted() {
+    let resources = build(&edited(MINIMAL, |spec| {
+        spec["networkPolicy"] = json!({"enabled": false});
+    }));
+    assert_eq!(resources.network_policy, None);
+}
+
+#[test]
 fn a_long_window_keeps_within_the_bounds_of_the_api() {
     for (window, period) in [(0, 15), (600, 600), (3600, 1800)] {
         let gateway = edited(FULL, |spec| {
@@ -140,7 +193,9 @@ fn no_child_sets_an_empty_list_or_map() {
             }
             Value::Object(fields) => {
                 assert!(
-                    !fields.is_empty() || path.ends_with("emptyDir"),
+                    !fields.is_empty()
+                        || path.ends_with("emptyDir")
+                        || path.ends_with("namespaceSelector"),
                     "{path} is empty"
                 );
                 for (name, value) in fields {
@@ -160,6 +215,8 @@ fn no_child_sets_an_empty_list_or_map() {
             serde_json::to_value(&resources.tls),
             serde_json::to_value(&resources.config),
             serde_json::to_value(&resources.service),
+            serde_json::to_value(&resources.network_policy),
+            serde_json::to_value(&resources.volume_claim),
             serde_json::to_value(&resources.deployment),
             serde_json::to_value(&resources.autoscaler),
             serde_json::to_value(&resources.disruption_budget),

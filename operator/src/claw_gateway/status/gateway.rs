@@ -6,7 +6,7 @@ use claw_crds::{
 };
 use jiff::Timestamp;
 
-use super::{Outcome, Programmed, pending, readiness};
+use super::{Outcome, Programmed, pending, progress, readiness, trouble};
 use crate::{labels, names::GatewayName};
 
 pub(super) fn status(outcome: &Outcome<'_>, now: Timestamp) -> ClawGatewayStatus {
@@ -16,14 +16,17 @@ pub(super) fn status(outcome: &Outcome<'_>, now: Timestamp) -> ClawGatewayStatus
         validated,
         programmed: _,
         deployment,
+        pods: _,
     } = outcome;
     let old = gateway.status.as_ref();
-    let findings = [
+    let ready = ready_finding(outcome);
+    let mut findings = vec![
         validated.verdict.accepted.clone(),
         validated.verdict.resolved.clone(),
         programmed_finding(outcome),
-        ready_finding(outcome),
+        ready,
     ];
+    findings.extend(progress::of(outcome, &findings));
     let generation = gateway.metadata.generation;
     let name = GatewayName::parse(gateway.metadata.name.as_deref().unwrap_or_default()).ok();
     let runs = deployment.is_some();
@@ -93,7 +96,7 @@ fn programmed_finding(outcome: &Outcome<'_>) -> Finding {
             ),
         ),
         Programmed::Failed(error) => {
-            Finding::is_false(PROGRAMMED, reason::APPLY_FAILED, error.clone())
+            Finding::is_false(PROGRAMMED, reason::APPLY_FAILED, error.message.clone())
         }
     }
 }
@@ -101,7 +104,9 @@ fn programmed_finding(outcome: &Outcome<'_>) -> Finding {
 /// Shown by kubectl get, so where it is not True it names the cause.
 fn ready_finding(outcome: &Outcome<'_>) -> Finding {
     match (&outcome.programmed, outcome.deployment) {
-        (Programmed::Yes, Some(deployment)) => readiness::of(deployment),
+        (Programmed::Yes, Some(deployment)) => {
+            readiness::of(deployment, trouble::worst(outcome.pods).as_ref())
+        }
         (Programmed::Kept, Some(_)) => Finding::is_false(
             READY,
             cause(outcome).reason,

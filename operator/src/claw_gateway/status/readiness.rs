@@ -3,13 +3,22 @@
 use claw_crds::condition::{Finding, READY, reason};
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition};
 
+use super::trouble::Trouble;
+
 /// The condition Ready of a gateway that has its configuration.
-pub(super) fn of(deployment: &Deployment) -> Finding {
+pub(super) fn of(deployment: &Deployment, trouble: Option<&Trouble>) -> Finding {
     let wanted = wanted(deployment);
     let ready = ready(deployment);
     if wanted == 0 {
         let message = "the gateway is scaled to zero: raise spec.replicas";
         return Finding::is_false(READY, reason::SCALED_TO_ZERO, message);
+    }
+    if let Some(Trouble {
+        reason, message, ..
+    }) = trouble
+    {
+        let message = format!("{ready} of {wanted} pods serve; {message}");
+        return Finding::is_false(READY, reason, message);
     }
     if let Some(stuck) = condition(deployment, "Progressing")
         .filter(|progressing| progressing.reason.as_deref() == Some("ProgressDeadlineExceeded"))
@@ -32,6 +41,17 @@ pub(super) fn of(deployment: &Deployment) -> Finding {
         None => format!("{ready} of {wanted} pods serve; the others are starting"),
     };
     Finding::is_false(READY, reason::DEPLOYMENT_NOT_READY, message)
+}
+
+/// Whether every pod is of the version of now, and no other is left.
+pub(super) fn is_rolled_out(deployment: &Deployment) -> bool {
+    let Some(status) = &deployment.status else {
+        return false;
+    };
+    let updated = status.updated_replicas.unwrap_or(0);
+    status.observed_generation >= deployment.metadata.generation
+        && updated >= wanted(deployment)
+        && status.replicas.unwrap_or(0) <= updated
 }
 
 /// Pods that are to be.
@@ -109,7 +129,7 @@ mod tests {
         #[case] reason: &str,
         #[case] message: &str,
     ) {
-        let finding = of(&deployment(replicas, &conditions));
+        let finding = of(&deployment(replicas, &conditions), None);
         assert_eq!((finding.status, finding.reason), (status, reason));
         assert!(finding.message.contains(message), "{}", finding.message);
     }

@@ -7,8 +7,9 @@ use claw_crds::{
     claw_gateway::{Accelerator, AcceleratorType},
     quantity::Quantity,
 };
-use k8s_openapi::api::core::v1::Toleration;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Toleration};
 
+use super::{ValidatedStorage, storage};
 use crate::{claw_gateway::verdict::Fault, environment::Environment, quantity::nano};
 
 /// One pod.
@@ -20,10 +21,31 @@ pub struct ValidatedPod {
     pub cpu: String,
     /// Memory request and limit.
     pub memory: String,
-    /// Size of the volume for models.
-    pub storage: String,
-    /// GPUs, if any.
-    pub gpu: Option<ValidatedGpu>,
+    /// Where models are kept.
+    pub storage: ValidatedStorage,
+    /// What local models run on.
+    pub devices: ValidatedDevices,
+}
+
+/// What local models run on.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ValidatedDevices {
+    /// The CPU, and never a GPU.
+    Cpu,
+    /// A GPU where the container finds one.
+    WhateverIsThere,
+    /// GPUs that the scheduler gives.
+    Gpu(ValidatedGpu),
+}
+
+impl ValidatedDevices {
+    /// The GPUs to ask for.
+    pub fn gpu(&self) -> Option<&ValidatedGpu> {
+        match self {
+            Self::Gpu(gpu) => Some(gpu),
+            Self::Cpu | Self::WhateverIsThere => None,
+        }
+    }
 }
 
 /// GPUs of one pod, and the nodes that have them.
@@ -44,12 +66,12 @@ pub struct ValidatedGpu {
 pub(super) fn validate(
     spec: &ClawGatewaySpec,
     environment: &Environment,
+    claim: Option<&PersistentVolumeClaim>,
 ) -> Result<ValidatedPod, Fault> {
     let defaults = spec.size.defaults();
     let resources = spec.resources.as_ref();
     let cpu = resources.and_then(|resources| resources.cpu.as_ref());
     let memory = resources.and_then(|resources| resources.memory.as_ref());
-    let storage = spec.storage.as_ref().map(|storage| &storage.size);
     Ok(ValidatedPod {
         image: match spec.accelerator.accelerator_type {
             AcceleratorType::Nvidia => environment.cuda_image.clone(),
@@ -57,13 +79,17 @@ pub(super) fn validate(
         },
         cpu: quantity("spec.resources.cpu", cpu, defaults.cpu)?,
         memory: quantity("spec.resources.memory", memory, defaults.memory)?,
-        storage: quantity("spec.storage.size", storage, defaults.storage)?,
-        gpu: gpu(&spec.accelerator),
+        storage: storage::validate(spec, claim)?,
+        devices: devices(&spec.accelerator),
     })
 }
 
 /// A quantity that pods can have. The schema checks its form, but knows no sign.
-fn quantity(field: &str, given: Option<&Quantity>, default: &str) -> Result<String, Fault> {
+pub(super) fn quantity(
+    field: &str,
+    given: Option<&Quantity>,
+    default: &str,
+) -> Result<String, Fault> {
     let text = given.map_or(default, Quantity::as_str);
     if nano(text).is_some_and(|amount| amount > 0) {
         Ok(text.to_owned())
@@ -74,10 +100,15 @@ fn quantity(field: &str, given: Option<&Quantity>, default: &str) -> Result<Stri
     }
 }
 
-fn gpu(accelerator: &Accelerator) -> Option<ValidatedGpu> {
-    if accelerator.accelerator_type != AcceleratorType::Nvidia {
-        return None;
+fn devices(accelerator: &Accelerator) -> ValidatedDevices {
+    match accelerator.accelerator_type {
+        AcceleratorType::Auto => ValidatedDevices::WhateverIsThere,
+        AcceleratorType::None => ValidatedDevices::Cpu,
+        AcceleratorType::Nvidia => ValidatedDevices::Gpu(gpu(accelerator)),
     }
+}
+
+fn gpu(accelerator: &Accelerator) -> ValidatedGpu {
     let resource = accelerator.resource_name_or_default().to_owned();
     let own = Toleration {
         key: Some(resource.clone()),
@@ -89,7 +120,7 @@ fn gpu(accelerator: &Accelerator) -> Option<ValidatedGpu> {
     if !tolerations.contains(&own) {
         tolerations.push(own);
     }
-    Some(ValidatedGpu {
+    ValidatedGpu {
         resource,
         count: accelerator.count.unwrap_or(1),
         node_selector: accelerator
@@ -98,7 +129,7 @@ fn gpu(accelerator: &Accelerator) -> Option<ValidatedGpu> {
             .filter(|labels| !labels.is_empty()),
         tolerations,
         runtime_class: accelerator.runtime_class_name.clone(),
-    })
+    }
 }
 
 #[cfg(test)]
@@ -138,13 +169,13 @@ mod tests {
             accelerator_type: AcceleratorType::Nvidia,
             ..Accelerator::default()
         };
-        let once = gpu(&accelerator).expect("a GPU").tolerations;
+        let once = gpu(&accelerator).tolerations;
         assert_eq!(once.len(), 1);
         let again = Accelerator {
             tolerations: Some(once),
             ..accelerator
         };
-        assert_eq!(gpu(&again).expect("a GPU").tolerations.len(), 1);
+        assert_eq!(gpu(&again).tolerations.len(), 1);
     }
 
     #[test]
@@ -154,7 +185,7 @@ mod tests {
                 accelerator_type,
                 ..Accelerator::default()
             };
-            assert_eq!(gpu(&accelerator), None);
+            assert_eq!(devices(&accelerator).gpu(), None);
         }
     }
 }

@@ -30,7 +30,7 @@ fn judging_again_issues_no_new_certificate() {
     let mut read = fixtures::read(MINIMAL);
     let first = fixtures::judged(&read).gateway.expect("valid");
     let issued = first.certificates.clone().expect("issued");
-    read.certificates = pki::Store {
+    read.certificates.store = pki::Store {
         ca: Some(issued.authority),
         leaf: Some(issued.leaf),
     };

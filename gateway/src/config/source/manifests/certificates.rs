@@ -14,6 +14,7 @@ const LOCAL_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 const CA_CERTIFICATE: &str = "ca.crt";
 const CA_KEY: &str = "ca.key";
 const PREVIOUS_CA: &str = "previous-ca.crt";
+const BRIDGE: &str = "bridge.crt";
 const LEAF: &str = "tls.crt";
 const LEAF_KEY: &str = "tls.key";
 const BUNDLE: &str = "ca-bundle.crt";
@@ -73,6 +74,7 @@ fn load(folder: &Path) -> Store {
             certificate_pem,
             private_key: Redacted::new(key),
             previous_certificate_pem: read(PREVIOUS_CA),
+            bridge_pem: read(BRIDGE),
         });
     let leaf = read(LEAF)
         .zip(read(LEAF_KEY))
@@ -88,12 +90,15 @@ fn save(folder: &Path, store: &Store) -> io::Result<()> {
     if let Some(ca) = &store.ca {
         write(folder, CA_KEY, ca.private_key.expose())?;
         write(folder, CA_CERTIFICATE, &ca.certificate_pem)?;
-        match &ca.previous_certificate_pem {
-            Some(previous) => write(folder, PREVIOUS_CA, previous)?,
-            None if folder.join(PREVIOUS_CA).exists() => {
-                std::fs::remove_file(folder.join(PREVIOUS_CA))?;
+        for (name, text) in [
+            (PREVIOUS_CA, &ca.previous_certificate_pem),
+            (BRIDGE, &ca.bridge_pem),
+        ] {
+            match text {
+                Some(text) => write(folder, name, text)?,
+                None if folder.join(name).exists() => std::fs::remove_file(folder.join(name))?,
+                None => {}
             }
-            None => {}
         }
     }
     if let Some(leaf) = &store.leaf {

@@ -5,24 +5,36 @@ use std::collections::BTreeMap;
 use claw_crds::{GATEWAY_PORT, MANAGEMENT_PORT};
 use k8s_openapi::{
     api::core::v1::{
-        Container, ContainerPort, EnvVar, EnvVarSource, ObjectFieldSelector, ResourceRequirements,
+        Container, ContainerPort, EnvVar, EnvVarSource, Lifecycle, LifecycleHandler,
+        ObjectFieldSelector, ResourceFieldSelector, ResourceRequirements, SleepAction,
     },
     apimachinery::pkg::api::resource::Quantity,
 };
 
-use super::{DRAIN_SECONDS, USERS_PORT_NAME, probes, security, volumes};
-use crate::claw_gateway::validate::{ValidatedGateway, ValidatedPod};
+use super::{DRAIN_SECONDS, LINGER_SECONDS, USERS_PORT_NAME, probes, security, volumes};
+use crate::claw_gateway::validate::{ValidatedDevices, ValidatedGateway, ValidatedPod};
 
 pub(super) fn build(gateway: &ValidatedGateway) -> Container {
     Container {
         name: "gateway".into(),
         image: Some(gateway.pod.image.clone()),
         args: Some(args(gateway)),
-        env: Some(environment()),
+        env: Some(environment(gateway)),
         ports: Some(vec![
             port(USERS_PORT_NAME, GATEWAY_PORT),
             port(probes::PORT_NAME, MANAGEMENT_PORT),
         ]),
+        lifecycle: Some(Lifecycle {
+            pre_stop: Some(LifecycleHandler {
+                sleep: Some(SleepAction {
+                    seconds: LINGER_SECONDS,
+                }),
+                ..LifecycleHandler::default()
+            }),
+            ..Lifecycle::default()
+        }),
+        // A container that fails says why in its last log lines, which then stand in the gateway's status.
+        termination_message_policy: Some("FallbackToLogsOnError".into()),
         startup_probe: Some(probes::startup()),
         liveness_probe: Some(probes::liveness()),
         readiness_probe: Some(probes::readiness()),
@@ -48,7 +60,7 @@ fn args(gateway: &ValidatedGateway) -> Vec<String> {
     .into()
 }
 
-fn environment() -> Vec<EnvVar> {
+fn environment(gateway: &ValidatedGateway) -> Vec<EnvVar> {
     let namespace = EnvVarSource {
         field_ref: Some(ObjectFieldSelector {
             field_path: "metadata.namespace".into(),
@@ -56,18 +68,52 @@ fn environment() -> Vec<EnvVar> {
         }),
         ..EnvVarSource::default()
     };
-    vec![
+    let mut variables = vec![
         EnvVar {
             name: "POD_NAMESPACE".into(),
             value_from: Some(namespace),
             ..EnvVar::default()
         },
+        variable("CLAWDBOT_STATE_DIR", volumes::STATE_DIR),
         EnvVar {
-            name: "CLAWDBOT_STATE_DIR".into(),
-            value: Some(volumes::STATE_DIR.into()),
+            name: "CLAWDBOT_CPU_CAPACITY".into(),
+            value_from: Some(cpu_request()),
             ..EnvVar::default()
         },
-    ]
+    ];
+    variables.extend(nvidia(&gateway.pod.devices));
+    variables
+}
+
+/// In thousandths. Without a limit, nothing else in the container tells how much CPU is meant for it.
+fn cpu_request() -> EnvVarSource {
+    EnvVarSource {
+        resource_field_ref: Some(ResourceFieldSelector {
+            resource: "requests.cpu".into(),
+            divisor: Some(Quantity("1m".into())),
+            ..ResourceFieldSelector::default()
+        }),
+        ..EnvVarSource::default()
+    }
+}
+
+fn variable(name: &str, value: &str) -> EnvVar {
+    EnvVar {
+        name: name.to_owned(),
+        value: Some(value.to_owned()),
+        ..EnvVar::default()
+    }
+}
+
+/// What NVIDIA's container runtime reads. Which GPUs a pod sees is said by the device plugin alone: a value of ours
+/// would stand above it, and show GPUs that belong to others.
+fn nvidia(devices: &ValidatedDevices) -> Option<EnvVar> {
+    match devices {
+        ValidatedDevices::Gpu(_) => Some(variable("NVIDIA_DRIVER_CAPABILITIES", "compute,utility")),
+        // On a node whose runtime hands out GPUs unasked.
+        ValidatedDevices::Cpu => Some(variable("NVIDIA_VISIBLE_DEVICES", "void")),
+        ValidatedDevices::WhateverIsThere => None,
+    }
 }
 
 fn port(name: &str, number: u16) -> ContainerPort {
@@ -83,8 +129,8 @@ fn port(name: &str, number: u16) -> ContainerPort {
 /// No CPU limit: throttling slows every stream, while the request already guards the neighbours.
 fn resources(pod: &ValidatedPod) -> ResourceRequirements {
     let gpu = pod
-        .gpu
-        .as_ref()
+        .devices
+        .gpu()
         .map(|gpu| (gpu.resource.clone(), Quantity(gpu.count.to_string())));
     let memory = ("memory".to_owned(), Quantity(pod.memory.clone()));
     let cpu = ("cpu".to_owned(), Quantity(pod.cpu.clone()));

@@ -9,7 +9,7 @@ use k8s_openapi::{
 pub(super) const PORT_NAME: &str = "management";
 const PERIOD_SECONDS: i32 = 5;
 /// Fetching and importing a large model takes its time.
-const LONGEST_START_SECONDS: i32 = 3600;
+pub(super) const LONGEST_START_SECONDS: i32 = 3600;
 
 /// Until the models are there, the other probes wait.
 pub(super) fn startup() -> Probe {

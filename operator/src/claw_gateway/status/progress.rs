@@ -1,0 +1,44 @@
+//! The conditions that kstatus knows: Reconciling and Stalled, there only while true. By them kubectl, Flux and Argo CD
+//! tell a gateway that is on its way from one that needs help. Pure.
+
+use claw_crds::condition::{Finding, READY, RECONCILING, STALLED, reason};
+
+use super::{Outcome, Programmed, readiness, trouble};
+
+/// What is to be added to the findings so far.
+pub(super) fn of(outcome: &Outcome<'_>, findings: &[Finding]) -> Option<Finding> {
+    let ready = findings.iter().find(|finding| finding.condition == READY)?;
+    match &outcome.programmed {
+        // Nothing changes until somebody corrects an object.
+        Programmed::Kept | Programmed::Never => Some(stalled(ready)),
+        Programmed::Failed(failure) if failure.is_final => Some(stalled(ready)),
+        Programmed::Failed(_) => Some(reconciling(ready)),
+        Programmed::Yes if ready.status == "True" => {
+            let rolling = outcome
+                .deployment
+                .filter(|deployment| !readiness::is_rolled_out(deployment));
+            rolling.map(|_| {
+                let message = "pods of the version before serve until the new ones are ready";
+                Finding::is_true(RECONCILING, reason::ROLLING_OUT, message)
+            })
+        }
+        Programmed::Yes if ready.reason == reason::SCALED_TO_ZERO => None,
+        Programmed::Yes => {
+            let stuck = ready.reason == reason::PROGRESS_DEADLINE_EXCEEDED
+                || trouble::worst(outcome.pods).is_some_and(|trouble| trouble.is_final);
+            Some(if stuck {
+                stalled(ready)
+            } else {
+                reconciling(ready)
+            })
+        }
+    }
+}
+
+fn stalled(ready: &Finding) -> Finding {
+    Finding::is_true(STALLED, ready.reason, ready.message.clone())
+}
+
+fn reconciling(ready: &Finding) -> Finding {
+    Finding::is_true(RECONCILING, ready.reason, ready.message.clone())
+}
