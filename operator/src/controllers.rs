@@ -19,6 +19,7 @@ use kube::{
     },
 };
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 use watches::{Senders, watch_all};
 
 use crate::{
@@ -42,6 +43,7 @@ pub async fn run(
     scope: Scope,
     shutdown: CancellationToken,
 ) {
+    context.metrics.clear_queues();
     let (gateways, gateway_requests) = unbounded();
     let (routes, route_requests) = unbounded();
     let (channels, channel_requests) = unbounded();
@@ -91,11 +93,23 @@ async fn control<K, E>(
         Ok::<_, Infallible>(ObjectRef::<K>::new(&name).within(&namespace))
     });
     let measured = move |object: Arc<K>, context: Arc<Context>| {
+        let kind = K::kind(&());
+        let place = (object.namespace().unwrap_or_default(), object.name_any());
+        context.metrics.taken(&kind, &place);
+        let span = tracing::info_span!(
+            "reconcile",
+            kind = &*kind,
+            namespace = place.0,
+            name = place.1,
+            error.type = tracing::field::Empty,
+            otel.status_code = tracing::field::Empty,
+        );
         let key = key_of(&*object);
         let work = reconcile(object, Arc::clone(&context));
-        measure::<K, E>(context, key, work).boxed()
+        measure::<K, E>(context, key, work).instrument(span).boxed()
     };
     let config = Config::default().concurrency(CONCURRENCY);
+    let metrics = context.metrics.clone();
     applier(
         measured,
         error_policy,
@@ -105,6 +119,13 @@ async fn control<K, E>(
         config,
     )
     .for_each(|outcome| {
+        if let Err(ControllerError::ObjectNotFound(object)) = &outcome {
+            let place = (
+                object.namespace.clone().unwrap_or_default(),
+                object.name.clone(),
+            );
+            metrics.taken(&K::kind(&()), &place);
+        }
         log(outcome);
         std::future::ready(())
     })
@@ -119,6 +140,11 @@ async fn measure<K: Resource<DynamicType = ()>, E: Label>(
     let started = Instant::now();
     let outcome = work.await;
     let error = outcome.as_ref().err().map(Label::label);
+    if let Some(step) = error {
+        let span = Span::current();
+        span.record("error.type", step);
+        span.record("otel.status_code", "ERROR");
+    }
     context
         .metrics
         .reconciled(&K::kind(&()), started.elapsed(), error);

@@ -1,5 +1,8 @@
 //! What the operator counts, in the Prometheus text format.
+//!
+//! Names, labels and meanings stand in [`claw_crds::metric_catalog`].
 
+mod queue;
 mod writes;
 
 use std::{
@@ -10,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use claw_crds::metric_catalog::{Metric, operator as catalog};
 use jiff::Timestamp;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
@@ -21,6 +25,7 @@ use prometheus_client::{
     },
     registry::Registry,
 };
+use queue::Queues;
 pub use writes::{CountWrites, CountWritesLayer};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -30,7 +35,7 @@ struct Outcome {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Kind {
+pub(crate) struct Kind {
     kind: String,
 }
 
@@ -48,9 +53,16 @@ pub(crate) struct Write {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Gateway {
-    namespace: String,
+    gateway_namespace: String,
     gateway: String,
 }
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Version {
+    version: &'static str,
+}
+
+type IntGauge = Gauge<i64, AtomicI64>;
 
 type Durations = Family<Kind, Histogram, fn() -> Histogram>;
 
@@ -62,9 +74,10 @@ pub struct Metrics {
     durations: Durations,
     errors: Family<Reason, Counter<u64, AtomicU64>>,
     writes: Family<Write, Counter<u64, AtomicU64>>,
-    watch_errors: Family<Kind, Counter<u64, AtomicU64>>,
-    leader: Gauge<i64, AtomicI64>,
-    certificate_expiry: Family<Gateway, Gauge<i64, AtomicI64>>,
+    watch_restarts: Family<Kind, Counter<u64, AtomicU64>>,
+    queues: Queues,
+    leader: IntGauge,
+    certificate_expiry: Family<Gateway, IntGauge>,
 }
 
 impl Default for Metrics {
@@ -84,7 +97,8 @@ impl Metrics {
             }),
             errors: Family::default(),
             writes: Family::default(),
-            watch_errors: Family::default(),
+            watch_restarts: Family::default(),
+            queues: Queues::default(),
             leader: Gauge::default(),
             certificate_expiry: Family::default(),
         };
@@ -93,43 +107,44 @@ impl Metrics {
     }
 
     fn register(&self) -> Registry {
-        let mut all = Registry::with_prefix("claw_operator");
-        all.register(
-            "reconciles",
-            "Reconciles, by kind and outcome",
-            self.reconciles.clone(),
-        );
-        all.register(
-            "reconcile_duration_seconds",
-            "How long reconciles took",
+        let build: Family<Version, IntGauge> = Family::default();
+        let version = env!("CARGO_PKG_VERSION");
+        build.get_or_create(&Version { version }).set(1);
+        let mut all = Registry::default();
+        add(&mut all, &catalog::BUILD_INFO, build);
+        add(&mut all, &catalog::RECONCILES, self.reconciles.clone());
+        add(
+            &mut all,
+            &catalog::RECONCILE_DURATION,
             self.durations.clone(),
         );
-        all.register(
-            "reconcile_errors",
-            "Failed reconciles, by the step that failed",
-            self.errors.clone(),
+        add(&mut all, &catalog::RECONCILE_ERRORS, self.errors.clone());
+        add(&mut all, &catalog::QUEUE_DEPTH, self.queues.depths.clone());
+        add(&mut all, &catalog::API_WRITES, self.writes.clone());
+        add(
+            &mut all,
+            &catalog::WATCH_RESTARTS,
+            self.watch_restarts.clone(),
         );
-        all.register(
-            "api_writes",
-            "Requests that write to the API server, by resource and verb",
-            self.writes.clone(),
-        );
-        all.register(
-            "watch_errors",
-            "Interruptions of watches; they are taken up again",
-            self.watch_errors.clone(),
-        );
-        all.register(
-            "leader",
-            "1 while this process reconciles",
-            self.leader.clone(),
-        );
-        all.register(
-            "certificate_expiry_timestamp_seconds",
-            "When the serving certificate of a gateway ends",
-            self.certificate_expiry.clone(),
-        );
+        add(&mut all, &catalog::LEADER, self.leader.clone());
+        let expiry = self.certificate_expiry.clone();
+        add(&mut all, &catalog::CERTIFICATE_EXPIRY, expiry);
         all
+    }
+
+    /// An object has to be reconciled.
+    pub fn queued(&self, kind: &str, key: crate::dispatch::Key) {
+        self.queues.put(kind, key);
+    }
+
+    /// Its reconcile begins, or it is gone.
+    pub fn taken(&self, kind: &str, key: &crate::dispatch::Key) {
+        self.queues.take(kind, key);
+    }
+
+    /// All controllers begin anew: what waited for their predecessors is asked for again.
+    pub fn clear_queues(&self) {
+        self.queues.clear();
     }
 
     /// A reconcile ended; `error` names the step that failed.
@@ -150,7 +165,7 @@ impl Metrics {
 
     /// A watch was interrupted.
     pub fn watch_failed(&self, kind: &str) {
-        self.watch_errors
+        self.watch_restarts
             .get_or_create(&Kind {
                 kind: kind.to_owned(),
             })
@@ -165,7 +180,7 @@ impl Metrics {
     /// When a gateway's certificate ends; none without TLS, or when the gateway is gone.
     pub fn set_certificate_expiry(&self, namespace: &str, gateway: &str, at: Option<Timestamp>) {
         let gateway = Gateway {
-            namespace: namespace.to_owned(),
+            gateway_namespace: namespace.to_owned(),
             gateway: gateway.to_owned(),
         };
         match at {
@@ -194,6 +209,10 @@ impl Metrics {
     }
 }
 
+fn add(registry: &mut Registry, metric: &Metric, values: impl prometheus_client::registry::Metric) {
+    registry.register(metric.family(), metric.help, values);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,7 +234,7 @@ mod tests {
     #[test]
     fn the_expiry_goes_with_the_gateway() {
         let metrics = Metrics::new();
-        let line = r#"claw_operator_certificate_expiry_timestamp_seconds{namespace="shop",gateway="desk"} 0"#;
+        let line = r#"claw_operator_certificate_expiry_timestamp_seconds{gateway_namespace="shop",gateway="desk"} 0"#;
         metrics.set_certificate_expiry("shop", "desk", Some(Timestamp::UNIX_EPOCH));
         assert!(metrics.encode().contains(line), "{}", metrics.encode());
         metrics.set_certificate_expiry("shop", "desk", None);

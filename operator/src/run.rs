@@ -25,11 +25,9 @@ const BEAT: Duration = Duration::from_secs(5);
 /// Why the operator could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The log filter.
-    #[error(
-        "invalid value for --log-level: use error, warn, info, debug, trace or a filter such as warn,kube=info"
-    )]
-    LogLevel(#[source] tracing_subscriber::filter::ParseError),
+    /// Logs or traces.
+    #[error(transparent)]
+    Telemetry(#[from] telemetry::Error),
     /// Neither KUBECONFIG nor a pod's service account.
     #[error("no cluster found: set KUBECONFIG, or run in a pod with a service account")]
     Config(#[source] kube::config::InferConfigError),
@@ -57,15 +55,18 @@ pub enum Error {
 impl Error {
     /// Whether the arguments are to blame.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::LogLevel(_))
+        matches!(self, Self::Telemetry(_))
     }
 }
 
 /// Run in the cluster of KUBECONFIG, or the one this pod is in, until `shutdown`.
 pub async fn run(args: Args, shutdown: CancellationToken) -> Result<(), Error> {
-    telemetry::init(args.log_format, &args.log_level).map_err(Error::LogLevel)?;
+    let traces = telemetry::init(args.log_format, &args.log_level)?;
     let config = Config::infer().await.map_err(Error::Config)?;
-    run_with(config, args, shutdown).await
+    let outcome = run_with(config, args, shutdown).await;
+    // Blocking, while the last spans are sent. It cannot panic, and nothing is left to do if it did.
+    let _ = tokio::task::spawn_blocking(move || traces.finish()).await;
+    outcome
 }
 
 /// Run in the given cluster until `shutdown`. Sets up no logging.

@@ -24,7 +24,7 @@ fn upstream() -> Value {
     })
 }
 
-fn full() -> FakeApi {
+pub(crate) fn full() -> FakeApi {
     let api = FakeApi::new();
     api.put(UPSTREAM, upstream());
     api.put(GATEWAY, yaml(FULL));

@@ -4,4 +4,6 @@ mod election;
 mod fake_api;
 mod gateways;
 mod harness;
+mod metrics;
 mod routes_and_channels;
+mod traces;
