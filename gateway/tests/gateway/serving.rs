@@ -177,3 +177,25 @@ async fn probes_tell_ready() {
     assert_eq!(ready, r#"{"ready":true,"reasons":[]}"#);
     assert_eq!(gateway.managed("/startupz").await.0, 200);
 }
+
+#[tokio::test]
+async fn a_gateway_that_cannot_keep_state_serves_but_is_not_ready() {
+    let upstream = Upstream::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("state"), "a file in the way").expect("written");
+    let gateway = Binary::start_in(folder, &upstream.models(&["good"])).await;
+    let body = until("the store was tried", async || {
+        let (status, body) = gateway.managed("/readyz").await;
+        assert_eq!(status, 503, "{body}");
+        body.contains("cannot be written").then_some(body)
+    })
+    .await;
+    assert!(body.contains("--state-dir"), "{body}");
+    let (_, metrics) = gateway.managed("/metrics").await;
+    assert!(
+        metrics.contains("claw_gateway_store_writable{} 0"),
+        "{metrics}"
+    );
+    let (status, _) = gateway.ask("/v1/chat/completions", &chat("good")).await;
+    assert_eq!(status, 200);
+}
