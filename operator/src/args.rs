@@ -20,6 +20,15 @@ pub struct Args {
     #[arg(long, env = "CLAW_GATEWAY_CUDA_IMAGE", value_name = "IMAGE")]
     pub gateway_cuda_image: String,
 
+    /// Where the pages of docs/runbooks are published, for the alerts of gateways to link to.
+    #[arg(
+        long,
+        env = "CLAW_RUNBOOK_BASE",
+        default_value = crate::monitoring::RUNBOOK_BASE,
+        value_name = "URL"
+    )]
+    pub runbook_base: String,
+
     /// Reconcile only while holding the Lease, so that several replicas can run.
     #[arg(
         long,

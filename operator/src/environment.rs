@@ -1,10 +1,12 @@
 //! What the operator was started with and every gateway gets.
 
-/// The images of the gateways.
+/// The gateways' images, and what else is the same for all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Environment {
     /// For the CPU.
     pub image: String,
     /// With the CUDA libraries.
     pub cuda_image: String,
+    /// Where alerts find their runbooks.
+    pub runbook_base: String,
 }

@@ -33,6 +33,7 @@ pub(crate) fn environment() -> Environment {
     Environment {
         image: "registry.example.com/bot:7".into(),
         cuda_image: "registry.example.com/bot:7-gpu".into(),
+        runbook_base: crate::monitoring::RUNBOOK_BASE.into(),
     }
 }
 

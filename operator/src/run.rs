@@ -63,7 +63,7 @@ impl Error {
 pub async fn run(args: Args, shutdown: CancellationToken) -> Result<(), Error> {
     let traces = telemetry::init(args.log_format, &args.log_level)?;
     let config = Config::infer().await.map_err(Error::Config)?;
-    let outcome = run_with(config, args, shutdown).await;
+    let outcome = Box::pin(run_with(config, args, shutdown)).await;
     // Blocking, while the last spans are sent. It cannot panic, and nothing is left to do if it did.
     let _ = tokio::task::spawn_blocking(move || traces.finish()).await;
     outcome
@@ -79,6 +79,7 @@ pub async fn run_with(
         namespace,
         gateway_image,
         gateway_cuda_image,
+        runbook_base,
         leader_election,
         lease_namespace,
         lease_name,
@@ -102,6 +103,7 @@ pub async fn run_with(
         environment: Environment {
             image: gateway_image,
             cuda_image: gateway_cuda_image,
+            runbook_base,
         },
         identity: identity(),
         metrics,
