@@ -41,6 +41,9 @@ impl<S: Subscriber> Layer<S> for LogEvents {
         let target: &'static str = metadata.target();
         // The crate only: modules are many, and change.
         let target = target.split("::").next().unwrap_or(target);
+        // Lost traces are no error of the service, and come every few seconds while a collector is away.
+        let is_about_traces = target.starts_with("opentelemetry");
+        let level = if is_about_traces { "warn" } else { level };
         self.at(level, target).inc();
     }
 }
@@ -59,11 +62,14 @@ mod tests {
             tracing::error!("a");
             tracing::error!(target: "kube_client::client", "b");
             tracing::warn!("c");
+            tracing::error!(target: "opentelemetry_sdk", "lost");
             tracing::info!("d");
         });
         let count = |level, target| counts.at(level, target).get();
         assert_eq!(count("error", "clawdbot"), 1);
         assert_eq!(count("error", "kube_client"), 1);
         assert_eq!(count("warn", "clawdbot"), 1);
+        assert_eq!(count("warn", "opentelemetry_sdk"), 1);
+        assert_eq!(count("error", "opentelemetry_sdk"), 0);
     }
 }
