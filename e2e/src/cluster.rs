@@ -8,12 +8,22 @@ use crate::{
     control_plane::{self, Audit, ControlPlane, client_from},
     definitions,
     kubectl::Kubectl,
+    node::{self, Node},
     tools::{self, Tools},
 };
 
 /// Set to 1, the cluster of `KUBECONFIG` is used. Tests create namespaces, cluster roles and the project's custom
 /// resource definitions there, hence never without being asked.
 pub const USE_KUBECONFIG_VARIABLE: &str = "CLAW_E2E_USE_KUBECONFIG";
+
+/// What tests run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An API server with controllers; no container runs.
+    ControlPlane,
+    /// All of it, with a node that runs containers.
+    Node,
+}
 
 /// Why there is no cluster.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +45,9 @@ pub enum Error {
     /// No control plane.
     #[error("failed to start a control plane")]
     ControlPlane(#[source] control_plane::Error),
+    /// No node.
+    #[error("failed to start a node")]
+    Node(#[source] node::Error),
 }
 
 /// A cluster to test on.
@@ -42,18 +55,29 @@ pub enum Error {
 pub struct Cluster {
     // Ended before its directory goes.
     control_plane: Option<ControlPlane>,
+    node: Option<Node>,
     directory: TempDir,
     kubeconfig: PathBuf,
     kubectl: Kubectl,
 }
 
 impl Cluster {
-    /// A control plane of our own, unless the environment asks for an existing cluster.
-    pub async fn start(progress: &mut dyn FnMut(&str)) -> Result<Self, Error> {
+    /// A control plane of our own, unless the environment asks for an existing cluster; or a node, always our own.
+    pub async fn start(kind: Kind, progress: &mut dyn FnMut(&str)) -> Result<Self, Error> {
         let directory = tempfile::Builder::new()
             .prefix("claw-e2e-")
             .tempdir()
             .map_err(Error::TemporaryDirectory)?;
+        if kind == Kind::Node {
+            let node = Node::start(progress).await.map_err(Error::Node)?;
+            return Ok(Self {
+                kubeconfig: node.kubeconfig().to_owned(),
+                kubectl: node.kubectl(),
+                control_plane: None,
+                node: Some(node),
+                directory,
+            });
+        }
         if std::env::var_os(USE_KUBECONFIG_VARIABLE).is_some_and(|value| value == "1") {
             return Self::existing(directory, progress).await;
         }
@@ -65,6 +89,7 @@ impl Cluster {
             kubeconfig: control_plane.kubeconfig().to_owned(),
             kubectl: control_plane.kubectl(),
             control_plane: Some(control_plane),
+            node: None,
             directory,
         })
     }
@@ -81,6 +106,7 @@ impl Cluster {
             .map_err(Error::Definitions)?;
         Ok(Self {
             control_plane: None,
+            node: None,
             directory,
             kubectl,
             kubeconfig,
@@ -112,6 +138,15 @@ impl Cluster {
 
     /// Who wrote what; only our own control plane tells.
     pub fn audit(&self) -> Option<&Audit> {
-        self.control_plane.as_ref().map(ControlPlane::audit)
+        let of_node = self.node.as_ref().map(Node::audit);
+        self.control_plane
+            .as_ref()
+            .map(ControlPlane::audit)
+            .or(of_node)
+    }
+
+    /// The node, if there is one.
+    pub fn node(&self) -> Option<&Node> {
+        self.node.as_ref()
     }
 }

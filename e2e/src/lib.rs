@@ -10,6 +10,7 @@ pub mod kubectl;
 pub mod node;
 pub mod process;
 pub mod service_account;
+pub mod testing;
 pub mod tools;
 pub mod wait;
 

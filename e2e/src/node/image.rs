@@ -42,6 +42,11 @@ impl Storage {
         Ok(Self { directory })
     }
 
+    /// A place for files of the build; gone with the storage.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// `buildah` in this storage.
     pub fn buildah(&self) -> Command {
         let mut buildah = Command::new("buildah");

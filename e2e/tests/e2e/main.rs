@@ -14,39 +14,41 @@ mod charts_values;
 mod context;
 mod fixtures;
 mod gateway;
+mod gitops_files;
+mod gitops_restore;
 mod helm;
+mod hostile;
+mod hostile_names;
+mod hostile_owners;
+mod hostile_routes;
 mod loop_chat;
 mod loop_edits;
 mod loop_model;
 mod objects;
 mod operator;
+mod operator_certificates;
 mod operator_changes;
 mod operator_children;
+mod operator_kinds;
 mod operator_leader;
 mod operator_references;
+mod operator_rollout;
+mod operator_storage;
 mod operator_writes;
 mod permissions;
 mod programs;
-mod shared;
+mod rbac_gateway;
+mod rbac_operator;
+mod rbac_usage;
 mod upstream;
 
-use std::{process::ExitCode, sync::Arc};
+use std::process::ExitCode;
 
+use claw_e2e::{cluster::Kind, testing};
 use context::Case;
-use libtest_mimic::{Arguments, Failed, Trial};
-use shared::Shared;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
-    let shared = Arc::new(Shared::new().expect("a runtime for the tests"));
-    let trials = cases()
-        .into_iter()
-        .map(|case| trial(case, Arc::clone(&shared)))
-        .collect();
-    let conclusion = libtest_mimic::run(&arguments, trials);
-    // The last owner: ends the control plane before the process ends.
-    drop(shared);
-    conclusion.exit_code()
+    testing::main(Kind::ControlPlane, cases(), programs::DIRECTORY_VARIABLE)
 }
 
 fn cases() -> Vec<Case> {
@@ -59,6 +61,10 @@ fn cases() -> Vec<Case> {
         operator_changes::cases(),
         operator_references::cases(),
         operator_writes::cases(),
+        operator_rollout::cases(),
+        operator_storage::cases(),
+        operator_certificates::cases(),
+        operator_kinds::cases(),
         operator_leader::cases(),
         loop_chat::cases(),
         loop_edits::cases(),
@@ -66,21 +72,15 @@ fn cases() -> Vec<Case> {
         charts_render::cases(),
         charts_apply::cases(),
         charts_life::cases(),
+        rbac_operator::cases(),
+        rbac_gateway::cases(),
+        gitops_files::cases(),
+        gitops_restore::cases(),
+        hostile_names::cases(),
+        hostile_owners::cases(),
+        hostile_routes::cases(),
     ]
     .into_iter()
     .flatten()
     .collect()
-}
-
-fn trial(case: Case, shared: Arc<Shared>) -> Trial {
-    let Case {
-        name,
-        run,
-        is_alone,
-    } = case;
-    let test = move || shared.run(run, is_alone).map_err(Failed::from);
-    // Needs the programs of a control plane and of the project, which nobody wants built by accident: runs where
-    // `cargo xtask test` says so, or with --include-ignored.
-    let is_asked_for = std::env::var_os(programs::DIRECTORY_VARIABLE).is_some();
-    Trial::test(name, test).with_ignored_flag(!is_asked_for)
 }

@@ -5,12 +5,15 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use claw_e2e::Cluster;
 use tokio::{runtime::Runtime, sync::RwLock};
 
-use crate::context::{Run, in_temp_ns};
+use super::{Run, chain, context::in_temp_ns};
+use crate::{Cluster, cluster::Kind};
 
-pub(crate) struct Shared {
+/// The runtime and the cluster of a test program.
+#[derive(Debug)]
+pub(super) struct Shared {
+    kind: Kind,
     runtime: Runtime,
     /// Started by the first test; its failure fails every test, and is tried once.
     cluster: OnceLock<Result<Arc<Cluster>, String>>,
@@ -19,11 +22,13 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new() -> std::io::Result<Self> {
+    /// For tests on a cluster of this kind, which starts with the first of them.
+    pub(super) fn new(kind: Kind) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()?;
         Ok(Self {
+            kind,
             runtime,
             cluster: OnceLock::new(),
             turn: RwLock::new(()),
@@ -31,7 +36,7 @@ impl Shared {
     }
 
     /// Run one test in a namespace of its own.
-    pub(crate) fn run(&self, test: Run, is_alone: bool) -> Result<(), String> {
+    pub(super) fn run(&self, test: Run, is_alone: bool) -> Result<(), String> {
         let mut is_first = false;
         let cluster = self.cluster.get_or_init(|| {
             is_first = true;
@@ -58,14 +63,9 @@ impl Shared {
         let mut progress = |line: &str| {
             let _ = writeln!(std::io::stderr(), "{line}");
         };
-        let started = self.runtime.block_on(Cluster::start(&mut progress));
+        let started = self
+            .runtime
+            .block_on(Cluster::start(self.kind, &mut progress));
         started.map(Arc::new).map_err(|error| chain(&error))
     }
-}
-
-/// An error with its causes.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let texts: Vec<String> = causes.map(ToString::to_string).collect();
-    texts.join(": ")
 }
