@@ -139,6 +139,11 @@ impl Operator {
         metric.await.expect("the operator serves metrics")
     }
 
+    /// Everything it has logged.
+    pub(crate) fn log(&self) -> String {
+        self.process.log()
+    }
+
     /// As a crash.
     pub(crate) fn kill(mut self) {
         self.process.kill().expect("killed");
@@ -170,7 +175,7 @@ async fn kubeconfig(context: &Context) -> PathBuf {
 }
 
 /// Writes of the operator in the test's namespace as the API server saw them, where it tells; Leases renew themselves.
-pub(crate) fn audited(context: &Context) -> Option<Vec<control_plane::Write>> {
+pub(crate) fn audited(context: &Context) -> Option<Vec<control_plane::AuditedRequest>> {
     let user = format!("system:serviceaccount:{}:{ACCOUNT}", context.namespace);
     let writes = context.cluster.audit()?.writes();
     let own = writes.into_iter().filter(|write| write.user == user);

@@ -40,7 +40,7 @@ async fn settled_shop(context: &Context) -> Operator {
 
 /// Wait until nothing has been reconciled for a while. This only keeps the count that follows clean; an operator
 /// that never rests fails here.
-async fn quiet(context: &Context, operator: &Operator) {
+pub(crate) async fn quiet(context: &Context, operator: &Operator) {
     const REST: Duration = Duration::from_secs(1);
     let mut last = operator.reconciles().await;
     context

@@ -1,0 +1,169 @@
+//! Routes that mean harm: bombs, too many, too big.
+
+use claw_crds::{Channel, ClawGateway, ModelRoute};
+use futures::{StreamExt, stream};
+use kube::{Api, api::PostParams};
+use serde_json::{Value, json};
+
+use crate::{
+    context::{Case, Context, cases},
+    hostile::{apply, channel, config, is_unharmed, route, town},
+    objects::Kind,
+};
+
+pub(crate) fn cases() -> Vec<Case> {
+    let mut cases = cases![
+        a_bad_pattern_is_named_and_harms_no_other,
+        a_pattern_of_any_language_is_served,
+    ];
+    let alone = cases![
+        a_mebibyte_of_routes_is_told_and_taken_back,
+        a_thousand_routes_objects_are_served_by_one_gateway,
+    ];
+    // They keep the operator busy, and the machine.
+    cases.extend(alone.into_iter().map(Case::alone));
+    cases
+}
+
+const VICTIM: &str = "victim";
+const PROGRAMMED: (&str, &str, &str) = ("Programmed", "True", "Programmed");
+const INVALID: (&str, &str, &str) = ("Accepted", "False", "Invalid");
+
+async fn a_bad_pattern_is_named_and_harms_no_other(context: Context) {
+    let operator = town(&context, VICTIM).await;
+    let deep = format!("{}a{}", "(".repeat(500), ")".repeat(500));
+    let bad = [
+        ("explodes", "(a{1000}){1000}"),
+        ("explodes-more", r"((\p{L}{100}){100}){100}"),
+        ("nests", &deep),
+        ("opens", "^/a(b"),
+        ("looks-ahead", "^/(?=x)"),
+        ("looks-back", r"^/(a)\1"),
+        ("counts-down", "a{5,2}"),
+        ("repeats-nothing", "*a"),
+        ("ends-in-escape", r"^/\"),
+        ("names-no-class", r"\p{Klingon}"),
+    ];
+    let objects: Vec<Value> = bad
+        .iter()
+        .map(|(name, pattern)| route(VICTIM, name, pattern))
+        .collect();
+    apply(&context, &objects).await;
+    for (name, pattern) in bad {
+        let message = context.reports::<ModelRoute>(name, INVALID).await;
+        assert!(message.contains("spec.routes[0].pattern"), "{message}");
+        let shown = format!("{pattern:?}");
+        let begin = &shown[..shown.len().min(20)];
+        assert!(message.contains(begin), "{message}\nlacks {begin}");
+        assert!(message.len() < 4096, "{} bytes", message.len());
+    }
+    context.reports::<ModelRoute>(VICTIM, PROGRAMMED).await;
+    context.reports::<ClawGateway>(VICTIM, PROGRAMMED).await;
+    is_unharmed(&context, &operator).await;
+}
+
+/// As a program does: kubectl goes through YAML, which knows no control characters.
+async fn create<K: Kind>(context: &Context, object: Value) {
+    let object: K = serde_json::from_value(object).expect("an object of the kind");
+    let created = context.api().create(&PostParams::default(), &object).await;
+    created.expect("created");
+}
+
+async fn a_pattern_of_any_language_is_served(context: Context) {
+    let operator = town(&context, VICTIM).await;
+    let patterns = [
+        ("greek", "^/ωμέγα"),
+        ("right-to-left", "^/\u{202e}שלום"),
+        ("emoji", "^/👩🏽\u{200d}🚀"),
+        ("control", "^/\u{1}\u{7f}"),
+        ("catastrophe-elsewhere", "^/((((a*)*)*)*)*$"),
+    ];
+    for (name, pattern) in patterns {
+        create::<ModelRoute>(&context, route(VICTIM, name, pattern)).await;
+    }
+    let mut prompt = channel(VICTIM, "prompt");
+    let text = "\u{feff}Ünï\u{202e}cödé \u{1f600} \u{0} \"}]\n---\n${HOME} {{ x }}";
+    prompt["spec"]["systemPrompt"] = json!(text);
+    create::<Channel>(&context, prompt).await;
+    for (name, _) in patterns {
+        context.reports::<ModelRoute>(name, PROGRAMMED).await;
+    }
+    context.reports::<Channel>("prompt", PROGRAMMED).await;
+    let config = config(&context, VICTIM).await.expect("rendered");
+    for (_, pattern) in patterns {
+        let rules = config["routes"].as_array().into_iter().flatten();
+        let mut patterns = rules.map(|rule| &rule["pattern"]);
+        assert!(patterns.any(|rendered| rendered == pattern), "{pattern}");
+    }
+    assert_eq!(config["channels"][0]["systemPrompt"], text);
+    is_unharmed(&context, &operator).await;
+}
+
+/// A Secret holds one mebibyte, and so does what one gateway can have for a configuration.
+async fn a_mebibyte_of_routes_is_told_and_taken_back(context: Context) {
+    let operator = town(&context, VICTIM).await;
+    let big = |number: usize| {
+        let mut object = route(VICTIM, &format!("big-{number}"), "");
+        let rules: Vec<Value> = (0..256)
+            .map(|rule| {
+                let pattern = format!("^/{number}/{rule}/{}", "x".repeat(1000));
+                json!({"pattern": pattern, "model": "big"})
+            })
+            .collect();
+        object["spec"]["routes"] = json!(rules);
+        object
+    };
+    for number in 0..5 {
+        apply(&context, &[big(number)]).await;
+    }
+    let message = context
+        .reports::<ClawGateway>(VICTIM, ("Programmed", "False", "ApplyFailed"))
+        .await;
+    for part in ["victim-config", "1048576"] {
+        assert!(message.contains(part), "{message}\nlacks {part}");
+    }
+    assert!(message.len() < 4096, "{} bytes", message.len());
+    // What was there before is still in force.
+    let config = config(&context, VICTIM).await.expect("still there");
+    assert!(config.to_string().contains("^/victim"));
+    is_unharmed(&context, &operator).await;
+    for number in 0..5 {
+        context.delete::<ModelRoute>(&format!("big-{number}")).await;
+    }
+    context.reports::<ClawGateway>(VICTIM, PROGRAMMED).await;
+    is_unharmed(&context, &operator).await;
+}
+
+async fn a_thousand_routes_objects_are_served_by_one_gateway(context: Context) {
+    const COUNT: usize = 1000;
+    const AT_ONCE: usize = 8;
+    let operator = town(&context, VICTIM).await;
+    let api: Api<ModelRoute> = context.api();
+    let created: Vec<kube::Result<ModelRoute>> = stream::iter(0..COUNT)
+        .map(|number| {
+            let object = route(
+                VICTIM,
+                &format!("many-{number}"),
+                &format!("^/many/{number}$"),
+            );
+            let api = api.clone();
+            async move {
+                let object = serde_json::from_value(object).expect("a ModelRoute");
+                api.create(&PostParams::default(), &object).await
+            }
+        })
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    assert!(created.iter().all(Result::is_ok));
+    // Each is told of, and not only rendered.
+    for number in 0..COUNT {
+        context
+            .reports::<ModelRoute>(&format!("many-{number}"), PROGRAMMED)
+            .await;
+    }
+    let config = config(&context, VICTIM).await.expect("rendered");
+    let rules = config["routes"].as_array().expect("rules");
+    assert_eq!(rules.len(), COUNT + 1);
+    is_unharmed(&context, &operator).await;
+}
