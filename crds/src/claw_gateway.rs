@@ -3,9 +3,11 @@
 mod accelerator;
 mod auth;
 mod autoscaling;
+mod exposure;
 mod limits;
 mod model;
 mod network_policy;
+mod observability;
 mod service;
 mod size;
 mod status;
@@ -15,18 +17,20 @@ mod tls;
 pub use accelerator::{Accelerator, AcceleratorType};
 pub use auth::{AnonymousAuth, ApiKeysAuth, Auth};
 pub use autoscaling::Autoscaling;
+pub use exposure::{HttpRoute, Ingress, ParentRef};
 use kube::{CustomResource, KubeSchema};
 pub use limits::{DEFAULT_MAX_BODY_BYTES, Limits};
 pub use model::{
     HttpSource, LocalModel, Model, ModelSource, Provider, Quantization, RemoteModel, Task,
 };
 pub use network_policy::NetworkPolicySettings;
+pub use observability::{Dashboard, LogFormat, LogLevel, Monitoring, Observability};
 use serde::{Deserialize, Serialize};
 pub use service::{GatewayService, ServiceType};
 pub use size::{Resources, Size, SizeDefaults};
-pub use status::ClawGatewayStatus;
+pub use status::{ClawGatewayStatus, ModelDevice};
 pub use storage::{AccessMode, Storage, VolumeClaim, WhenDeleted};
-pub use tls::{DisabledTls, SelfSignedTls, Tls};
+pub use tls::{DisabledTls, IssuerRef, SelfSignedTls, Tls, issued_secret};
 
 /// What one gateway is to be.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -98,11 +102,26 @@ pub struct ClawGatewaySpec {
     #[serde(default)]
     pub service: GatewayService,
 
+    /// A Gateway API route to the gateway. It appears while the cluster has the kind HTTPRoute. With TLS, the proxy has
+    /// to speak TLS to the Service: by its appProtocol https, or by a BackendTLSPolicy of yours that trusts `ca.crt`
+    /// of the Secret `<gateway>-tls`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_route: Option<HttpRoute>,
+
+    /// An Ingress in front of the gateway. With TLS, the controller has to speak TLS to the Service, which many do only
+    /// when told so by an annotation, e.g. nginx.ingress.kubernetes.io/backend-protocol: HTTPS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingress: Option<Ingress>,
+
+    /// Logs, metrics, alerts and dashboards.
+    #[serde(default)]
+    pub observability: Observability,
+
     /// Who may reach the pods, and what they may reach.
     #[serde(default)]
     pub network_policy: NetworkPolicySettings,
 
-    /// The serving certificate: exactly one of selfSigned, secretRef and disabled.
+    /// The serving certificate: exactly one of selfSigned, issuerRef, secretRef and disabled.
     #[serde(default)]
     pub tls: Tls,
 

@@ -35,6 +35,8 @@ pub mod reason {
     pub const SECRET_NOT_FOUND: &str = "SecretNotFound";
     /// ResolvedRefs: a Secret's content does not fit.
     pub const INVALID_SECRET: &str = "InvalidSecret";
+    /// ResolvedRefs: the cluster does not have the kind of an object that is asked for.
+    pub const KIND_NOT_FOUND: &str = "KindNotFound";
     /// ResolvedRefs: no model of that name.
     pub const MODEL_NOT_FOUND: &str = "ModelNotFound";
     /// ResolvedRefs: no ClawGateway of that name.

@@ -37,6 +37,7 @@ fn files(folder: &str) -> Vec<ManifestFile> {
 #[case::quick_start(&["."], "support", 2, 1)]
 #[case::telegram(&[".", "telegram"], "support", 2, 2)]
 #[case::gpu(&["gpu"], "vision", 0, 0)]
+#[case::storage(&["storage"], "library", 0, 0)]
 #[case::autoscaling(&["autoscaling"], "frontdesk", 0, 0)]
 fn manifests_compile_without_a_problem(
     #[case] folders: &[&str],
@@ -98,5 +99,5 @@ fn no_folder_of_examples_is_forgotten() {
         })
         .collect();
     folders.sort();
-    assert_eq!(folders, ["autoscaling", "gpu", "standalone", "telegram"]);
+    assert_eq!(folders, ["autoscaling", "gpu", "standalone", "storage", "telegram"]);
 }

@@ -4,6 +4,7 @@ pub mod apply;
 pub mod build;
 pub mod certificates;
 pub mod dereference;
+pub mod devices;
 pub mod live;
 pub mod resources;
 pub mod status;
@@ -12,7 +13,8 @@ pub mod verdict;
 
 use std::{sync::Arc, time::Duration};
 
-use claw_crds::ClawGateway;
+use claw_crds::{ClawGateway, claw_gateway::ModelDevice};
+use dereference::Dereferenced;
 use jiff::Timestamp;
 use kube::{ResourceExt, runtime::controller::Action};
 
@@ -70,6 +72,12 @@ pub async fn reconcile(
         .await
         .map_err(Error::Dereference)?;
     let validated = validate::validate(&dereferenced, &context.environment, now);
+    let requested = match validated.owner.as_ref() {
+        Some(owner) => {
+            apply::request_certificate(owner, validated.issuance.as_ref(), &context).await
+        }
+        None => Ok(()),
+    };
     let applied = match &validated.gateway {
         Some(gateway) => {
             let resources = build::build(gateway);
@@ -78,15 +86,27 @@ pub async fn reconcile(
         }
         None => None,
     };
-    let outcome = status::Outcome::new(&dereferenced, &validated, applied.as_ref());
+    let devices = devices_of(&dereferenced, &context).await;
+    let outcome = status::Outcome::new(&dereferenced, &validated, applied.as_ref(), devices);
     status::write(&context, &outcome, now)
         .await
         .map_err(Error::Status)?;
 
+    requested.map_err(Error::Apply)?;
     if let Some(Err(error)) = applied {
         return Err(Error::Apply(error));
     }
     Ok(next(validated.renew_at, now))
+}
+
+/// Where its local models run; nobody is asked where there are none.
+async fn devices_of(read: &Dereferenced, context: &Context) -> Vec<ModelDevice> {
+    let mut models = read.gateway.spec.models.iter();
+    if models.all(|model| model.local.is_none()) {
+        return Vec::new();
+    }
+    let name = read.gateway.name_any();
+    context.devices.of(&read.namespace, &name, &read.pods).await
 }
 
 /// Certificates are the only thing that changes without an event.

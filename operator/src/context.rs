@@ -8,8 +8,8 @@ use kube::{
 };
 
 use crate::{
-    backoff::Backoff, environment::Environment, metrics::Metrics, secret_index::SecretIndex,
-    world::World,
+    backoff::Backoff, claw_gateway::devices::Devices, environment::Environment, metrics::Metrics,
+    secret_index::SecretIndex, world::World,
 };
 
 /// Everything that a reconcile may touch.
@@ -26,6 +26,8 @@ pub struct Context {
     pub recorder: Recorder,
     /// How long to wait after a failure.
     pub backoff: Backoff,
+    /// Where models run.
+    pub devices: Devices,
     secret_index: Mutex<SecretIndex>,
 }
 
@@ -49,6 +51,7 @@ impl Context {
             environment,
             metrics,
             backoff: Backoff::default(),
+            devices: Devices::default(),
             secret_index: Mutex::default(),
         }
     }

@@ -14,6 +14,7 @@ use crate::{
         validate::{Validated, ValidatedGateway, validate},
     },
     environment::Environment,
+    kinds::{KindSet, OptionalKind},
 };
 
 /// A gateway that says as little as possible.
@@ -93,6 +94,11 @@ pub(crate) fn read(yaml: &str) -> Dereferenced {
         deployment: None,
         claim: None,
         pods: Vec::new(),
+        kinds: KindSet::default()
+            .with(OptionalKind::PodMonitor)
+            .with(OptionalKind::PrometheusRule)
+            .with(OptionalKind::HttpRoute)
+            .with(OptionalKind::Certificate),
         has_config: false,
     }
 }

@@ -19,6 +19,7 @@ pub mod error;
 #[cfg(test)]
 mod fixtures;
 pub mod health;
+pub mod kinds;
 pub mod labels;
 pub mod leader;
 pub mod metrics;

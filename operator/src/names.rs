@@ -71,6 +71,41 @@ impl GatewayName {
         self.0.clone()
     }
 
+    /// The PodMonitor.
+    pub fn pod_monitor(&self) -> String {
+        self.0.clone()
+    }
+
+    /// The PrometheusRule.
+    pub fn prometheus_rule(&self) -> String {
+        self.0.clone()
+    }
+
+    /// The ConfigMap with the dashboard.
+    pub fn dashboard(&self) -> String {
+        format!("{}-dashboard", self.0)
+    }
+
+    /// The HTTPRoute.
+    pub fn http_route(&self) -> String {
+        self.0.clone()
+    }
+
+    /// The Ingress.
+    pub fn ingress(&self) -> String {
+        self.0.clone()
+    }
+
+    /// The Certificate that cert-manager is asked for.
+    pub fn certificate(&self) -> String {
+        self.0.clone()
+    }
+
+    /// The Secret that cert-manager fills.
+    pub fn issued_secret(&self) -> String {
+        claw_crds::claw_gateway::issued_secret(&self.0)
+    }
+
     /// The PersistentVolumeClaim for models.
     pub fn volume_claim(&self) -> String {
         format!("{}-state", self.0)

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use claw_crds::{Channel, ClawGateway};
+use claw_crds::{Channel, ClawGateway, claw_gateway::issued_secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::{Selector, SelectorExt};
 
@@ -28,6 +28,12 @@ impl Usage {
             .secret_ref
             .iter()
             .map(|secret| &secret.name);
+        let issued = gateway
+            .spec
+            .tls
+            .issuer_ref
+            .as_ref()
+            .map(|_| issued_secret(gateway.metadata.name.as_deref().unwrap_or_default()));
         let telegram = channels
             .into_iter()
             .filter_map(|channel| channel.spec.telegram.as_ref())
@@ -35,7 +41,7 @@ impl Usage {
             .map(|value| &value.secret_key_ref.name);
         let names = credentials.chain(certificate).chain(telegram);
         Self {
-            names: names.cloned().collect(),
+            names: names.cloned().chain(issued).collect(),
             selector: gateway
                 .spec
                 .auth

@@ -71,11 +71,25 @@ fn changes<K: Resource<DynamicType: Default>>(
             Ok(Event::InitDone) => Some(Change::Relisted),
             Ok(Event::Init) => None,
             Err(error) => {
+                if is_no_kind(&error) && K::group(&K::DynamicType::default()) != claw_crds::GROUP {
+                    // Removed from the cluster, which whoever keeps the list of kinds finds out.
+                    return ready(None);
+                }
                 report(&error, &metrics, &K::kind(&K::DynamicType::default()));
                 None
             }
         })
     })
+}
+
+/// Whether the API server does not know what is watched.
+fn is_no_kind(error: &watcher::Error) -> bool {
+    let (watcher::Error::InitialListFailed(kube::Error::Api(status))
+    | watcher::Error::WatchStartFailed(kube::Error::Api(status))) = error
+    else {
+        return false;
+    };
+    status.code == 404
 }
 
 fn report(error: &watcher::Error, metrics: &Metrics, kind: &str) {

@@ -4,14 +4,19 @@ use claw_crds::{Channel, ClawGateway, ModelRoute};
 use k8s_openapi::api::{
     apps::v1::Deployment,
     autoscaling::v2::HorizontalPodAutoscaler,
-    core::v1::{PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount},
-    networking::v1::NetworkPolicy,
+    core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount},
+    networking::v1::{Ingress, NetworkPolicy},
     policy::v1::PodDisruptionBudget,
     rbac::v1::{Role, RoleBinding},
 };
 use kube::{core::DeserializeGuard, runtime::reflector::store::Writer};
 
-use crate::{cache::Cache, labels, names::GatewayName};
+use crate::{
+    cache::Cache,
+    kinds::{Certificate, HttpRoute, Kinds, PodMonitor, PrometheusRule},
+    labels,
+    names::GatewayName,
+};
 
 /// Our own kinds: one object that cannot be read must not stop the watch of the others.
 pub type Guarded<K> = DeserializeGuard<K>;
@@ -27,6 +32,8 @@ pub struct World {
     pub channels: Cache<Guarded<Channel>>,
     /// The gateways' pods, without their specs.
     pub pods: Cache<Pod>,
+    /// Which kinds the cluster has.
+    pub kinds: Kinds,
     /// What the gateways own.
     pub children: Children,
 }
@@ -54,6 +61,18 @@ pub struct Children {
     pub network_policies: Cache<NetworkPolicy>,
     /// PersistentVolumeClaims.
     pub volume_claims: Cache<PersistentVolumeClaim>,
+    /// ConfigMaps.
+    pub config_maps: Cache<ConfigMap>,
+    /// Ingresses.
+    pub ingresses: Cache<Ingress>,
+    /// PodMonitors, where the cluster has them.
+    pub pod_monitors: Cache<PodMonitor>,
+    /// PrometheusRules, where the cluster has them.
+    pub prometheus_rules: Cache<PrometheusRule>,
+    /// HTTPRoutes, where the cluster has them.
+    pub http_routes: Cache<HttpRoute>,
+    /// Certificates, where the cluster has them.
+    pub certificates: Cache<Certificate>,
 }
 
 /// What the watches write to, field by field as in [`World`] and [`Children`].
@@ -73,6 +92,12 @@ pub struct Writers {
     pub disruption_budgets: Writer<PodDisruptionBudget>,
     pub network_policies: Writer<NetworkPolicy>,
     pub volume_claims: Writer<PersistentVolumeClaim>,
+    pub config_maps: Writer<ConfigMap>,
+    pub ingresses: Writer<Ingress>,
+    pub pod_monitors: Writer<PodMonitor>,
+    pub prometheus_rules: Writer<PrometheusRule>,
+    pub http_routes: Writer<HttpRoute>,
+    pub certificates: Writer<Certificate>,
 }
 
 impl World {
@@ -92,11 +117,18 @@ impl World {
         let (disruption_budgets, disruption_budgets_writer) = Cache::new();
         let (network_policies, network_policies_writer) = Cache::new();
         let (volume_claims, volume_claims_writer) = Cache::new();
+        let (config_maps, config_maps_writer) = Cache::new();
+        let (ingresses, ingresses_writer) = Cache::new();
+        let (pod_monitors, pod_monitors_writer) = Cache::new();
+        let (prometheus_rules, prometheus_rules_writer) = Cache::new();
+        let (http_routes, http_routes_writer) = Cache::new();
+        let (certificates, certificates_writer) = Cache::new();
         let world = Self {
             gateways,
             routes,
             channels,
             pods,
+            kinds: Kinds::default(),
             children: Children {
                 service_accounts,
                 roles,
@@ -108,6 +140,12 @@ impl World {
                 disruption_budgets,
                 network_policies,
                 volume_claims,
+                config_maps,
+                ingresses,
+                pod_monitors,
+                prometheus_rules,
+                http_routes,
+                certificates,
             },
         };
         let writers = Writers {
@@ -125,6 +163,12 @@ impl World {
             disruption_budgets: disruption_budgets_writer,
             network_policies: network_policies_writer,
             volume_claims: volume_claims_writer,
+            config_maps: config_maps_writer,
+            ingresses: ingresses_writer,
+            pod_monitors: pod_monitors_writer,
+            prometheus_rules: prometheus_rules_writer,
+            http_routes: http_routes_writer,
+            certificates: certificates_writer,
         };
         (world, writers)
     }
@@ -137,6 +181,7 @@ impl World {
             routes,
             channels,
             pods,
+            kinds,
             children,
         } = self;
         let Children {
@@ -150,7 +195,15 @@ impl World {
             disruption_budgets,
             network_policies,
             volume_claims,
+            config_maps,
+            ingresses,
+            // Never listed where there is no such kind; what they lack is looked up.
+            pod_monitors: _,
+            prometheus_rules: _,
+            http_routes: _,
+            certificates: _,
         } = children;
+        kinds.wait_until_known().await;
         gateways.wait_until_ready().await
             && routes.wait_until_ready().await
             && channels.wait_until_ready().await
@@ -165,6 +218,8 @@ impl World {
             && disruption_budgets.wait_until_ready().await
             && network_policies.wait_until_ready().await
             && volume_claims.wait_until_ready().await
+            && config_maps.wait_until_ready().await
+            && ingresses.wait_until_ready().await
     }
 }
 
@@ -222,4 +277,10 @@ child! {
     HorizontalPodAutoscaler => autoscalers,
     PodDisruptionBudget => disruption_budgets,
     NetworkPolicy => network_policies,
+    ConfigMap => config_maps,
+    Ingress => ingresses,
+    PodMonitor => pod_monitors,
+    PrometheusRule => prometheus_rules,
+    HttpRoute => http_routes,
+    Certificate => certificates,
 }

@@ -44,9 +44,27 @@ pub struct ClawGatewayStatus {
     #[serde(default)]
     pub models: i32,
 
+    /// On which device each local model runs, and why, as the pods tell. Absent while none of them could be asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<ModelDevice>,
+
     /// When the serving certificate ends, RFC 3339. Absent without TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_expires: Option<String>,
+}
+
+/// Where a local model runs.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelDevice {
+    /// The model's name.
+    pub model: String,
+
+    /// The device, e.g. Cpu or Cuda; several where the pods differ.
+    pub device: String,
+
+    /// Why this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 impl HasConditions for ClawGatewayStatus {

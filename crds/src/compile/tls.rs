@@ -11,8 +11,8 @@ use super::{
     problem::{ObjectRef, Problem, ProblemReason},
 };
 use crate::{
+    claw_gateway::{IssuerRef, issued_secret},
     gateway_config::{Redacted, TlsConfig},
-    secret_ref::SecretRef,
 };
 
 /// What the gateway is to do about TLS.
@@ -36,13 +36,27 @@ pub(super) fn compile(
     problems: &mut Vec<Problem>,
 ) -> Option<Tls> {
     let tls = &inputs.gateway.spec.tls;
-    let outcome = match (&tls.self_signed, &tls.secret_ref, &tls.disabled) {
-        (None, None, Some(_)) => Ok(Tls::Off),
-        (Some(_), None, None) => self_signed(gateway, inputs.self_signed),
-        (None, Some(secret), None) => from_secret(gateway, inputs, secret),
+    let outcome = match (
+        &tls.self_signed,
+        &tls.issuer_ref,
+        &tls.secret_ref,
+        &tls.disabled,
+    ) {
+        (None, None, None, Some(_)) => Ok(Tls::Off),
+        (Some(_), None, None, None) => self_signed(gateway, inputs.self_signed),
+        (None, Some(issuer), None, None) => issued(gateway, inputs, issuer),
+        (None, None, Some(secret), None) => {
+            let remedy = "create it: kubectl create secret tls NAME --cert FILE --key FILE";
+            from_secret(
+                gateway,
+                inputs,
+                ("spec.tls.secretRef.name", &secret.name),
+                remedy,
+            )
+        }
         _ => {
             let message = "it must be clear where the certificate comes from";
-            let remedy = "set exactly one of selfSigned, secretRef and disabled";
+            let remedy = "set exactly one of selfSigned, issuerRef, secretRef and disabled";
             Err(fatal(
                 gateway,
                 "spec.tls",
@@ -68,27 +82,41 @@ fn self_signed(gateway: &ObjectRef, issued: Option<&TlsConfig>) -> Result<Tls, P
     })
 }
 
+fn issued(gateway: &ObjectRef, inputs: &Inputs<'_>, issuer: &IssuerRef) -> Result<Tls, Problem> {
+    let secret = issued_secret(&gateway.name);
+    if inputs.secrets.get(&secret).is_none() {
+        let message = format!("the issuer has not filled the Secret {secret} yet");
+        let remedy = "see what it waits for: kubectl describe certificate,certificaterequest";
+        return Err(fatal(
+            gateway,
+            "spec.tls.issuerRef.name",
+            Some(issuer.name.clone()),
+            ProblemReason::SecretNotFound,
+            (message, remedy),
+        ));
+    }
+    let remedy = "delete the Secret, and it is issued anew";
+    from_secret(gateway, inputs, ("spec.tls.issuerRef", &secret), remedy)
+}
+
 fn from_secret(
     gateway: &ObjectRef,
     inputs: &Inputs<'_>,
-    reference: &SecretRef,
+    (field, name): (&str, &str),
+    remedy_if_missing: &str,
 ) -> Result<Tls, Problem> {
     let problem = |reason, message: String, remedy| {
         fatal(
             gateway,
-            "spec.tls.secretRef.name",
-            Some(reference.name.clone()),
+            field,
+            Some(name.to_owned()),
             reason,
             (message, remedy),
         )
     };
-    let secret = inputs.secrets.get(&reference.name).ok_or_else(|| {
+    let secret = inputs.secrets.get(name).ok_or_else(|| {
         let message = "no Secret of that name in this namespace".to_owned();
-        problem(
-            ProblemReason::SecretNotFound,
-            message,
-            "create it: kubectl create secret tls NAME --cert FILE --key FILE",
-        )
+        problem(ProblemReason::SecretNotFound, message, remedy_if_missing)
     })?;
     let entry = |key: &str| {
         let bytes = secret.data.get(key).ok_or_else(|| {

@@ -28,6 +28,7 @@ pub(crate) fn table() -> Table {
         accelerators(),
         services(),
         network_policies(),
+        exposures(),
         storage(),
         certificates(),
         limits(),
@@ -543,6 +544,45 @@ fn network_policies() -> Vec<Row> {
     ]
 }
 
+fn exposures() -> Vec<Row> {
+    let route = |route: Value| spec(json!({ "httpRoute": route }));
+    vec![
+        accepts(
+            "a_route_and_an_ingress",
+            spec(json!({
+                "httpRoute": {"parentRefs": [{"name": "edge", "namespace": "infra"}], "hostnames": ["a.example"]},
+                "ingress": {"host": "b.example", "className": "nginx", "tlsSecretName": "b"},
+            })),
+        ),
+        rejects(
+            "a_route_to_nowhere",
+            route(json!({"parentRefs": []})),
+            "spec.httpRoute.parentRefs",
+            "at least 1 items",
+        ),
+        rejects(
+            "an_ingress_without_a_host",
+            spec(json!({"ingress": {"className": "nginx"}})),
+            "spec.ingress.host",
+            "Required value",
+        ),
+        defaults(
+            "what_is_told_has_the_documented_defaults",
+            json!({}),
+            spec(json!({"observability": {
+                "logLevel": "Info", "logFormat": "Json", "podMonitor": {"enabled": true}, "alerts": {"enabled": true},
+                "dashboard": {"enabled": false},
+            }})),
+        ),
+        rejects(
+            "an_unknown_log_level",
+            spec(json!({"observability": {"logLevel": "Loud"}})),
+            "spec.observability.logLevel",
+            "Unsupported value: \"Loud\"",
+        ),
+    ]
+}
+
 fn storage() -> Vec<Row> {
     let claimed = |claim: Value, more: Value| {
         let mut fields = json!({"storage": {"size": "20Gi", "persistentVolumeClaim": claim}});
@@ -625,7 +665,7 @@ fn storage() -> Vec<Row> {
 
 fn certificates() -> Vec<Row> {
     let tls = |tls: Value| spec(json!({ "tls": tls }));
-    let one = "set exactly one of selfSigned, secretRef and disabled";
+    let one = "set exactly one of selfSigned, issuerRef, secretRef and disabled";
     vec![
         accepts(
             "a_self_signed_certificate_for_more_hosts",
@@ -634,6 +674,13 @@ fn certificates() -> Vec<Row> {
         accepts(
             "a_certificate_from_a_secret",
             tls(json!({"secretRef": {"name": "own-tls"}})),
+        ),
+        defaults(
+            "an_issuer_of_cert_manager_gets_the_documented_defaults",
+            tls(json!({"issuerRef": {"name": "public"}})),
+            tls(
+                json!({"issuerRef": {"name": "public", "kind": "Issuer", "group": "cert-manager.io"}}),
+            ),
         ),
         accepts("no_tls", tls(json!({"disabled": {}}))),
         rejects("tls_of_no_kind", tls(json!({})), "spec.tls", one),

@@ -36,7 +36,7 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 const CHILDREN: &str = "serviceaccounts,roles,rolebindings,secrets,services,deployments,horizontalpodautoscalers,\
-                        poddisruptionbudgets";
+                        poddisruptionbudgets,networkpolicies,persistentvolumeclaims,ingresses,configmaps";
 const OURS: &str = "app.kubernetes.io/managed-by=claw-operator";
 
 /// Kind and name of every child in the namespace; each belongs to the gateway.
@@ -70,6 +70,7 @@ fn expected_children(gateway: &str) -> BTreeSet<(String, String)> {
         ("Secret", "-ca"),
         ("Secret", "-tls"),
         ("Service", ""),
+        ("NetworkPolicy", ""),
         ("Deployment", ""),
     ]
     .map(|(kind, suffix)| (kind.to_owned(), format!("{gateway}{suffix}")))

@@ -6,8 +6,8 @@ use std::marker::PhantomData;
 
 use k8s_openapi::api::{
     autoscaling::v2::HorizontalPodAutoscaler,
-    core::v1::{PersistentVolumeClaim, Secret},
-    networking::v1::NetworkPolicy,
+    core::v1::{ConfigMap, PersistentVolumeClaim, Secret},
+    networking::v1::{Ingress, NetworkPolicy},
     policy::v1::PodDisruptionBudget,
 };
 use kube::{
@@ -16,13 +16,15 @@ use kube::{
 };
 
 use super::{
+    build::certificate,
     live,
     resources::{Applied, Prepared, Resources},
-    validate::ValidatedGateway,
+    validate::{Owner, ValidatedGateway, ValidatedIssuance},
 };
 use crate::{
     context::Context,
     drift::{self, FIELD_MANAGER},
+    kinds::{Certificate, HttpRoute, PodMonitor, PrometheusRule},
     world::Child,
 };
 
@@ -102,9 +104,18 @@ pub async fn apply(
         deployment,
         autoscaler,
         disruption_budget,
+        http_route,
+        ingress,
+        pod_monitor,
+        prometheus_rule,
+        dashboard,
         stage: PhantomData,
     } = resources;
-    let step = Step { gateway, context };
+    let owner = gateway.belongs_to();
+    let step = Step {
+        owner: &owner,
+        context,
+    };
 
     // What pods need comes before the pods: they start with their account, rights and configuration in place.
     let service_account = step.ensure(service_account).await?;
@@ -122,6 +133,12 @@ pub async fn apply(
     // The autoscaler acts on a Deployment that exists.
     let autoscaler = step.ensure_optional(autoscaler).await?;
     let disruption_budget = step.ensure_optional(disruption_budget).await?;
+    // Ways in, and what watches them, after what they lead to.
+    let http_route = step.ensure_optional(http_route).await?;
+    let ingress = step.ensure_optional(ingress).await?;
+    let pod_monitor = step.ensure_optional(pod_monitor).await?;
+    let prometheus_rule = step.ensure_optional(prometheus_rule).await?;
+    let dashboard = step.ensure_optional(dashboard).await?;
     let applied = Resources {
         service_account,
         role,
@@ -135,27 +152,46 @@ pub async fn apply(
         deployment,
         autoscaler,
         disruption_budget,
+        http_route,
+        ingress,
+        pod_monitor,
+        prometheus_rule,
+        dashboard,
         stage: PhantomData,
     };
     step.prune_all(&applied).await?;
     Ok(applied)
 }
 
+/// Ask cert-manager for a certificate, or withdraw what was asked for. Before everything else: without a certificate
+/// there may be nothing else to apply.
+pub async fn request_certificate(
+    owner: &Owner,
+    issuance: Option<&ValidatedIssuance>,
+    context: &Context,
+) -> Result<(), Error> {
+    let step = Step { owner, context };
+    let certificate = step
+        .ensure_optional(issuance.map(certificate::build))
+        .await?;
+    step.prune::<Certificate>(&[certificate.as_ref()]).await
+}
+
 struct Step<'a> {
-    gateway: &'a ValidatedGateway,
+    owner: &'a Owner,
     context: &'a Context,
 }
 
 impl Step<'_> {
     fn api<K: Child>(&self) -> Api<K> {
-        Api::namespaced(self.context.client.clone(), &self.gateway.namespace)
+        Api::namespaced(self.context.client.clone(), &self.owner.namespace)
     }
 
     fn is_ours<K: Resource>(&self, live: &K) -> bool {
         let owners = live.meta().owner_references.iter().flatten();
         owners
             .into_iter()
-            .any(|owner| owner.uid == self.gateway.owner.uid)
+            .any(|owner| owner.uid == self.owner.reference.uid)
     }
 
     async fn ensure_optional<K: Child>(&self, desired: Option<K>) -> Result<Option<K>, Error> {
@@ -168,7 +204,7 @@ impl Step<'_> {
     /// The live object, written if it was not as wanted.
     async fn ensure<K: Child>(&self, desired: K) -> Result<K, Error> {
         let (kind, name) = (K::kind(&()).into_owned(), desired.name_any());
-        let live = live::find::<K>(self.context, &self.gateway.namespace, &name)
+        let live = live::find::<K>(self.context, &self.owner.namespace, &name)
             .await
             .map_err(|source| Error::Read {
                 kind: kind.clone(),
@@ -176,7 +212,7 @@ impl Step<'_> {
                 source,
             })?;
         if let Some(live) = live {
-            if !(self.is_ours(&*live) || K::is_taken_over(&*live, &self.gateway.name)) {
+            if !(self.is_ours(&*live) || K::is_taken_over(&*live, &self.owner.name)) {
                 return Err(Error::Foreign { kind, name });
             }
             let differs = drift::needs_write(&desired, &*live);
@@ -199,8 +235,8 @@ impl Step<'_> {
             source,
         })?;
         tracing::info!(
-            gateway.name = %self.gateway.name,
-            gateway.namespace = %self.gateway.namespace,
+            gateway.name = %self.owner.name,
+            gateway.namespace = %self.owner.namespace,
             "applied {kind} {name}"
         );
         let remembered = K::cache(&self.context.world.children).remember(written);
@@ -223,14 +259,22 @@ impl Step<'_> {
         self.prune::<HorizontalPodAutoscaler>(&[applied.autoscaler.as_ref()])
             .await?;
         self.prune::<PodDisruptionBudget>(&[applied.disruption_budget.as_ref()])
-            .await
+            .await?;
+        self.prune::<HttpRoute>(&[applied.http_route.as_ref()])
+            .await?;
+        self.prune::<Ingress>(&[applied.ingress.as_ref()]).await?;
+        self.prune::<PodMonitor>(&[applied.pod_monitor.as_ref()])
+            .await?;
+        self.prune::<PrometheusRule>(&[applied.prometheus_rule.as_ref()])
+            .await?;
+        self.prune::<ConfigMap>(&[applied.dashboard.as_ref()]).await
     }
 
     /// Delete what this gateway owns and that is not to be kept.
     async fn prune<K: Child>(&self, keep: &[Option<&K>]) -> Result<(), Error> {
         let kept: Vec<String> = keep.iter().flatten().map(|kept| kept.name_any()).collect();
         let cache = K::cache(&self.context.world.children);
-        let namespace = &self.gateway.namespace;
+        let namespace = &self.owner.namespace;
         let extra = cache.list(|live| {
             live.namespace().as_ref() == Some(namespace)
                 && self.is_ours(live)
@@ -256,8 +300,8 @@ impl Step<'_> {
         match self.api::<K>().delete(&name, &params).await {
             Ok(_) => {
                 tracing::info!(
-                    gateway.name = %self.gateway.name,
-                    gateway.namespace = %self.gateway.namespace,
+                    gateway.name = %self.owner.name,
+                    gateway.namespace = %self.owner.namespace,
                     "deleted {} {name}", K::kind(&())
                 );
                 Ok(())

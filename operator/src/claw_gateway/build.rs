@@ -1,22 +1,28 @@
 //! Step 3, pure: every child of a validated gateway. Nothing here can fail.
 
 pub mod autoscaler;
+pub mod certificate;
+pub mod dashboard;
 pub mod deployment;
 pub mod disruption_budget;
+pub mod http_route;
+pub mod ingress;
 pub mod network_policy;
+pub mod pod_monitor;
+pub mod prometheus_rule;
 pub mod rbac;
 pub mod secrets;
 pub mod service;
 pub mod service_account;
 pub mod volume_claim;
 
-use std::marker::PhantomData;
+use std::{collections::BTreeMap, marker::PhantomData};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{
     resources::{Prepared, Resources},
-    validate::ValidatedGateway,
+    validate::{Owner, ValidatedGateway},
 };
 use crate::labels;
 
@@ -35,19 +41,38 @@ pub fn build(gateway: &ValidatedGateway) -> Resources<Prepared> {
         deployment: deployment::build(gateway),
         autoscaler: autoscaler::build(gateway),
         disruption_budget: disruption_budget::build(gateway),
+        http_route: http_route::build(gateway),
+        ingress: ingress::build(gateway),
+        pod_monitor: pod_monitor::build(gateway),
+        prometheus_rule: prometheus_rule::build(gateway),
+        dashboard: dashboard::build(gateway),
         stage: PhantomData,
     }
 }
 
 /// The metadata of a child.
 fn object_meta(gateway: &ValidatedGateway, name: String) -> ObjectMeta {
+    meta_of(&gateway.belongs_to(), name)
+}
+
+/// The metadata of what belongs to `owner`.
+fn meta_of(owner: &Owner, name: String) -> ObjectMeta {
     ObjectMeta {
         name: Some(name),
-        namespace: Some(gateway.namespace.clone()),
-        labels: Some(labels::of_child(&gateway.name)),
-        owner_references: Some(vec![gateway.owner.clone()]),
+        namespace: Some(owner.namespace.clone()),
+        labels: Some(labels::of_child(&owner.name)),
+        owner_references: Some(vec![owner.reference.clone()]),
         ..ObjectMeta::default()
     }
+}
+
+/// The same with labels of the user's; ours stay as they are.
+fn with_labels(mut metadata: ObjectMeta, more: &BTreeMap<String, String>) -> ObjectMeta {
+    let labels = metadata.labels.get_or_insert_default();
+    for (key, value) in more {
+        labels.entry(key.clone()).or_insert_with(|| value.clone());
+    }
+    metadata
 }
 
 #[cfg(test)]

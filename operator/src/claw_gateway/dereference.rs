@@ -19,7 +19,10 @@ use k8s_openapi::{
 use kube::{Api, ResourceExt, api::ListParams, core::Selector};
 
 use super::{certificates, live};
-use crate::{context::Context, labels, names::GatewayName, secret_index::Usage, world::Guarded};
+use crate::{
+    context::Context, kinds::KindSet, labels, names::GatewayName, secret_index::Usage,
+    world::Guarded,
+};
 
 /// Why something could not be read. A Secret that does not exist is no error here.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +77,8 @@ pub struct Dereferenced {
     pub claim: Option<Arc<PersistentVolumeClaim>>,
     /// The pods, whatever version they run.
     pub pods: Vec<Arc<Pod>>,
+    /// Which kinds the cluster has.
+    pub kinds: KindSet,
     /// Whether a configuration has been stored before.
     pub has_config: bool,
 }
@@ -110,6 +115,7 @@ pub async fn dereference(gateway: ClawGateway, context: &Context) -> Result<Dere
         deployment: children.deployment,
         claim: children.claim,
         pods,
+        kinds: context.world.kinds.now(),
         has_config: children.has_config,
     })
 }

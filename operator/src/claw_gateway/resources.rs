@@ -5,11 +5,13 @@ use std::marker::PhantomData;
 use k8s_openapi::api::{
     apps::v1::Deployment,
     autoscaling::v2::HorizontalPodAutoscaler,
-    core::v1::{PersistentVolumeClaim, Secret, Service, ServiceAccount},
-    networking::v1::NetworkPolicy,
+    core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service, ServiceAccount},
+    networking::v1::{Ingress, NetworkPolicy},
     policy::v1::PodDisruptionBudget,
     rbac::v1::{Role, RoleBinding},
 };
+
+use crate::kinds::{HttpRoute, PodMonitor, PrometheusRule};
 
 /// As built; nothing is known of the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +48,16 @@ pub struct Resources<Stage> {
     pub autoscaler: Option<HorizontalPodAutoscaler>,
     /// How many pods a drain may take at once, where there can be several.
     pub disruption_budget: Option<PodDisruptionBudget>,
+    /// A way in by the Gateway API, if wanted and there.
+    pub http_route: Option<HttpRoute>,
+    /// A way in by an Ingress controller, if wanted.
+    pub ingress: Option<Ingress>,
+    /// How Prometheus finds the metrics, where its operator is installed.
+    pub pod_monitor: Option<PodMonitor>,
+    /// What Prometheus warns of, where its operator is installed.
+    pub prometheus_rule: Option<PrometheusRule>,
+    /// A dashboard, if wanted.
+    pub dashboard: Option<ConfigMap>,
     /// How far it got.
     pub stage: PhantomData<Stage>,
 }

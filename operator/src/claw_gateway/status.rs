@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use claw_crds::{
     ClawGateway, ClawGatewayStatus,
+    claw_gateway::ModelDevice,
     condition::{self, Finding, HasConditions},
 };
 use futures::future::join_all;
@@ -69,6 +70,7 @@ pub struct Outcome<'a> {
     programmed: Programmed,
     deployment: Option<&'a Deployment>,
     pods: &'a [Arc<Pod>],
+    devices: Vec<ModelDevice>,
 }
 
 impl<'a> Outcome<'a> {
@@ -77,6 +79,7 @@ impl<'a> Outcome<'a> {
         read: &'a Dereferenced,
         validated: &'a Validated,
         applied: Option<&'a Result<Resources<Applied>, apply::Error>>,
+        devices: Vec<ModelDevice>,
     ) -> Self {
         let (programmed, deployment) = match applied {
             Some(Ok(resources)) => (Programmed::Yes, Some(&resources.deployment)),
@@ -94,6 +97,7 @@ impl<'a> Outcome<'a> {
             programmed,
             deployment,
             pods: &read.pods,
+            devices,
         }
     }
 }

@@ -1,6 +1,9 @@
 //! Step 2, pure: from specs to what is to be built, or to what is wrong. Nobody reads a spec after this.
 
+mod exposure;
+mod issuance;
 mod network;
+mod observability;
 mod pod;
 mod scaling;
 mod service;
@@ -11,10 +14,13 @@ use claw_crds::{
     compile::{ObjectRef, compile},
     pki,
 };
+pub use exposure::ValidatedExposure;
+pub use issuance::ValidatedIssuance;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Resource;
 pub use network::{Callers, Destination, Host, ValidatedNetwork};
+pub use observability::ValidatedObservability;
 pub use pod::{ValidatedDevices, ValidatedGpu, ValidatedPod};
 pub use scaling::{ValidatedAutoscaler, ValidatedScaling};
 pub use service::ValidatedService;
@@ -26,6 +32,17 @@ use super::{
     verdict::{Fault, Verdict},
 };
 use crate::{environment::Environment, names::GatewayName};
+
+/// Whom children belong to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Owner {
+    /// The gateway's name.
+    pub name: GatewayName,
+    /// Its namespace.
+    pub namespace: String,
+    /// What makes the children its own.
+    pub reference: OwnerReference,
+}
 
 /// Everything that `build` needs.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,8 +63,23 @@ pub struct ValidatedGateway {
     pub service: ValidatedService,
     /// What the network lets through, where we say so.
     pub network: Option<ValidatedNetwork>,
+    /// Ways in from outside the cluster.
+    pub exposure: ValidatedExposure,
+    /// What is told of the gateway.
+    pub observability: ValidatedObservability,
     /// Our own authority and certificate, where those are wanted.
     pub certificates: Option<ValidatedCertificates>,
+}
+
+impl ValidatedGateway {
+    /// Whom the children belong to.
+    pub fn belongs_to(&self) -> Owner {
+        Owner {
+            name: self.name.clone(),
+            namespace: self.namespace.clone(),
+            reference: self.owner.clone(),
+        }
+    }
 }
 
 /// A route or a channel, judged.
@@ -65,6 +97,10 @@ pub struct ValidatedAttachment<K> {
 pub struct Validated {
     /// What to build; nothing when the gateway cannot be configured.
     pub gateway: Option<ValidatedGateway>,
+    /// Whom children belong to; nobody when the name cannot be theirs.
+    pub owner: Option<Owner>,
+    /// What cert-manager is asked for, whether or not there is something to build yet.
+    pub issuance: Option<ValidatedIssuance>,
     /// What is wrong with the gateway itself.
     pub verdict: Verdict,
     /// How many models are configured.
@@ -100,6 +136,16 @@ pub fn validate(read: &Dereferenced, environment: &Environment, now: Timestamp) 
             .and_then(|pod| storage::shrunk(&read.gateway.spec, &pod.storage)),
     );
 
+    faults.extend(exposure::missing_kinds(&read.gateway.spec, read.kinds));
+    let owner = name.clone().map(|name| Owner {
+        name,
+        namespace: read.namespace.clone(),
+        reference: read.gateway.controller_owner_ref(&()).unwrap_or_default(),
+    });
+    let issuance = owner
+        .as_ref()
+        .and_then(|owner| issuance::validate(&read.gateway.spec, owner, read.kinds));
+
     let compilation = compile(&Inputs {
         gateway: &read.gateway,
         routes: &read.routes,
@@ -120,6 +166,12 @@ pub fn validate(read: &Dereferenced, environment: &Environment, now: Timestamp) 
             scaling: scaling::validate(&read.gateway.spec, read.deployment.as_deref()),
             service: service::validate(&read.gateway.spec),
             network: network::validate(&read.gateway.spec, &read.channels, &read.namespace),
+            exposure: exposure::validate(&read.gateway.spec, read.kinds),
+            observability: observability::validate(
+                &read.gateway.spec,
+                read.kinds,
+                &environment.runbook_base,
+            ),
             name,
             pod,
             certificates,
@@ -127,6 +179,8 @@ pub fn validate(read: &Dereferenced, environment: &Environment, now: Timestamp) 
         _ => None,
     };
     Validated {
+        owner,
+        issuance,
         verdict: Verdict::of(&faults),
         models: count(read.gateway.spec.models.len()),
         is_tls: read.gateway.spec.tls.disabled.is_none(),

@@ -6,7 +6,7 @@ use claw_crds::{Channel, ClawGateway, ModelRoute};
 use futures::{
     Stream, StreamExt,
     channel::mpsc::UnboundedSender,
-    stream::{BoxStream, select_all},
+    stream::{self, BoxStream, select_all},
 };
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::{
@@ -19,6 +19,7 @@ use crate::{
     cache::Cache,
     context::Context,
     dispatch::{Dispatcher, Event, Key, Requests},
+    kinds::{self, OptionalKind},
     labels,
     report::Reported,
     scope::Scope,
@@ -60,6 +61,7 @@ fn send(requests: Requests, senders: &Senders, context: &Context) {
     } = requests;
     for (namespace, gateway) in gone {
         context.secret_index().forget(&namespace, &gateway);
+        context.devices.forget(&namespace, &gateway);
         context
             .metrics
             .set_certificate_expiry(&namespace, &gateway, None);
@@ -95,6 +97,12 @@ fn streams(context: &Context, writers: Writers, scope: &Scope) -> Vec<BoxStream<
         disruption_budgets,
         network_policies,
         volume_claims,
+        config_maps,
+        ingresses,
+        pod_monitors,
+        prometheus_rules,
+        http_routes,
+        certificates,
     } = writers;
     let world = &context.world;
     let secret_metadata = watch_only::<PartialObjectMeta<Secret>>(
@@ -124,6 +132,32 @@ fn streams(context: &Context, writers: Writers, scope: &Scope) -> Vec<BoxStream<
         children(context, scope, disruption_budgets),
         children(context, scope, network_policies),
         children(context, scope, volume_claims),
+        children(context, scope, config_maps),
+        children(context, scope, ingresses),
+        while_served(
+            context,
+            OptionalKind::PodMonitor,
+            children(context, scope, pod_monitors),
+        ),
+        while_served(
+            context,
+            OptionalKind::PrometheusRule,
+            children(context, scope, prometheus_rules),
+        ),
+        while_served(
+            context,
+            OptionalKind::HttpRoute,
+            children(context, scope, http_routes),
+        ),
+        while_served(
+            context,
+            OptionalKind::Certificate,
+            children(context, scope, certificates),
+        ),
+        // A kind that came or went may concern every gateway.
+        kinds::discover(context.client.clone(), world.kinds.clone())
+            .map(|()| Event::Child(Change::Relisted))
+            .boxed(),
     ]
 }
 
@@ -178,6 +212,25 @@ fn trim_pod(pod: &mut Pod) {
     pod.metadata.annotations = None;
     // They belong to a ReplicaSet, which says nothing of the gateway; their labels do.
     pod.metadata.owner_references = None;
+}
+
+/// What a watch tells while the cluster has its kind. Without it the watch rests, and makes no requests.
+fn while_served(
+    context: &Context,
+    kind: OptionalKind,
+    changes: BoxStream<'static, Event>,
+) -> BoxStream<'static, Event> {
+    let kinds = context.world.kinds.clone();
+    stream::unfold((kinds, changes), move |(kinds, mut changes)| async move {
+        loop {
+            kinds.wait_until(kind, true).await;
+            tokio::select! {
+                change = changes.next() => return change.map(|change| (change, (kinds, changes))),
+                () = kinds.wait_until(kind, false) => {}
+            }
+        }
+    })
+    .boxed()
 }
 
 fn as_children<K: Resource>(

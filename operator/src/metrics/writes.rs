@@ -14,17 +14,23 @@ use super::Write;
 type Writes = Family<Write, Counter<u64, AtomicU64>>;
 
 /// Resources that the operator writes; any other counts as `other`, so that labels stay few.
-const RESOURCES: [&str; 15] = [
+const RESOURCES: [&str; 21] = [
+    "certificates",
     "channels/status",
     "clawgateways/status",
+    "configmaps",
     "deployments",
     "events",
     "horizontalpodautoscalers",
+    "httproutes",
+    "ingresses",
     "leases",
     "modelroutes/status",
     "networkpolicies",
     "persistentvolumeclaims",
     "poddisruptionbudgets",
+    "podmonitors",
+    "prometheusrules",
     "rolebindings",
     "roles",
     "secrets",

@@ -194,6 +194,9 @@ impl FakeApi {
         if let Some(object) = state.objects.get(&query.path) {
             return answer(StatusCode::OK, &query.show(object));
         }
+        if let Some(served) = discovery(&query.path) {
+            return answer(StatusCode::OK, &served);
+        }
         if is_named(&query.path) {
             return failure(404, "NotFound");
         }
@@ -326,6 +329,43 @@ impl State {
 }
 
 /// Whether the path is of one object: `…/namespaces/NS/PLURAL/NAME`.
+/// Kinds that a cluster may have or not; this one has them.
+const OPTIONAL_KINDS: [(&str, &[(&str, &str)]); 3] = [
+    (
+        "monitoring.coreos.com",
+        &[
+            ("PodMonitor", "podmonitors"),
+            ("PrometheusRule", "prometheusrules"),
+        ],
+    ),
+    ("gateway.networking.k8s.io", &[("HTTPRoute", "httproutes")]),
+    ("cert-manager.io", &[("Certificate", "certificates")]),
+];
+
+/// What it says of itself.
+fn discovery(path: &str) -> Option<Value> {
+    if path == "/apis" {
+        let groups = OPTIONAL_KINDS.map(|(group, _)| {
+            let version = json!({"groupVersion": format!("{group}/v1"), "version": "v1"});
+            json!({"name": group, "versions": [version], "preferredVersion": version})
+        });
+        return Some(json!({"apiVersion": "v1", "kind": "APIGroupList", "groups": groups}));
+    }
+    let (group, kinds) = OPTIONAL_KINDS
+        .iter()
+        .find(|(group, _)| path == format!("/apis/{group}/v1"))?;
+    let resources: Vec<Value> = kinds
+        .iter()
+        .map(|(kind, plural)| {
+            json!({"name": plural, "singularName": "", "namespaced": true, "kind": kind, "verbs": ["get"]})
+        })
+        .collect();
+    let group_version = format!("{group}/v1");
+    Some(json!({
+        "apiVersion": "v1", "kind": "APIResourceList", "groupVersion": group_version, "resources": resources,
+    }))
+}
+
 fn is_named(path: &str) -> bool {
     path.split_once("/namespaces/")
         .is_some_and(|(_, rest)| rest.split('/').count() > 2)

@@ -63,6 +63,13 @@ async fn a_gateway_gets_all_its_children_and_a_status() {
         "/apis/rbac.authorization.k8s.io/v1/namespaces/shop/rolebindings/helpdesk",
         "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers/helpdesk",
         "/apis/policy/v1/namespaces/shop/poddisruptionbudgets/helpdesk",
+        "/apis/networking.k8s.io/v1/namespaces/shop/networkpolicies/helpdesk",
+        "/apis/networking.k8s.io/v1/namespaces/shop/ingresses/helpdesk",
+        "/apis/gateway.networking.k8s.io/v1/namespaces/shop/httproutes/helpdesk",
+        "/apis/monitoring.coreos.com/v1/namespaces/shop/podmonitors/helpdesk",
+        "/apis/monitoring.coreos.com/v1/namespaces/shop/prometheusrules/helpdesk",
+        &format!("{core}/persistentvolumeclaims/helpdesk-state"),
+        &format!("{core}/configmaps/helpdesk-dashboard"),
     ] {
         let owner = &api.get(child).expect(child)["metadata"]["ownerReferences"][0];
         assert_eq!(owner["kind"], "ClawGateway", "{child}");

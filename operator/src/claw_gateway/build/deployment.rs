@@ -21,6 +21,7 @@ use k8s_openapi::{
 use super::object_meta;
 use crate::{claw_gateway::validate::ValidatedGateway, labels};
 
+pub(super) use probes::PORT_NAME as MANAGEMENT_PORT_NAME;
 /// The name of the users' port, which the Service targets.
 pub(super) const USERS_PORT_NAME: &str = "users";
 /// How long a pod still takes requests after it was taken out of the Service, since not every node and proxy hears of

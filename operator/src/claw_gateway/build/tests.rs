@@ -35,7 +35,7 @@ macro_rules! whole {
 fn a_minimal_gateway_has_these_children() {
     let resources = whole!(
         MINIMAL: service_account, role, role_binding, service, network_policy, volume_claim, deployment, autoscaler,
-        disruption_budget
+        disruption_budget, http_route, ingress, pod_monitor, prometheus_rule
     );
     assert_yaml_snapshot!("minimal_config", without_data(&resources.config));
     assert_yaml_snapshot!("minimal_ca", without_data(&resources.ca));
@@ -46,7 +46,7 @@ fn a_minimal_gateway_has_these_children() {
 fn a_full_gateway_has_these_children() {
     let resources = whole!(
         FULL: service_account, role, role_binding, service, network_policy, volume_claim, deployment, autoscaler,
-        disruption_budget
+        disruption_budget, http_route, ingress, pod_monitor, prometheus_rule
     );
     assert_yaml_snapshot!("full_config", without_data(&resources.config));
 }
@@ -156,6 +156,50 @@ fn the_network_lets_through_what_urls_name() {
 }
 
 #[test]
+fn a_dashboard_is_a_file_that_grafana_finds() {
+    let resources = build(&fixtures::validated(FULL));
+    let dashboard = resources.dashboard.expect("one");
+    let labels = dashboard.metadata.labels.expect("labels");
+    assert_eq!(labels["grafana_dashboard"], "1");
+    assert_eq!(labels["folder"], "chat");
+    let (file, text) = dashboard.data.expect("data").pop_first().expect("a file");
+    assert_eq!(file, "claw-gateway-shop-helpdesk.json");
+    let read: Value = serde_json::from_str(&text).expect("JSON");
+    assert!(
+        read["panels"]
+            .as_array()
+            .is_some_and(|panels| !panels.is_empty())
+    );
+    assert_eq!(build(&fixtures::validated(MINIMAL)).dashboard, None);
+}
+
+#[test]
+fn cert_manager_is_asked_for_names_and_addresses() {
+    let mut value = serde_json::to_value(fixtures::gateway(MINIMAL)).expect("serializes");
+    let hosts = json!(["chat.example.com", "10.1.2.3"]);
+    value["spec"]["tls"] =
+        json!({"issuerRef": {"name": "public", "kind": "ClusterIssuer", "hosts": hosts}});
+    let mut read = fixtures::read(MINIMAL);
+    read.gateway = serde_json::from_value(value).expect("a gateway");
+    let judged = fixtures::judged(&read);
+    assert_eq!(judged.gateway, None, "nothing to build before it is issued");
+    assert_yaml_snapshot!(certificate::build(&judged.issuance.expect("asked for")));
+}
+
+#[test]
+fn what_the_cluster_does_not_have_is_not_built() {
+    let mut read = fixtures::read(FULL);
+    read.kinds = crate::kinds::KindSet::default();
+    let judged = fixtures::judged(&read);
+    assert_eq!(judged.verdict.resolved.reason, "KindNotFound");
+    let resources = build(&judged.gateway.expect("the rest is built"));
+    assert_eq!(resources.http_route, None);
+    assert_eq!(resources.pod_monitor, None);
+    assert_eq!(resources.prometheus_rule, None);
+    assert!(resources.ingress.is_some(), "every cluster has that kind");
+}
+
+#[test]
 fn there_is_no_policy_where_none_is_wanted() {
     let resources = build(&edited(MINIMAL, |spec| {
         spec["networkPolicy"] = json!({"enabled": false});
@@ -220,6 +264,11 @@ fn no_child_sets_an_empty_list_or_map() {
             serde_json::to_value(&resources.deployment),
             serde_json::to_value(&resources.autoscaler),
             serde_json::to_value(&resources.disruption_budget),
+            serde_json::to_value(&resources.http_route),
+            serde_json::to_value(&resources.ingress),
+            serde_json::to_value(&resources.pod_monitor),
+            serde_json::to_value(&resources.prometheus_rule),
+            serde_json::to_value(&resources.dashboard),
         ] {
             check("", &child.expect("serializes"));
         }

@@ -17,6 +17,7 @@ pub(super) fn status(outcome: &Outcome<'_>, now: Timestamp) -> ClawGatewayStatus
         programmed: _,
         deployment,
         pods: _,
+        devices,
     } = outcome;
     let old = gateway.status.as_ref();
     let ready = ready_finding(outcome);
@@ -55,6 +56,7 @@ pub(super) fn status(outcome: &Outcome<'_>, now: Timestamp) -> ClawGatewayStatus
             format!("{scheme}://{}:{GATEWAY_PORT}", name.host(namespace))
         }),
         models: validated.models,
+        devices: devices.clone(),
         certificate_expires: certificate_expires(outcome),
     }
 }

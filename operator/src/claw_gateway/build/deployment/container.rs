@@ -81,6 +81,11 @@ fn environment(gateway: &ValidatedGateway) -> Vec<EnvVar> {
             ..EnvVar::default()
         },
     ];
+    let observability = &gateway.observability;
+    variables.push(variable("CLAWDBOT_LOG_FORMAT", observability.log_format));
+    if observability.is_verbose {
+        variables.push(variable("CLAWDBOT_VERBOSE", "true"));
+    }
     variables.extend(nvidia(&gateway.pod.devices));
     variables
 }

@@ -6,7 +6,7 @@ use k8s_openapi::{
 };
 
 /// The name of the management port.
-pub(super) const PORT_NAME: &str = "management";
+pub(in crate::claw_gateway::build) const PORT_NAME: &str = "management";
 const PERIOD_SECONDS: i32 = 5;
 /// Fetching and importing a large model takes its time.
 pub(super) const LONGEST_START_SECONDS: i32 = 3600;
