@@ -6,11 +6,13 @@
 
 mod bench;
 mod charts;
+mod cluster;
 mod command;
 mod crds;
 mod demo;
 mod deploy;
 mod fetch;
+mod images;
 mod monitoring;
 mod rbac;
 mod repository;
@@ -30,6 +32,12 @@ struct Args {
 enum Task {
     /// Fetch a model, start the gateway from examples/ on port 18789, and chat with it.
     Demo(demo::Args),
+    /// Run a Kubernetes cluster of one real node in namespaces of its own until Ctrl-C; needs root.
+    Cluster,
+    /// Build the container images.
+    Images(images::Args),
+    /// List the crates that a program is made of, as CycloneDX JSON.
+    Sbom(images::sbom::Args),
     /// Run every check and test, or only the named stages.
     Test(test::Args),
     /// Measure against a peer, interleaved, in one run.
@@ -46,6 +54,9 @@ fn main() -> anyhow::Result<()> {
     let Args { task } = Args::parse();
     match task {
         Task::Demo(args) => demo::run(&args),
+        Task::Cluster => cluster::run(),
+        Task::Images(args) => images::run(&args),
+        Task::Sbom(args) => images::sbom::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Crds(args) => crds::run(&args),

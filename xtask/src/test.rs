@@ -1,11 +1,13 @@
 //! `cargo xtask test`: every check, in stages, each with its time.
 
 mod clients;
+mod node;
 
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use claw_e2e::tools::Tool;
+pub(crate) use clients::CLIENT;
 
 use crate::{command, crds, fetch};
 
@@ -15,6 +17,14 @@ pub(crate) struct Args {
     /// Only these stages; all when none is named.
     #[arg(value_enum)]
     stages: Vec<Stage>,
+
+    /// All but the stage that needs root and Linux packages: node.
+    #[arg(long, conflicts_with = "stages")]
+    quick: bool,
+
+    /// Of the stage node, only the tests whose name contains this.
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
 }
 
 /// One stage; they run in this order.
@@ -38,9 +48,11 @@ enum Stage {
     ControlPlane,
     /// The official OpenAI client against a gateway started from examples/.
     Clients,
+    /// Containers on a real node: images, Helm, probes, faults. Needs root.
+    Node,
 }
 
-const ALL: [Stage; 9] = [
+const ALL: [Stage; 10] = [
     Stage::Format,
     Stage::Generated,
     Stage::Assets,
@@ -50,17 +62,27 @@ const ALL: [Stage; 9] = [
     Stage::Docs,
     Stage::ControlPlane,
     Stage::Clients,
+    Stage::Node,
 ];
 
 /// Run the stages; the first failure ends the run.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let Args { stages } = args;
-    let stages: &[Stage] = if stages.is_empty() { &ALL } else { stages };
+    let Args {
+        stages,
+        quick,
+        filter,
+    } = args;
+    let stages: Vec<Stage> = if stages.is_empty() {
+        let is_wanted = |stage: &Stage| !quick || *stage != Stage::Node;
+        ALL.into_iter().filter(is_wanted).collect()
+    } else {
+        stages.clone()
+    };
     let mut times: Vec<(Stage, Duration)> = Vec::new();
-    for stage in stages {
+    for stage in &stages {
         println!("\n=== {} ===", title(*stage));
         let start = Instant::now();
-        let outcome = execute(*stage);
+        let outcome = execute(*stage, filter.as_deref());
         times.push((*stage, start.elapsed()));
         if let Err(error) = outcome {
             report(&times);
@@ -72,7 +94,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn execute(stage: Stage) -> anyhow::Result<()> {
+fn execute(stage: Stage, filter: Option<&str>) -> anyhow::Result<()> {
     match stage {
         Stage::Format => command::run(command::cargo().args(["fmt", "--all", "--check"])),
         Stage::Generated => crds::run(&crds::Args::check()),
@@ -106,6 +128,7 @@ fn execute(stage: Stage) -> anyhow::Result<()> {
             with_model(command::cargo().args(["test", "--package", "claw-e2e", "--locked"]))
         }
         Stage::Clients => clients::run(),
+        Stage::Node => node::run(filter),
     }
 }
 
@@ -140,6 +163,7 @@ fn title(stage: Stage) -> &'static str {
         Stage::Docs => "docs",
         Stage::ControlPlane => "control-plane",
         Stage::Clients => "clients",
+        Stage::Node => "node",
     }
 }
 

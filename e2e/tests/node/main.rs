@@ -1,1 +1,33 @@
-fn main() {}
+//! Tests that need containers: on one node that starts with the first of them and ends with the last.
+//!
+//! `cargo xtask test node` runs them, as root. Plain `cargo test` lists them as ignored.
+
+mod edits;
+mod examples;
+mod faults_control_plane;
+mod faults_gateway;
+mod faults_operator;
+mod gateway;
+mod images;
+mod load;
+mod platform;
+mod processes;
+mod security;
+mod shop;
+
+use std::process::ExitCode;
+
+use claw_e2e::{cluster::Kind, testing};
+
+fn main() -> ExitCode {
+    let cases = [
+        examples::cases(),
+        security::cases(),
+        edits::cases(),
+        faults_gateway::cases(),
+        faults_operator::cases(),
+        faults_control_plane::cases(),
+    ];
+    let cases = cases.into_iter().flatten().collect();
+    testing::main(Kind::Node, cases, images::OPERATOR_VARIABLE)
+}

@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::{command, demo::Gateway, fetch, repository};
 
 /// The newest release that was tried.
-const CLIENT: &str = "openai==3.54.0";
+pub(crate) const CLIENT: &str = "openai==3.54.0";
 
 /// Install the client, start the gateway, run the script.
 pub(crate) fn run() -> anyhow::Result<()> {
