@@ -8,7 +8,7 @@ use super::{
 };
 
 /// A program that is only there when the package is, by Debian's name.
-const PACKAGES: [(&str, &str); 12] = [
+const PACKAGES: [(&str, &str); 11] = [
     ("containerd", "containerd"),
     ("runc", "runc"),
     ("buildah", "buildah"),
@@ -16,7 +16,6 @@ const PACKAGES: [(&str, &str); 12] = [
     ("iptables", "iptables"),
     ("ip", "iproute2"),
     ("conntrack", "conntrack"),
-    ("debootstrap", "debootstrap"),
     ("nsenter", "util-linux"),
     ("setpriv", "util-linux"),
     ("mount", "mount"),
