@@ -73,6 +73,7 @@ apiVersion: v1
 kind: Pod
 metadata: {{name: provider, labels: {{app: provider}}}}
 spec:
+  terminationGracePeriodSeconds: 1
   containers:
   - name: provider
     image: {provider}
