@@ -17,9 +17,15 @@ pub struct Rule {
 
 /// What the operator needs wherever gateways are.
 pub fn rules() -> Vec<Rule> {
-    const READ: [&str; 3] = ["get", "list", "watch"];
-    const KEEP: [&str; 5] = ["get", "list", "watch", "create", "patch"];
-    const KEEP_AND_PRUNE: [&str; 6] = ["get", "list", "watch", "create", "patch", "delete"];
+    [of_gateways(), of_surroundings()].concat()
+}
+
+const READ: [&str; 3] = ["get", "list", "watch"];
+const KEEP: [&str; 5] = ["get", "list", "watch", "create", "patch"];
+const KEEP_AND_PRUNE: [&str; 6] = ["get", "list", "watch", "create", "patch", "delete"];
+
+/// What every gateway is made of.
+fn of_gateways() -> Vec<Rule> {
     vec![
         rule(
             "The objects that say what is wanted.",
@@ -89,6 +95,12 @@ pub fn rules() -> Vec<Rule> {
             &["persistentvolumeclaims"],
             &KEEP_AND_PRUNE,
         ),
+    ]
+}
+
+/// What stands around gateways, where it is wanted and the cluster has it, and what tells of them.
+fn of_surroundings() -> Vec<Rule> {
+    vec![
         rule(
             "Each gateway's dashboard, removed when it is switched off.",
             "",

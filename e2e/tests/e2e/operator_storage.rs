@@ -59,7 +59,7 @@ async fn a_claim_outlives_its_gateway_and_serves_the_next(context: Context) {
     .await;
     strategy(&context, "Recreate").await;
     let volume = json!({"spec": {"template": {"spec": {"volumes": [
-        {"name": "state", "persistentVolumeClaim": {"claimName": CLAIM}},
+        {"name": "state", "persistentVolumeClaim": {"claimName": CLAIM}}, {"name": "tmp"},
     ]}}}});
     context.becomes::<Deployment>(GATEWAY, &volume).await;
     let asked = json!({"spec": {

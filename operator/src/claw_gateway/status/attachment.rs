@@ -2,7 +2,7 @@
 
 use claw_crds::{
     Channel, ChannelStatus, ModelRoute, ModelRouteStatus,
-    condition::{Finding, HasConditions, PROGRAMMED, READY, merge, reason},
+    condition::{Finding, HasConditions, PROGRAMMED, READY, STALLED, merge, reason},
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -67,12 +67,18 @@ where
     K::Status: HasConditions,
 {
     let verdict = &attachment.verdict;
-    let findings = [
+    let ready = ready_finding(attachment, programmed, gateway_is_ready);
+    // Nothing changes until somebody corrects an object: what kstatus calls failed.
+    let stalled = verdict
+        .first_bad()
+        .map(|bad| Finding::is_true(STALLED, bad.reason, ready.message.clone()));
+    let mut findings = vec![
         verdict.accepted.clone(),
         verdict.resolved.clone(),
         programmed_finding(attachment, programmed, noun),
-        ready_finding(attachment, programmed, gateway_is_ready),
+        ready,
     ];
+    findings.extend(stalled);
     let old = attachment.object.status();
     merge(
         old.map_or(&[], HasConditions::conditions),
