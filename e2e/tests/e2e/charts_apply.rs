@@ -10,8 +10,8 @@ use crate::{
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = cases![every_combination_is_taken, restricted_pods_are_asked_for];
-    let alone = cases![a_service_monitor_is_taken_where_its_kind_exists];
-    // Other tests rely on the absence of the kind.
+    let alone = cases![objects_of_prometheus_are_taken_where_their_kinds_exist];
+    // Other tests rely on the absence of the kinds.
     cases.extend(alone.into_iter().map(Case::alone));
     cases
 }
@@ -70,36 +70,49 @@ async fn restricted_pods_are_asked_for(context: Context) {
     assert!(warnings.contains("would violate PodSecurity"), "{warnings}");
 }
 
-/// As much of the kind as the chart uses; its own definition has hundreds of fields.
-fn service_monitors() -> Value {
+/// As much of the kinds as the chart uses; their own definitions have hundreds of fields.
+fn monitoring_kinds() -> Value {
     let map = json!({"type": "object", "additionalProperties": {"type": "string"}});
-    let relabelings = json!({"type": "array", "items": {"type": "object", "properties": {
-        "sourceLabels": {"type": "array", "items": {"type": "string"}},
-        "regex": {"type": "string"},
-        "action": {"type": "string"},
-        "targetLabel": {"type": "string"},
-        "replacement": {"type": "string"},
-    }}});
-    let endpoint = json!({"type": "object", "properties": {
-        "port": {"type": "string"},
-        "path": {"type": "string"},
-        "interval": {"type": "string"},
-        "scrapeTimeout": {"type": "string"},
+    let text = json!({"type": "string"});
+    let list = |of: Value| json!({"type": "array", "items": {"type": "object", "properties": of}});
+    let relabelings = list(json!({
+        "sourceLabels": {"type": "array", "items": text},
+        "regex": text,
+        "action": text,
+        "targetLabel": text,
+        "replacement": text,
+    }));
+    let endpoints = list(json!({
+        "port": text,
+        "path": text,
+        "interval": text,
+        "scrapeTimeout": text,
         "relabelings": relabelings,
         "metricRelabelings": relabelings,
-    }});
-    let spec = json!({"type": "object", "required": ["endpoints", "selector"], "properties": {
+    }));
+    let rules =
+        list(json!({"alert": text, "expr": text, "for": text, "labels": map, "annotations": map}));
+    let monitor = json!({
         "selector": {"type": "object", "properties": {"matchLabels": map}},
-        "endpoints": {"type": "array", "items": endpoint},
-    }});
+        "endpoints": endpoints,
+    });
+    let groups = list(json!({"name": text, "rules": rules}));
+    json!({"apiVersion": "v1", "kind": "List", "items": [
+        definition("ServiceMonitor", "servicemonitors", &monitor),
+        definition("PrometheusRule", "prometheusrules", &json!({"groups": groups})),
+    ]})
+}
+
+fn definition(kind: &str, plural: &str, spec: &Value) -> Value {
+    let spec = json!({"type": "object", "properties": spec});
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": "servicemonitors.monitoring.coreos.com"},
+        "metadata": {"name": format!("{plural}.monitoring.coreos.com")},
         "spec": {
             "group": "monitoring.coreos.com",
             "scope": "Namespaced",
-            "names": {"kind": "ServiceMonitor", "plural": "servicemonitors", "singular": "servicemonitor"},
+            "names": {"kind": kind, "plural": plural, "singular": kind.to_lowercase()},
             "versions": [{
                 "name": "v1",
                 "served": true,
@@ -110,20 +123,24 @@ fn service_monitors() -> Value {
     })
 }
 
-async fn a_service_monitor_is_taken_where_its_kind_exists(context: Context) {
+async fn objects_of_prometheus_are_taken_where_their_kinds_exist(context: Context) {
+    const MONITORS: &str = "crd/servicemonitors.monitoring.coreos.com";
+    const RULES: &str = "crd/prometheusrules.monitoring.coreos.com";
     let helm = Helm::of(&context);
-    let kind = "crd/servicemonitors.monitoring.coreos.com";
     let applied = context
         .kubectl()
-        .apply(&service_monitors().to_string())
+        .apply(&monitoring_kinds().to_string())
         .await;
-    applied.expect("the kind is installed");
-    let wait = ["wait", "--for=condition=Established", "--timeout=60s", kind];
+    applied.expect("the kinds are installed");
+    let established = "--for=condition=Established";
+    let wait = ["wait", established, "--timeout=60s", MONITORS, RULES];
     context.run(wait).await;
     for values in [monitoring(), everything()] {
         let rendered = helm.render("claw", &values).await.expect("rendered");
-        assert!(rendered.contains("kind: ServiceMonitor"), "{rendered}");
+        for kind in ["ServiceMonitor", "PrometheusRule"] {
+            assert!(rendered.contains(&format!("kind: {kind}")), "{rendered}");
+        }
         dry_run(&context, &rendered).await;
     }
-    context.run(["delete", kind]).await;
+    context.run(["delete", MONITORS, RULES]).await;
 }

@@ -48,23 +48,36 @@ async fn the_objects_are_those_of_the_snapshots(context: Context) {
     ] {
         let rendered = helm.render("claw", &values).await.expect("rendered");
         let rendered = rendered.replace(&context.namespace, "NAMESPACE");
-        insta::assert_snapshot!(name, without_rules(&rendered));
+        insta::assert_snapshot!(name, without_generated_parts(&rendered));
     }
 }
 
-/// The operator's rules have a snapshot of their own, beside the table that they come from.
-fn without_rules(rendered: &str) -> String {
+/// What is generated has tests of its own, beside the tables that it comes from: template, and where that begins.
+const GENERATED: [(&str, &str); 3] = [
+    ("templates/rbac.yaml", "rules:\n"),
+    ("templates/prometheus-rule.yaml", "groups:\n"),
+    ("templates/dashboard.yaml", "data:\n"),
+];
+
+/// The objects' frames.
+fn without_generated_parts(rendered: &str) -> String {
     let mut text = String::new();
     for document in rendered.split_inclusive("---\n") {
-        match document.split_once("rules:\n") {
-            Some((head, rules)) if head.contains("templates/rbac.yaml") => {
-                text.push_str(head);
-                text.push_str("rules: [...]\n");
-                if rules.ends_with("---\n") {
-                    text.push_str("---\n");
-                }
-            }
-            _ => text.push_str(document),
+        let cut = GENERATED.iter().find_map(|(template, begin)| {
+            let is_of = document.contains(template);
+            is_of
+                .then(|| document.split_once(begin))?
+                .map(|parts| (parts, begin))
+        });
+        let Some(((head, rest), begin)) = cut else {
+            text.push_str(document);
+            continue;
+        };
+        text.push_str(head);
+        text.push_str(begin.trim_end());
+        text.push_str(" [...]\n");
+        if rest.ends_with("---\n") {
+            text.push_str("---\n");
         }
     }
     text

@@ -36,18 +36,7 @@ pub(crate) fn everything() -> Value {
         },
         "logging": {"level": "claw_operator=debug,info", "format": "text"},
         "management": {"port": 9090, "bindAddress": "::"},
-        "metrics": {
-            "service": {"enabled": true, "annotations": {"example.com/kind": "metrics"}},
-            "serviceMonitor": {
-                "enabled": true,
-                "labels": {"release": "prometheus"},
-                "annotations": {"example.com/kind": "monitor"},
-                "interval": "15s",
-                "scrapeTimeout": "5s",
-                "relabelings": [{"targetLabel": "cluster", "replacement": "west"}],
-                "metricRelabelings": [{"sourceLabels": ["__name__"], "regex": "go_.*", "action": "drop"}],
-            },
-        },
+        "metrics": metrics(),
         "serviceAccount": {
             "create": true,
             "name": "clerk",
@@ -81,7 +70,36 @@ pub(crate) fn everything() -> Value {
     })
 }
 
+fn metrics() -> Value {
+    json!({
+        "runbookBase": "https://runbooks.invalid/claw",
+        "service": {"enabled": true, "annotations": {"example.com/kind": "metrics"}},
+        "prometheusRule": {
+            "enabled": true,
+            "labels": {"release": "prometheus"},
+            "annotations": {"example.com/kind": "alerts"},
+        },
+        "dashboard": {
+            "enabled": true,
+            "labels": {"grafana_dashboard": "yes"},
+            "annotations": {"example.com/kind": "dashboard"},
+        },
+        "serviceMonitor": {
+            "enabled": true,
+            "labels": {"release": "prometheus"},
+            "annotations": {"example.com/kind": "monitor"},
+            "interval": "15s",
+            "scrapeTimeout": "5s",
+            "relabelings": [{"targetLabel": "cluster", "replacement": "west"}],
+            "metricRelabelings": [{"sourceLabels": ["__name__"], "regex": "go_.*", "action": "drop"}],
+        },
+    })
+}
+
 /// What a Prometheus of the cluster needs.
 pub(crate) fn monitoring() -> Value {
-    json!({"metrics": {"serviceMonitor": {"enabled": true, "labels": {"release": "prometheus"}}}})
+    json!({"metrics": {
+        "serviceMonitor": {"enabled": true, "labels": {"release": "prometheus"}},
+        "prometheusRule": {"enabled": true, "labels": {"release": "prometheus"}},
+    }})
 }
