@@ -104,6 +104,7 @@ impl Secrets {
                 .data
                 .keys()
                 .map(String::as_str)
+                .take(SHOWN_KEYS)
                 .collect::<Vec<_>>()
                 .join(", ");
             let message = format!("Secret {name} has no such key");
@@ -116,15 +117,23 @@ impl Secrets {
             .filter(|text| is_header_safe(text));
         text.map(str::to_owned).ok_or_else(|| {
             let message = format!(
-                "the entry of Secret {name} is empty or holds characters that cannot be sent"
+                "the entry of Secret {name} is empty, too long, or holds characters that cannot be sent"
             );
-            let remedy = "store the plain credential, printable ASCII on one line".to_owned();
+            let remedy = format!(
+                "store the plain credential, printable ASCII on one line, at most {LONGEST_CREDENTIAL} bytes"
+            );
             problem("key", key, ProblemReason::InvalidSecret, message, remedy)
         })
     }
 }
 
+/// How many entries of a Secret a message names: it may have thousands.
+const SHOWN_KEYS: usize = 20;
+/// Longer headers are refused by servers; the longest credentials, signed tokens, have a few kilobytes.
+const LONGEST_CREDENTIAL: usize = 16 << 10;
+
 /// Credentials travel in header values and URLs: visible ASCII only.
 fn is_header_safe(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
+    (1..=LONGEST_CREDENTIAL).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
