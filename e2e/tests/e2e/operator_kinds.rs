@@ -56,13 +56,13 @@ fn definitions() -> [Value; 4] {
     ]
 }
 
-async fn install(context: &Context) {
+pub(crate) async fn install(context: &Context) {
     let list = json!({"apiVersion": "v1", "kind": "List", "items": definitions()});
     let applied = context.kubectl().apply(&list.to_string()).await;
     applied.expect("the definitions are taken");
 }
 
-async fn remove(context: &Context) {
+pub(crate) async fn remove(context: &Context) {
     let api: Api<CustomResourceDefinition> = Api::all(context.client.clone());
     for definition in definitions() {
         let name = definition["metadata"]["name"].as_str().unwrap_or_default();
@@ -90,14 +90,13 @@ async fn remove(context: &Context) {
         .await;
 }
 
-async fn apply(context: &Context, tls: &Value) {
+async fn apply(context: &Context) {
     let gateway = json!({
         "apiVersion": "claw.dev/v1alpha1", "kind": "ClawGateway", "metadata": {"name": GATEWAY},
         "spec": {
             "models": [{"name": "small", "local": {"source": {"path": "/models/small"}}}],
             "auth": {"anonymous": {}},
             "httpRoute": {"parentRefs": [{"name": "edge"}], "hostnames": ["chat.example.com"]},
-            "tls": tls,
         },
     });
     let applied = context.kubectl().apply(&gateway.to_string()).await;
@@ -106,7 +105,7 @@ async fn apply(context: &Context, tls: &Value) {
 
 async fn optional_objects_come_and_go_with_their_kinds(context: Context) {
     let operator = Operator::start(&context).await;
-    apply(&context, &json!({"selfSigned": {}})).await;
+    apply(&context).await;
     let missing = ("ResolvedRefs", "False", "KindNotFound");
     let message = context.reports::<ClawGateway>(GATEWAY, missing).await;
     assert!(message.starts_with("spec.httpRoute"), "{message}");
@@ -139,8 +138,12 @@ async fn optional_objects_come_and_go_with_their_kinds(context: Context) {
     context.edit::<ClawGateway>(GATEWAY, &switched_off).await;
     context.vanishes::<HttpRoute>(GATEWAY).await;
     context.vanishes::<PodMonitor>(GATEWAY).await;
-    apply(&context, &json!({"issuerRef": null, "selfSigned": {}})).await;
+    let switched_on = json!({"spec": {
+        "httpRoute": {"parentRefs": [{"name": "edge"}]}, "tls": {"issuerRef": null, "selfSigned": {}},
+    }});
+    context.edit::<ClawGateway>(GATEWAY, &switched_on).await;
     context.becomes::<HttpRoute>(GATEWAY, &route).await;
+    context.vanishes::<Certificate>(GATEWAY).await;
 
     remove(&context).await;
     context.reports::<ClawGateway>(GATEWAY, missing).await;
