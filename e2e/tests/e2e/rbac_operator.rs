@@ -9,12 +9,14 @@ use claw_e2e::{
     definitions,
     service_account::{self, ServiceAccountRef},
 };
+use claw_operator::kinds::{Certificate, HttpRoute, PodMonitor, PrometheusRule};
 use k8s_openapi::api::{
     autoscaling::v2::HorizontalPodAutoscaler,
-    core::v1::{PersistentVolumeClaim, Secret},
-    networking::v1::NetworkPolicy,
+    core::v1::{ConfigMap, PersistentVolumeClaim, Secret},
+    networking::v1::{Ingress, NetworkPolicy},
     policy::v1::PodDisruptionBudget,
 };
+use kube::api::ListParams;
 use serde_json::{Value, json};
 
 use crate::{
@@ -22,6 +24,7 @@ use crate::{
     fixtures::{GATEWAY, idle_shop},
     helm::{Helm, objects},
     operator::{ACCOUNT, Launch, Operator},
+    operator_kinds,
     rbac_usage::{Right, granted, refused, used},
 };
 
@@ -108,6 +111,57 @@ async fn passed_on(context: &Context) -> BTreeSet<Right> {
 
 const PROGRAMMED: (&str, &str, &str) = ("Programmed", "True", "Programmed");
 
+/// What a gateway has where the cluster has more kinds, and its end.
+async fn live_among_optional_kinds(context: &Context) {
+    let change = json!({"spec": {
+        "httpRoute": {"parentRefs": [{"name": "edge"}]},
+        "ingress": {"host": "chat.example.com"},
+        "observability": {"dashboard": {"enabled": true}},
+    }});
+    context.edit::<ClawGateway>(GATEWAY, &change).await;
+    let any = json!({});
+    context.becomes::<HttpRoute>(GATEWAY, &any).await;
+    context.becomes::<Ingress>(GATEWAY, &any).await;
+    context.becomes::<PodMonitor>(GATEWAY, &any).await;
+    context.becomes::<PrometheusRule>(GATEWAY, &any).await;
+    let dashboards = async || {
+        let maps = context.api::<ConfigMap>();
+        let ours = ListParams::default().labels("grafana_dashboard=1");
+        maps.list(&ours).await.expect("listed").items.len()
+    };
+    context
+        .eventually("there is a dashboard", async || {
+            (dashboards().await == 1).then_some(())
+        })
+        .await;
+    // Nobody issues it here, so everything else stays as it is until it is asked for no more.
+    let issuer = json!({"spec": {"tls": {"selfSigned": null, "issuerRef": {"name": "public"}}}});
+    context.edit::<ClawGateway>(GATEWAY, &issuer).await;
+    context.becomes::<Certificate>(GATEWAY, &any).await;
+    let change = json!({"spec": {
+        "httpRoute": null,
+        "ingress": null,
+        "observability": {
+            "dashboard": {"enabled": false},
+            "podMonitor": {"enabled": false},
+            "alerts": {"enabled": false},
+        },
+        "tls": {"selfSigned": {}, "issuerRef": null},
+    }});
+    context.edit::<ClawGateway>(GATEWAY, &change).await;
+    context.vanishes::<HttpRoute>(GATEWAY).await;
+    context.vanishes::<Ingress>(GATEWAY).await;
+    context.vanishes::<PodMonitor>(GATEWAY).await;
+    context.vanishes::<PrometheusRule>(GATEWAY).await;
+    context.vanishes::<Certificate>(GATEWAY).await;
+    context
+        .eventually("there is no dashboard", async || {
+            (dashboards().await == 0).then_some(())
+        })
+        .await;
+    context.reports::<ClawGateway>(GATEWAY, PROGRAMMED).await;
+}
+
 /// Everything that a gateway can have, and its end.
 async fn live(context: &Context) {
     let applied = context.kubectl().apply(&idle_shop()).await;
@@ -129,10 +183,11 @@ async fn live(context: &Context) {
     context.vanishes::<PodDisruptionBudget>(GATEWAY).await;
     edit(json!({"storage": {"persistentVolumeClaim": {"whenDeleted": "Delete"}}})).await;
     let claims = context.api::<PersistentVolumeClaim>();
-    let claims = async || claims.list(&kube::api::ListParams::default()).await;
+    let claims = async || claims.list(&ListParams::default()).await;
     assert_eq!(claims().await.expect("listed").items.len(), 1);
     edit(json!({"storage": null, "networkPolicy": {"enabled": false}})).await;
     context.vanishes::<NetworkPolicy>(GATEWAY).await;
+    live_among_optional_kinds(context).await;
     edit(json!({"tls": {"selfSigned": null, "disabled": {}}})).await;
     context.vanishes::<Secret>(&format!("{GATEWAY}-tls")).await;
     // The same fault twice: told once, then counted.
@@ -199,6 +254,7 @@ async fn the_operator_uses_every_right_of_its_chart_and_needs_no_other(context: 
         // A cluster of somebody else's tells nobody who asked for what.
         return;
     };
+    operator_kinds::install(&context).await;
     let granted = install_permissions(&context).await;
     let launch = Launch {
         name: "operator",
@@ -216,6 +272,7 @@ async fn the_operator_uses_every_right_of_its_chart_and_needs_no_other(context: 
     let restored = definitions::install(context.cluster.kubectl(), &context.directory()).await;
     restored.expect("the definitions are restored");
     operator.terminate().await;
+    operator_kinds::remove(&context).await;
 
     let account = format!("system:serviceaccount:{}:{ACCOUNT}", context.namespace);
     let requests = audit.requests_of(&account);

@@ -29,10 +29,13 @@ pub(crate) fn granted(role: &Value) -> BTreeSet<Right> {
     rights
 }
 
-/// What the requests used.
+/// What the requests used. What the API server serves, which everybody may ask, is no resource and takes no right.
 pub(crate) fn used(requests: &[AuditedRequest]) -> BTreeSet<Right> {
     let mut rights = BTreeSet::new();
-    for request in requests {
+    for request in requests
+        .iter()
+        .filter(|request| !request.resource.is_empty())
+    {
         let right = |verb: &str| {
             (
                 request.group.clone(),
