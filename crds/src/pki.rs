@@ -26,6 +26,8 @@ use crate::{
 const CA_LIFE: SignedDuration = SignedDuration::from_hours(5 * 365 * 24);
 /// Life of a leaf: 90 days, as public authorities have it.
 const LEAF_LIFE: SignedDuration = SignedDuration::from_hours(90 * 24);
+/// So many authorities are remembered. Common clients follow no longer chain.
+const MOST_REMEMBERED: usize = 5;
 /// Clocks differ: certificates begin this much in the past.
 const BACKDATE: SignedDuration = SignedDuration::from_mins(5);
 
@@ -36,9 +38,9 @@ pub struct Authority {
     pub certificate_pem: String,
     /// PEM, PKCS #8.
     pub private_key: Redacted,
-    /// The authority before this one, while a leaf of it may live.
+    /// The authorities before this one, newest first, while a leaf of them may live.
     pub previous_certificate_pem: Option<String>,
-    /// This authority, signed by the one before while that lives: sent along with every leaf.
+    /// This authority, signed by the one before while that lives, and so on back: sent along with every leaf.
     pub bridge_pem: Option<String>,
 }
 
@@ -158,18 +160,32 @@ fn new_authority(replaced: Option<&Authority>, now: Timestamp) -> Result<Authori
     // Names differ, so that nobody takes one authority for the other.
     let name = format!("clawdbot gateway CA {}", now.as_second());
     let mut params = params(&[], &name, now, CA_LIFE)?;
-    // One below: the authority after this one, which it signs.
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
+    // It signs its successor, and that the next one.
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let key = KeyPair::generate()?;
     let replaced = replaced.filter(|ca| parse::lives(&ca.certificate_pem, now));
     Ok(Authority {
         certificate_pem: params.self_signed(&key)?.pem(),
         private_key: Redacted::new(key.serialize_pem()),
-        previous_certificate_pem: replaced.map(|ca| ca.certificate_pem.clone()),
+        previous_certificate_pem: replaced
+            .map(|ca| newest(&ca.certificate_pem, ca.previous_certificate_pem.as_deref())),
         // A damaged one signs nothing more; clients then need the new bundle.
-        bridge_pem: replaced.and_then(|ca| bridge(ca, &key, params).ok()),
+        bridge_pem: replaced.and_then(|ca| {
+            let bridge = bridge(ca, &key, params).ok()?;
+            Some(newest(&bridge, ca.bridge_pem.as_deref()))
+        }),
     })
+}
+
+/// A certificate before others, as many as are remembered.
+fn newest(first: &str, others: Option<&str>) -> String {
+    const END: &str = "-----END CERTIFICATE-----\n";
+    [first, others.unwrap_or_default()]
+        .concat()
+        .split_inclusive(END)
+        .take(MOST_REMEMBERED)
+        .collect()
 }
 
 /// The certificate for `key`, signed by the authority before, and no longer valid than that.
@@ -179,7 +195,6 @@ fn bridge(
     mut params: CertificateParams,
 ) -> Result<String, rcgen::Error> {
     let issuer = issuer(before)?;
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.use_authority_key_identifier_extension = true;
     if let Some(end) = parse::not_after(&before.certificate_pem) {
         params.not_after = date(end);
@@ -349,22 +364,28 @@ mod tests {
 
     #[test]
     fn a_client_of_the_authority_before_trusts_what_follows() {
-        let mut before = issued();
-        for round in 1..=3 {
+        let mut all = vec![issued()];
+        for round in 1..=10 {
             let now = start() + DAY * round;
-            let after = rotate(&before, &hosts(), now).expect("rotates");
+            let before = all.last().expect("one");
+            let after = rotate(before, &hosts(), now).expect("rotates");
             assert_ne!(before.ca, after.ca);
             assert_ne!(before.leaf, after.leaf);
-            // Old clients and new pods, new clients and old pods, and both new.
-            assert!(is_trusted_by(&trust_bundle(&before), &after, now));
-            assert!(is_trusted_by(&trust_bundle(&after), &before, now));
+            for old in all.iter().rev().take(MOST_REMEMBERED) {
+                // Old clients and new pods, and new clients and old pods.
+                assert!(is_trusted_by(&trust_bundle(old), &after, now), "{round}");
+                assert!(is_trusted_by(&trust_bundle(&after), old, now), "{round}");
+            }
             let own = &after.ca.as_ref().expect("a ca").certificate_pem;
             assert!(is_trusted_by(own, &after, now));
             // It lasts: later calls keep it.
             assert_eq!(issue(&after, &hosts(), now).expect("issues"), after);
-            before = after;
+            all.push(after);
         }
-        assert!(!is_trusted_by(&trust_bundle(&issued()), &before, start()));
+        let last = all.last().expect("one");
+        let chain = leaf(last).matches("BEGIN CERTIFICATE").count();
+        assert_eq!(chain, 1 + MOST_REMEMBERED);
+        assert!(!is_trusted_by(&trust_bundle(&issued()), last, start()));
     }
 
     #[test]
