@@ -112,7 +112,6 @@ pub struct Node {
     _api_server: Forward,
     network: NetworkHandle,
     plan: Plan,
-    _control_groups: control_groups::ControlGroups,
     _directory: lock::StateDirectory,
     kubectl: PathBuf,
 }
@@ -127,7 +126,6 @@ impl Node {
         let tools = plan::NodeTools::find_or_build(progress).map_err(Error::Tools)?;
         let images = addons::images(progress)?;
         let directory = lock::StateDirectory::take()?;
-        let control_groups = control_groups::ControlGroups::create()?;
         let plan = Plan::make(tools, directory.path())?;
         progress("starting a node in namespaces of its own");
         let network = NetworkHandle::default();
@@ -141,7 +139,6 @@ impl Node {
             _api_server: api_server,
             network,
             plan,
-            _control_groups: control_groups,
             _directory: directory,
             kubectl,
         };

@@ -7,11 +7,13 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::api::{coordination::v1::Lease, core::v1::Node as NodeObject};
+use k8s_openapi::api::core::v1::Node as NodeObject;
 use kube::Api;
 
 use super::{
-    Component, DEADLINE, Error, NODE_NAME, command, image,
+    Component, DEADLINE, Error, NODE_NAME, command,
+    control_groups::ControlGroups,
+    image,
     namespaces::{Namespaces, NetworkHandle},
     network,
     plan::Plan,
@@ -31,6 +33,8 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(1);
 pub(super) struct Machine {
     // The namespaces first: what runs in all of them ends at once, as in a power cut.
     namespaces: Namespaces,
+    // Those of dead containers would keep the kubelet busy for minutes after a reboot.
+    _control_groups: ControlGroups,
     components: BTreeMap<Component, ChildProcess>,
     network: NetworkHandle,
 }
@@ -38,6 +42,7 @@ pub(super) struct Machine {
 impl Machine {
     /// Start everything, and wait until the node is ready for pods.
     pub(super) async fn boot(plan: &Plan, network: &NetworkHandle) -> Result<Self, Error> {
+        let control_groups = ControlGroups::create()?;
         let namespaces = Namespaces::create(&plan.etc).await?;
         mount(&namespaces, plan)?;
         processors::pretend(&namespaces, &plan.etc.join("processors"))?;
@@ -45,6 +50,7 @@ impl Machine {
         network.set(Some(namespaces.network()));
         let mut machine = Self {
             namespaces,
+            _control_groups: control_groups,
             components: BTreeMap::new(),
             network: network.clone(),
         };
@@ -147,17 +153,16 @@ impl Machine {
             .await
             .map_err(control_plane::Error::Kubeconfig)
             .map_err(Error::ControlPlane)?;
-        let nodes = Api::<NodeObject>::all(client.clone());
-        let leases = Api::<Lease>::namespaced(client, "kube-node-lease");
+        let nodes = Api::<NodeObject>::all(client);
         let ready = until(DEADLINE, async || {
-            let lease = leases.get_opt(NODE_NAME).await.ok()??;
-            let renewed = lease.spec?.renew_time?.0;
             let node = nodes.get_opt(NODE_NAME).await.ok()??;
             let conditions = node.status?.conditions?;
-            let is_ready = conditions
-                .iter()
-                .any(|condition| condition.type_ == "Ready" && condition.status == "True");
-            (is_ready && renewed >= booted).then_some(())
+            let ready = conditions
+                .into_iter()
+                .find(|condition| condition.type_ == "Ready")?;
+            // The API server keeps whole seconds.
+            let is_of_now = ready.last_heartbeat_time?.0.as_second() >= booted.as_second();
+            (ready.status == "True" && is_of_now).then_some(())
         });
         let ready = ready.await;
         ready.ok_or_else(|| self.not_ready("the node is Ready".to_owned()))
