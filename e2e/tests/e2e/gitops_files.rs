@@ -147,8 +147,8 @@ async fn another_field_manager_and_the_operator_leave_each_other_alone(context: 
         "--field-manager=scanner",
         "--filename=-",
     ];
-    let scanned = context.kubectl().run_with_input(scanner, &foreign).await;
-    scanned.expect("applied without a conflict");
+    let answer = context.kubectl().run_with_input(scanner, &foreign).await;
+    answer.expect("applied without a conflict");
     quiet(&context, &operator).await;
     let (written, recorded) = (operator.writes().await, audited(&context));
     let version = async || {
