@@ -19,11 +19,9 @@ use serde::Deserialize;
 /// How long an answer holds, or its absence.
 const LIFE: Duration = Duration::from_mins(10);
 /// How long a pod may take to answer.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// So many pods of a gateway are asked; the others have the same models.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// So many pods of a gateway are asked, at once; the others have the same models.
 const MOST_ASKED: usize = 8;
-/// So many at a time.
-const CONCURRENCY: usize = 4;
 
 /// What a pod has said, and when.
 #[derive(Clone, Debug)]
@@ -94,7 +92,7 @@ impl Devices {
                     (uid, answer)
                 }
             })
-            .buffer_unordered(CONCURRENCY)
+            .buffer_unordered(MOST_ASKED)
             .collect()
             .await;
         let merged = merge(
