@@ -133,7 +133,9 @@ fn component(package: &Value, kind: &str) -> Value {
     });
     if let Some(license) = package["license"].as_str() {
         // Older packages write a slash where the standard says OR.
-        component["licenses"] = json!([{"expression": license.replace('/', " OR ")}]);
+        let expression = license.replace('/', " OR ");
+        let words: Vec<&str> = expression.split_whitespace().collect();
+        component["licenses"] = json!([{"expression": words.join(" ")}]);
     }
     component
 }
