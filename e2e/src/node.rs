@@ -17,6 +17,7 @@ mod network;
 mod packages;
 mod plan;
 mod processors;
+mod programs;
 mod settings;
 
 use std::{

@@ -1,38 +1,36 @@
-//! What a node is made of: its files, and the command line of each component. The same before and after a reboot.
+//! What a node is made of, the same before and after a reboot: certificates, kubeconfigs and settings.
 
 use std::{
-    ffi::OsString,
     fs,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
 };
 
-use super::{Component, Error, NODE_NAME, TOOLS, file_error, network, settings};
+use super::{Error, NODE_NAME, TOOLS, file_error, network, settings};
 use crate::{
     control_plane::{
-        self, Audit, CertificateFiles, Certificates, Pair, Ports, Subject, flags, write_private,
+        self, Audit, CertificateFiles, Certificates, Pair, Ports, Subject, write_private,
     },
-    process::Program,
     tools::{self, Tool},
 };
 
-const PORTS: Ports = Ports {
+pub(super) const PORTS: Ports = Ports {
     etcd_client: 2379,
     etcd_peer: 2380,
     api_server: 6443,
     controllers: 10257,
 };
-const FRONT_PROXY: &str = "front-proxy-client";
+pub(super) const FRONT_PROXY: &str = "front-proxy-client";
 
 /// Programs that are not Linux packages.
 #[derive(Debug)]
 pub(super) struct NodeTools {
-    etcd: PathBuf,
-    api_server: PathBuf,
-    controller_manager: PathBuf,
-    scheduler: PathBuf,
-    kubelet: PathBuf,
-    proxy: PathBuf,
+    pub(super) etcd: PathBuf,
+    pub(super) api_server: PathBuf,
+    pub(super) controller_manager: PathBuf,
+    pub(super) scheduler: PathBuf,
+    pub(super) kubelet: PathBuf,
+    pub(super) proxy: PathBuf,
     pub(super) kubectl: PathBuf,
 }
 
@@ -76,14 +74,14 @@ pub(super) struct Plan {
     /// The administrator's, for use outside.
     pub(super) kubeconfig: PathBuf,
     pub(super) audit: Audit,
-    certificates: CertificatesOf,
-    state: PathBuf,
+    pub(super) certificates: CertificatesOf,
+    pub(super) state: PathBuf,
 }
 
 /// Certificates and where they lie. Its `Debug` shows no key.
-struct CertificatesOf {
+pub(super) struct CertificatesOf {
     all: Certificates,
-    files: CertificateFiles,
+    pub(super) files: CertificateFiles,
 }
 
 impl std::fmt::Debug for CertificatesOf {
@@ -216,86 +214,6 @@ impl Plan {
         }
         Ok(())
     }
-
-    /// How a component is started, before anything about namespaces.
-    pub(super) fn program(&self, component: Component) -> Program {
-        let (tools, files) = (&self.tools, &self.certificates.files);
-        match component {
-            Component::Etcd => flags::etcd(&tools.etcd, &self.state, files, PORTS),
-            Component::ApiServer => {
-                let program = flags::api_server(&tools.api_server, files, &self.audit, PORTS);
-                program.args(self.api_server())
-            }
-            Component::ControllerManager => {
-                let kubeconfig = self.etc.join("controller-manager.kubeconfig");
-                let manager = &tools.controller_manager;
-                flags::controller_manager(manager, &kubeconfig, files, PORTS)
-                    .args(["--use-service-account-credentials"])
-            }
-            Component::Scheduler => Program::new("kube-scheduler", &tools.scheduler).args([
-                self.kubeconfig_flag("scheduler"),
-                flag("leader-elect", "false"),
-                flag("bind-address", "127.0.0.1"),
-            ]),
-            Component::Containerd => Program::new("containerd", "containerd").args([
-                "--config".into(),
-                self.etc.join("containerd.toml").into_os_string(),
-            ]),
-            Component::Kubelet => Program::new("kubelet", &tools.kubelet).args([
-                self.kubeconfig_flag("kubelet"),
-                path_flag("config", &self.etc.join("kubelet.json")),
-                flag("hostname-override", NODE_NAME),
-                flag("node-ip", &network::NODE.to_string()),
-            ]),
-            Component::Proxy => Program::new("kube-proxy", &tools.proxy).args([
-                self.kubeconfig_flag("proxy"),
-                flag("hostname-override", NODE_NAME),
-                flag("proxy-mode", "iptables"),
-                flag("cluster-cidr", network::PODS),
-                // The limit is the machine's, and may not be changed from a namespace.
-                flag("conntrack-max-per-core", "0"),
-            ]),
-        }
-    }
-
-    /// What the API server is told beyond what every control plane is.
-    fn api_server(&self) -> Vec<OsString> {
-        let files = &self.certificates.files;
-        vec![
-            flag("bind-address", "0.0.0.0"),
-            flag("advertise-address", &network::NODE.to_string()),
-            flag("endpoint-reconciler-type", "master-count"),
-            flag("service-cluster-ip-range", network::SERVICES),
-            flag("authorization-mode", "Node,RBAC"),
-            flag("enable-admission-plugins", "NodeRestriction"),
-            flag("allow-privileged", "true"),
-            flag("kubelet-preferred-address-types", "InternalIP"),
-            path_flag("kubelet-certificate-authority", &files.authority),
-            path_flag(
-                "kubelet-client-certificate",
-                &self.etc.join("inside-admin.crt"),
-            ),
-            path_flag("kubelet-client-key", &self.etc.join("inside-admin.key")),
-            // For metrics-server, which serves an API of its own through this one.
-            path_flag("requestheader-client-ca-file", &files.authority),
-            flag("requestheader-allowed-names", FRONT_PROXY),
-            flag("requestheader-username-headers", "X-Remote-User"),
-            flag("requestheader-group-headers", "X-Remote-Group"),
-            flag("requestheader-extra-headers-prefix", "X-Remote-Extra-"),
-            path_flag(
-                "proxy-client-cert-file",
-                &self.etc.join("front-proxy-client.crt"),
-            ),
-            path_flag(
-                "proxy-client-key-file",
-                &self.etc.join("front-proxy-client.key"),
-            ),
-        ]
-    }
-
-    fn kubeconfig_flag(&self, user: &str) -> OsString {
-        path_flag("kubeconfig", &self.etc.join(format!("{user}.kubeconfig")))
-    }
 }
 
 const fn client<'a>(name: &'a str, group: Option<&'a str>) -> Subject<'a> {
@@ -304,14 +222,4 @@ const fn client<'a>(name: &'a str, group: Option<&'a str>) -> Subject<'a> {
         group,
         hosts: &[],
     }
-}
-
-fn flag(name: &str, value: &str) -> OsString {
-    format!("--{name}={value}").into()
-}
-
-fn path_flag(name: &str, path: &Path) -> OsString {
-    let mut flag = OsString::from(format!("--{name}="));
-    flag.push(path);
-    flag
 }
