@@ -5,6 +5,8 @@ import json
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Head and body are two packets: the second must not wait until the first is acknowledged.
+    disable_nagle_algorithm = True
 
     def do_POST(self):
         question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
