@@ -3,76 +3,110 @@
 //! A watch lags behind our writes. Without their echoes, a second reconcile would see the state before its own
 //! write and write again.
 
+mod groups;
+mod packed;
+
 use std::{
     collections::HashMap,
     fmt::Debug,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use groups::{Entry, Groups};
 use kube::{
     Resource,
     runtime::{
-        reflector::{ObjectRef, Store, store, store::Writer},
+        reflector::{ObjectRef, Store, store, store::Writer as StoreWriter},
         watcher::Event,
     },
 };
+pub use packed::Packed;
 
 /// Kinds that can be kept.
-pub trait Cacheable: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static {}
-impl<K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static> Cacheable for K {}
+pub trait Cacheable: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static {
+    /// The form in which an object is kept.
+    type Kept: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static;
+    /// Into that form.
+    fn keep(&self) -> Self::Kept;
+    /// And back.
+    fn whole(kept: Arc<Self::Kept>) -> Option<Arc<Self>>;
+}
 
 type Echoes<K> = HashMap<ObjectRef<K>, Arc<K>>;
+/// Tells the gateway that an object belongs to.
+type GatewayOf<K> = fn(&K) -> Option<String>;
 
 /// The live objects of one kind.
 #[derive(Clone)]
 pub struct Cache<K: Cacheable> {
-    store: Store<K>,
+    store: Store<K::Kept>,
     echoes: Arc<Mutex<Echoes<K>>>,
+    groups: Arc<Mutex<Groups>>,
+    gateway_of: GatewayOf<K>,
+}
+
+/// What the watch of one kind writes to.
+pub struct Writer<K: Cacheable> {
+    store: StoreWriter<K::Kept>,
+    cache: Cache<K>,
 }
 
 impl<K: Cacheable> Cache<K> {
-    /// An empty cache, and what its watch writes to.
-    pub fn new() -> (Self, Writer<K>) {
-        let (store, writer) = store();
-        let echoes = Arc::default();
-        (Self { store, echoes }, writer)
+    /// An empty cache, and what its watch writes to. `gateway_of` tells the gateway that an object belongs to.
+    pub fn new(gateway_of: GatewayOf<K>) -> (Self, Writer<K>) {
+        let (reader, store) = store();
+        let cache = Self {
+            store: reader,
+            echoes: Arc::default(),
+            groups: Arc::default(),
+            gateway_of,
+        };
+        let writer = Writer {
+            store,
+            cache: cache.clone(),
+        };
+        (cache, writer)
     }
 
     /// What the watch has shown, for the controller to look up its objects.
-    pub fn store(&self) -> Store<K> {
+    pub fn store(&self) -> Store<K::Kept> {
         self.store.clone()
     }
 
     /// The object as last seen or written.
     pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
-        let key = ObjectRef::new(name).within(namespace);
-        self.echoes()
-            .get(&key)
-            .cloned()
-            .or_else(|| self.store.get(&key))
+        let echo = self
+            .echoes()
+            .get(&ObjectRef::new(name).within(namespace))
+            .cloned();
+        echo.or_else(|| K::whole(self.seen(namespace, name)?))
     }
 
-    /// All objects that `wanted` picks, in no order.
-    pub fn list(&self, wanted: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
-        let echoes = self.echoes();
-        let seen = self
-            .store
-            .state()
-            .into_iter()
-            .filter(|object| !echoes.contains_key(&ObjectRef::from_obj(object.as_ref())));
-        seen.chain(echoes.values().cloned())
-            .filter(|object| wanted(object))
+    /// Namespace and name of every object that the watch has shown, in no order.
+    pub fn keys(&self) -> Vec<(String, String)> {
+        let seen = self.store.state().into_iter();
+        seen.map(|object| key(&*object)).collect()
+    }
+
+    /// What belongs to one gateway, by name. However many others there are, this costs no more.
+    pub fn of_gateway(&self, namespace: &str, gateway: &str) -> Vec<Arc<K>> {
+        let names = self.groups().members(namespace, gateway);
+        let objects = names.iter().filter_map(|name| self.get(namespace, name));
+        objects
+            .filter(|object| (self.gateway_of)(object).as_deref() == Some(gateway))
             .collect()
     }
 
     /// Keep what a write was answered with, until the watch has caught up.
     pub fn remember(&self, written: K) -> Arc<K> {
-        let key = ObjectRef::from_obj(&written);
+        let (namespace, name) = key(&written);
         let written = Arc::new(written);
         // The watch may have been faster than the answer.
-        let seen = self.store.get(&key);
+        let seen = self.seen(&namespace, &name);
         if seen.is_none_or(|seen| is_newer(&*written, &*seen)) {
-            self.echoes().insert(key, Arc::clone(&written));
+            self.echoes()
+                .insert(ObjectRef::from_obj(&*written), Arc::clone(&written));
+            self.groups().put(self.entry(&written));
         }
         written
     }
@@ -83,29 +117,66 @@ impl<K: Cacheable> Cache<K> {
             .remove(&ObjectRef::new(name).within(namespace));
     }
 
-    /// Let go of the echoes that the watch has caught up with; to be called after the store took the event.
-    pub fn observe(&self, event: &Event<K>) {
-        match event {
-            Event::Apply(object) | Event::Delete(object) => {
-                let key = ObjectRef::from_obj(object);
-                let mut echoes = self.echoes();
-                if echoes
-                    .get(&key)
-                    .is_some_and(|echo| !is_newer(&**echo, object))
-                {
-                    echoes.remove(&key);
-                }
-            }
-            // A fresh list holds everything that was written before it. What was written during it is looked up
-            // before it would be created again.
-            Event::InitDone => self.echoes().clear(),
-            Event::Init | Event::InitApply(_) => {}
-        }
-    }
-
     /// Resolves once the first list is in: true. False when the watch stopped before.
     pub async fn wait_until_ready(&self) -> bool {
         self.store.wait_until_ready().await.is_ok()
+    }
+
+    /// Let go of the echoes that the watch has caught up with, after the store took the event.
+    fn observe(&self, event: &Event<K>) {
+        match event {
+            Event::Apply(object) | Event::InitApply(object) => {
+                self.let_go(object);
+                self.groups().put(self.entry(object));
+            }
+            Event::Delete(object) => {
+                self.let_go(object);
+                let mut entry = self.entry(object);
+                // Unless it has been made anew.
+                if self.get(&entry.namespace, &entry.name).is_none() {
+                    entry.gateway = None;
+                }
+                self.groups().put(entry);
+            }
+            // A fresh list holds everything that was written before it. What was written during it is looked up
+            // before it would be created again.
+            Event::InitDone => {
+                self.echoes().clear();
+                let is_there =
+                    |namespace: &str, name: &str| self.seen(namespace, name).is_some();
+                self.groups().retain(is_there);
+            }
+            Event::Init => {}
+        }
+    }
+
+    /// Forget the echo that an event has caught up with.
+    fn let_go(&self, object: &K) {
+        let key = ObjectRef::from_obj(object);
+        let mut echoes = self.echoes();
+        if echoes
+            .get(&key)
+            .is_some_and(|echo| !is_newer(&**echo, object))
+        {
+            echoes.remove(&key);
+        }
+    }
+
+    fn seen(&self, namespace: &str, name: &str) -> Option<Arc<K::Kept>> {
+        self.store.get(&ObjectRef::new(name).within(namespace))
+    }
+
+    fn entry(&self, object: &K) -> Entry {
+        let (namespace, name) = key(object);
+        Entry {
+            namespace,
+            name,
+            gateway: (self.gateway_of)(object),
+        }
+    }
+
+    fn groups(&self) -> MutexGuard<'_, Groups> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn echoes(&self) -> MutexGuard<'_, Echoes<K>> {
@@ -113,12 +184,42 @@ impl<K: Cacheable> Cache<K> {
     }
 }
 
+impl<K: Cacheable> Writer<K> {
+    /// Take what the watch tells.
+    pub fn apply(&mut self, event: &Event<K>) {
+        self.store.apply_watcher_event(&kept(event));
+        self.cache.observe(event);
+    }
+}
+
+fn kept<K: Cacheable>(event: &Event<K>) -> Event<K::Kept> {
+    match event {
+        Event::Apply(object) => Event::Apply(object.keep()),
+        Event::Delete(object) => Event::Delete(object.keep()),
+        Event::Init => Event::Init,
+        Event::InitApply(object) => Event::InitApply(object.keep()),
+        Event::InitDone => Event::InitDone,
+    }
+}
+
+fn key<K: Resource>(object: &K) -> (String, String) {
+    let meta = object.meta();
+    (
+        meta.namespace.clone().unwrap_or_default(),
+        meta.name.clone().unwrap_or_default(),
+    )
+}
+
 /// Whether `left` is a later state than `right`. Resource versions are numbers that grow; one that is not a
 /// number counts as old, so that the watch wins.
-fn is_newer<K: Resource>(left: &K, right: &K) -> bool {
-    let version =
-        |object: &K| -> Option<u64> { object.meta().resource_version.as_deref()?.parse().ok() };
-    matches!((version(left), version(right)), (Some(left), Some(right)) if left > right)
+fn is_newer<L: Resource, R: Resource>(left: &L, right: &R) -> bool {
+    let left = version(left.meta().resource_version.as_deref());
+    let right = version(right.meta().resource_version.as_deref());
+    matches!((left, right), (Some(left), Some(right)) if left > right)
+}
+
+fn version(text: Option<&str>) -> Option<u64> {
+    text?.parse().ok()
 }
 
 #[cfg(test)]
@@ -135,6 +236,12 @@ mod tests {
         secret
     }
 
+    /// The part of the name before the dash.
+    fn gateway_of(secret: &Secret) -> Option<String> {
+        let name = secret.metadata.name.as_deref()?;
+        Some(name.split_once('-')?.0.to_owned())
+    }
+
     struct Watched {
         cache: Cache<Secret>,
         writer: Writer<Secret>,
@@ -142,13 +249,12 @@ mod tests {
 
     impl Watched {
         fn new() -> Self {
-            let (cache, writer) = Cache::new();
+            let (cache, writer) = Cache::new(gateway_of);
             Self { cache, writer }
         }
 
         fn sees(&mut self, event: &Event<Secret>) {
-            self.writer.apply_watcher_event(event);
-            self.cache.observe(event);
+            self.writer.apply(event);
         }
 
         fn version(&self) -> Option<String> {
@@ -162,7 +268,37 @@ mod tests {
         let watched = Watched::new();
         watched.cache.remember(secret("7"));
         assert_eq!(watched.version().as_deref(), Some("7"));
-        assert_eq!(watched.cache.list(|_| true).len(), 1);
+        assert_eq!(watched.cache.of_gateway("shop", "desk").len(), 1);
+    }
+
+    #[test]
+    fn a_gateway_has_its_own_objects_and_those_that_are_there() {
+        let mut watched = Watched::new();
+        let named = |name: &str, version: &str| {
+            let mut secret = secret(version);
+            secret.metadata.name = Some(name.into());
+            secret
+        };
+        watched.sees(&Event::Apply(named("desk-config", "1")));
+        watched.sees(&Event::Apply(named("desk-tls", "2")));
+        watched.sees(&Event::Apply(named("phone-tls", "3")));
+        let names = |watched: &Watched| {
+            let objects = watched.cache.of_gateway("shop", "desk");
+            let mut names: Vec<_> = objects
+                .iter()
+                .filter_map(|object| object.metadata.name.clone())
+                .collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names(&watched), ["desk-config", "desk-tls"]);
+        watched.sees(&Event::Delete(named("desk-tls", "4")));
+        assert_eq!(names(&watched), ["desk-config"]);
+        watched.sees(&Event::Init);
+        watched.sees(&Event::InitApply(named("desk-ca", "5")));
+        watched.sees(&Event::InitDone);
+        assert_eq!(names(&watched), ["desk-ca"]);
+        assert!(watched.cache.of_gateway("shop", "phone").is_empty());
     }
 
     #[test]
@@ -171,7 +307,7 @@ mod tests {
         watched.cache.remember(secret("7"));
         watched.sees(&Event::Apply(secret("6")));
         assert_eq!(watched.version().as_deref(), Some("7"));
-        assert_eq!(watched.cache.list(|_| true).len(), 1);
+        assert_eq!(watched.cache.of_gateway("shop", "desk").len(), 1);
     }
 
     #[test]

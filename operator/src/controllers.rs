@@ -86,7 +86,7 @@ async fn control<K, E>(
     requests: UnboundedReceiver<Key>,
     reconcile: Reconcile<K, E>,
 ) where
-    K: Cacheable,
+    K: Cacheable<Kept = K>,
     E: std::error::Error + Label + Send + 'static,
 {
     let queue = requests.map(|(namespace, name)| {

@@ -10,7 +10,6 @@ use kube::{Resource, ResourceExt, core::PartialObjectMeta};
 use crate::{
     attachment::Attachment,
     attachments::Attachments,
-    cache::Cacheable,
     labels,
     secret_index::SecretIndex,
     watch::Change,
@@ -107,8 +106,8 @@ fn on_gateway(change: Change<Guarded<ClawGateway>>, world: &World) -> Requests {
         }
         Change::Relisted => Requests {
             gateways: all_gateways(world),
-            routes: all::<Guarded<ModelRoute>>(&world.routes),
-            channels: all::<Guarded<Channel>>(&world.channels),
+            routes: world.routes.keys(),
+            channels: world.channels.keys(),
             ..Requests::default()
         },
     }
@@ -138,7 +137,7 @@ fn on_attachment<K: Attachment>(
             let gateways = index.deleted(&namespace, &name);
             (within(namespace, gateways), Vec::new())
         }
-        Change::Relisted => (all_gateways(world), all(K::cache(world))),
+        Change::Relisted => (all_gateways(world), K::cache(world).keys()),
     }
 }
 
@@ -192,23 +191,12 @@ fn on_secret(
 }
 
 fn attached_to<K: Attachment>((namespace, gateway): &Key, world: &World) -> Vec<Key> {
-    let attached = K::cache(world).list(|object| {
-        object.namespace().as_ref() == Some(namespace)
-            && matches!(&object.0, Ok(object) if object.gateway() == gateway)
-    });
+    let attached = K::cache(world).of_gateway(namespace, gateway);
     attached.iter().map(|object| key(&**object)).collect()
 }
 
 fn all_gateways(world: &World) -> Vec<Key> {
-    all(&world.gateways)
-}
-
-fn all<K: Cacheable>(cache: &crate::cache::Cache<K>) -> Vec<Key> {
-    cache
-        .list(|_| true)
-        .iter()
-        .map(|object| key(&**object))
-        .collect()
+    world.gateways.keys()
 }
 
 fn key<K: Resource>(object: &K) -> Key {

@@ -4,7 +4,7 @@
 //! where we still own a field that we no longer want. Fields that the API server or others fill in beside ours
 //! do not count.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use kube::Resource;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -43,15 +43,25 @@ pub fn owns<K: Resource>(live: &K, path: &[&str]) -> bool {
         .is_some()
 }
 
+/// Take out of an object that is kept what is never compared: who else manages which field.
+pub fn trim(meta: &mut ObjectMeta) {
+    if let Some(entries) = &mut meta.managed_fields {
+        entries.retain(is_ours);
+    }
+}
+
+fn is_ours(entry: &ManagedFieldsEntry) -> bool {
+    entry.manager.as_deref() == Some(FIELD_MANAGER)
+        && entry.operation.as_deref() == Some("Apply")
+        && entry.subresource.as_deref().is_none_or(str::is_empty)
+}
+
 /// The fields that we applied, in the API server's own notation.
-fn owned_fields<'a>(entries: impl Iterator<Item = &'a ManagedFieldsEntry>) -> Option<&'a Value> {
-    entries
-        .filter(|entry| {
-            entry.manager.as_deref() == Some(FIELD_MANAGER)
-                && entry.operation.as_deref() == Some("Apply")
-                && entry.subresource.as_deref().is_none_or(str::is_empty)
-        })
-        .find_map(|entry| entry.fields_v1.as_ref().map(|fields| &fields.0))
+fn owned_fields<'a>(
+    mut entries: impl Iterator<Item = &'a ManagedFieldsEntry>,
+) -> Option<&'a Value> {
+    let entry = entries.find(|entry| is_ours(entry))?;
+    entry.fields_v1.as_ref().map(|fields| &fields.0)
 }
 
 /// What names the object is nobody's field.

@@ -11,6 +11,8 @@ pub const CHILDREN: &str = "app.kubernetes.io/managed-by=claw-operator";
 
 /// Selects the pods of all gateways.
 pub const PODS: &str = "app.kubernetes.io/name=clawdbot,app.kubernetes.io/component=gateway";
+/// Names the gateway.
+const INSTANCE: &str = "app.kubernetes.io/instance";
 
 /// Labels of a child.
 pub fn of_child(gateway: &GatewayName) -> BTreeMap<String, String> {
@@ -24,7 +26,7 @@ pub fn of_child(gateway: &GatewayName) -> BTreeMap<String, String> {
 pub fn of_pods(gateway: &GatewayName) -> BTreeMap<String, String> {
     [
         ("app.kubernetes.io/name", "clawdbot"),
-        ("app.kubernetes.io/instance", gateway.as_str()),
+        (INSTANCE, gateway.as_str()),
         ("app.kubernetes.io/component", "gateway"),
     ]
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
@@ -34,7 +36,7 @@ pub fn of_pods(gateway: &GatewayName) -> BTreeMap<String, String> {
 /// The gateway that an object of ours belongs to, by its labels: for objects that have no owner.
 pub fn gateway_of(labels: &BTreeMap<String, String>) -> Option<&str> {
     let is_ours = labels.get("app.kubernetes.io/name").map(String::as_str) == Some("clawdbot");
-    let instance = labels.get("app.kubernetes.io/instance")?;
+    let instance = labels.get(INSTANCE)?;
     is_ours.then_some(instance.as_str())
 }
 

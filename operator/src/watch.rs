@@ -5,12 +5,12 @@ use std::{fmt::Debug, future::ready};
 use futures::{Stream, StreamExt};
 use kube::{
     Api, Resource,
-    runtime::{WatchStreamExt, reflector::store::Writer, watcher, watcher::Event},
+    runtime::{WatchStreamExt, watcher, watcher::Event},
 };
 use serde::de::DeserializeOwned;
 
 use crate::{
-    cache::{Cache, Cacheable},
+    cache::{Cacheable, Writer},
     metrics::Metrics,
 };
 
@@ -25,23 +25,22 @@ pub enum Change<K> {
     Relisted,
 }
 
-/// Watch one kind and keep it in `cache`, without what `trim` takes off. Never ends; errors are logged, counted and
+/// Watch one kind and keep it, without what `trim` takes off. Never ends; errors are logged, counted and
 /// waited out.
 pub fn watch<K>(
     api: Api<K>,
     config: watcher::Config,
-    (cache, writer): (Cache<K>, Writer<K>),
+    mut writer: Writer<K>,
     trim: fn(&mut K),
     metrics: &Metrics,
 ) -> impl Stream<Item = Change<K>> + use<K>
 where
     K: Cacheable + DeserializeOwned,
 {
-    let seen = watcher(api, config).default_backoff();
-    let seen = seen.modify(trim).reflect(writer);
+    let seen = watcher(api, config).default_backoff().modify(trim);
     let seen = seen.inspect(move |event| {
         if let Ok(event) = event {
-            cache.observe(event);
+            writer.apply(event);
         }
     });
     changes(seen, metrics.clone())

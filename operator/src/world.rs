@@ -9,13 +9,24 @@ use k8s_openapi::api::{
     policy::v1::PodDisruptionBudget,
     rbac::v1::{Role, RoleBinding},
 };
-use kube::{core::DeserializeGuard, runtime::reflector::store::Writer};
+use std::sync::Arc;
 
+<<<<<<< HEAD
 use crate::{
     cache::Cache,
     kinds::{Certificate, HttpRoute, Kinds, PodMonitor, PrometheusRule},
     labels,
     names::GatewayName,
+=======
+use kube::core::DeserializeGuard;
+
+use crate::{
+    attachment::Attachment,
+    cache::{Cache, Cacheable, Packed, Writer},
+    labels,
+    names::GatewayName,
+    report::Reported,
+>>>>>>> b0498b0 (Find a gateway's objects by index and keep them small)
 };
 
 /// Our own kinds: one object that cannot be read must not stop the watch of the others.
@@ -103,6 +114,7 @@ pub struct Writers {
 impl World {
     /// Nothing is known yet.
     pub fn new() -> (Self, Writers) {
+<<<<<<< HEAD
         let (gateways, gateways_writer) = Cache::new();
         let (routes, routes_writer) = Cache::new();
         let (channels, channels_writer) = Cache::new();
@@ -123,6 +135,22 @@ impl World {
         let (prometheus_rules, prometheus_rules_writer) = Cache::new();
         let (http_routes, http_routes_writer) = Cache::new();
         let (certificates, certificates_writer) = Cache::new();
+=======
+        let (gateways, gateways_writer) = Cache::new(|_| None);
+        let (routes, routes_writer) = Cache::new(attached_to);
+        let (channels, channels_writer) = Cache::new(attached_to);
+        let (pods, pods_writer) = Cache::new(labelled);
+        let (service_accounts, service_accounts_writer) = Cache::new(labelled);
+        let (roles, roles_writer) = Cache::new(labelled);
+        let (role_bindings, role_bindings_writer) = Cache::new(labelled);
+        let (secrets, secrets_writer) = Cache::new(labelled);
+        let (services, services_writer) = Cache::new(labelled);
+        let (deployments, deployments_writer) = Cache::new(labelled);
+        let (autoscalers, autoscalers_writer) = Cache::new(labelled);
+        let (disruption_budgets, disruption_budgets_writer) = Cache::new(labelled);
+        let (network_policies, network_policies_writer) = Cache::new(labelled);
+        let (volume_claims, volume_claims_writer) = Cache::new(labelled);
+>>>>>>> b0498b0 (Find a gateway's objects by index and keep them small)
         let world = Self {
             gateways,
             routes,
@@ -222,6 +250,61 @@ impl World {
             && ingresses.wait_until_ready().await
     }
 }
+
+/// The gateway that a route or channel names, where it can be read.
+fn attached_to<K: Attachment>(object: &Guarded<K>) -> Option<String> {
+    let object = object.0.as_ref().ok()?;
+    Some(object.gateway().to_owned())
+}
+
+/// The gateway that an object's labels name.
+fn labelled<K: kube::ResourceExt>(object: &K) -> Option<String> {
+    labels::gateway_of(object.labels()).map(str::to_owned)
+}
+
+/// Our own kinds are kept as they are, since the controllers look at them all the time.
+impl<K: Reported> Cacheable for Guarded<K> {
+    type Kept = Self;
+
+    fn keep(&self) -> Self {
+        self.clone()
+    }
+
+    fn whole(kept: Arc<Self>) -> Option<Arc<Self>> {
+        Some(kept)
+    }
+}
+
+/// All others are many, and large.
+macro_rules! packed {
+    ($($kind:ty),* $(,)?) => {$(
+        impl Cacheable for $kind {
+            type Kept = Packed<Self>;
+
+            fn keep(&self) -> Packed<Self> {
+                Packed::pack(self)
+            }
+
+            fn whole(kept: Arc<Packed<Self>>) -> Option<Arc<Self>> {
+                kept.unpack()
+            }
+        }
+    )*};
+}
+
+packed![
+    Deployment,
+    HorizontalPodAutoscaler,
+    NetworkPolicy,
+    PersistentVolumeClaim,
+    Pod,
+    PodDisruptionBudget,
+    Role,
+    RoleBinding,
+    Secret,
+    Service,
+    ServiceAccount,
+];
 
 /// Kinds that a gateway owns.
 pub trait Child:

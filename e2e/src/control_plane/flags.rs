@@ -6,7 +6,7 @@ use super::{Audit, Ports, certificates::CertificateFiles};
 use crate::process::Program;
 
 /// Addresses of Services; nothing routes them here, they only have to be valid.
-const SERVICE_RANGE: &str = "10.0.0.0/24";
+const SERVICE_RANGE: &str = "10.0.0.0/16";
 
 /// What the tests and the demo rely on, and no more: each controller costs watches and start-up time.
 const CONTROLLERS: [&str; 8] = [
@@ -115,6 +115,9 @@ pub(crate) fn controller_manager(
         file("tls-cert-file", &files.server),
         file("tls-private-key-file", &files.server_key),
         "--leader-elect=false".to_owned(),
+        // The default of 20 requests a second would make thousands of objects wait for these controllers.
+        "--kube-api-qps=1000".to_owned(),
+        "--kube-api-burst=2000".to_owned(),
         file(
             "service-account-private-key-file",
             &files.service_account_key,

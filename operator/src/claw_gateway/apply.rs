@@ -275,13 +275,12 @@ impl Step<'_> {
         let kept: Vec<String> = keep.iter().flatten().map(|kept| kept.name_any()).collect();
         let cache = K::cache(&self.context.world.children);
         let namespace = &self.owner.namespace;
-        let extra = cache.list(|live| {
-            live.namespace().as_ref() == Some(namespace)
-                && self.is_ours(live)
-                && !kept.contains(&live.name_any())
-        });
+        let own = cache.of_gateway(namespace, self.owner.name.as_str());
+        let extra = own
+            .iter()
+            .filter(|live| self.is_ours(&***live) && !kept.contains(&live.name_any()));
         for live in extra {
-            self.delete(&*live).await?;
+            self.delete(&**live).await?;
             cache.forget(namespace, &live.name_any());
         }
         Ok(())

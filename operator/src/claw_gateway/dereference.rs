@@ -19,10 +19,14 @@ use k8s_openapi::{
 use kube::{Api, ResourceExt, api::ListParams, core::Selector};
 
 use super::{certificates, live};
+<<<<<<< HEAD
 use crate::{
     context::Context, kinds::KindSet, labels, names::GatewayName, secret_index::Usage,
     world::Guarded,
 };
+=======
+use crate::{context::Context, names::GatewayName, secret_index::Usage, world::Guarded};
+>>>>>>> b0498b0 (Find a gateway's objects by index and keep them small)
 
 /// Why something could not be read. A Secret that does not exist is no error here.
 #[derive(Debug, thiserror::Error)]
@@ -87,24 +91,15 @@ pub struct Dereferenced {
 pub async fn dereference(gateway: ClawGateway, context: &Context) -> Result<Dereferenced, Error> {
     let namespace = gateway.namespace().unwrap_or_default();
     let name = gateway.name_any();
-    let routes = attached(&context.world.routes.list(|route| {
-        matches!(&route.0, Ok(route) if route.spec.gateway_ref.name == name)
-            && route.namespace().as_ref() == Some(&namespace)
-    }));
-    let channels = attached(&context.world.channels.list(|channel| {
-        matches!(&channel.0, Ok(channel) if channel.spec.gateway_ref.name == name)
-            && channel.namespace().as_ref() == Some(&namespace)
-    }));
+    let routes = attached(&context.world.routes.of_gateway(&namespace, &name));
+    let channels = attached(&context.world.channels.of_gateway(&namespace, &name));
     let usage = Usage::of(&gateway, &channels);
     context
         .secret_index()
         .record(&namespace, &name, usage.clone());
     let secrets = read_secrets(&namespace, &usage, context).await?;
     let children = read_children(&namespace, &gateway, context).await?;
-    let pods = context.world.pods.list(|pod| {
-        pod.namespace().as_ref() == Some(&namespace)
-            && labels::gateway_of(pod.labels()) == Some(name.as_str())
-    });
+    let pods = context.world.pods.of_gateway(&namespace, &name);
     Ok(Dereferenced {
         gateway,
         namespace,

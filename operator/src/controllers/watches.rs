@@ -12,12 +12,13 @@ use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::{
     Resource,
     core::PartialObjectMeta,
-    runtime::{reflector::store::Writer, watcher},
+    runtime::watcher,
 };
 
 use crate::{
-    cache::Cache,
+    cache::Writer,
     context::Context,
+    drift,
     dispatch::{Dispatcher, Event, Key, Requests},
     kinds::{self, OptionalKind},
     labels,
@@ -104,20 +105,19 @@ fn streams(context: &Context, writers: Writers, scope: &Scope) -> Vec<BoxStream<
         http_routes,
         certificates,
     } = writers;
-    let world = &context.world;
     let secret_metadata = watch_only::<PartialObjectMeta<Secret>>(
         scope.api(&context.client),
         watcher::Config::default(),
         &context.metrics,
     );
     vec![
-        own(context, scope, &world.gateways, gateways)
+        own(context, scope, gateways)
             .map(Event::Gateway)
             .boxed(),
-        own(context, scope, &world.routes, routes)
+        own(context, scope, routes)
             .map(Event::Route)
             .boxed(),
-        own(context, scope, &world.channels, channels)
+        own(context, scope, channels)
             .map(Event::Channel)
             .boxed(),
         secret_metadata.map(Event::Secret).boxed(),
@@ -164,7 +164,6 @@ fn streams(context: &Context, writers: Writers, scope: &Scope) -> Vec<BoxStream<
 fn own<K>(
     context: &Context,
     scope: &Scope,
-    cache: &Cache<Guarded<K>>,
     writer: Writer<Guarded<K>>,
 ) -> impl Stream<Item = Change<Guarded<K>>> + Send + use<K>
 where
@@ -173,8 +172,8 @@ where
     watch(
         scope.api(&context.client),
         watcher::Config::default(),
-        (cache.clone(), writer),
-        |_| {},
+        writer,
+        |object| object.meta_mut().managed_fields = None,
         &context.metrics,
     )
 }
@@ -187,8 +186,8 @@ fn children<K: Child>(
     let changes = watch(
         scope.api(&context.client),
         watcher::Config::default().labels(labels::CHILDREN),
-        (K::cache(&context.world.children).clone(), writer),
-        |_| {},
+        writer,
+        |object| drift::trim(object.meta_mut()),
         &context.metrics,
     );
     as_children(changes)
@@ -199,7 +198,7 @@ fn watch_pods(context: &Context, scope: &Scope, writer: Writer<Pod>) -> BoxStrea
     as_children(watch(
         scope.api(&context.client),
         watcher::Config::default().labels(labels::PODS),
-        (context.world.pods.clone(), writer),
+        writer,
         trim_pod,
         &context.metrics,
     ))

@@ -26,14 +26,14 @@ impl Watched {
         let gateway = DeserializeGuard(Ok(fixtures::gateway(fixtures::MINIMAL)));
         self.writers
             .gateways
-            .apply_watcher_event(&WatchEvent::Apply(gateway));
+            .apply(&WatchEvent::Apply(gateway));
         self
     }
 
     fn with_route(mut self) -> Self {
         self.writers
             .routes
-            .apply_watcher_event(&WatchEvent::Apply(route("helpdesk")));
+            .apply(&WatchEvent::Apply(route("helpdesk")));
         self
     }
 

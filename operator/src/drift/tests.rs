@@ -43,6 +43,19 @@ fn what_was_applied_is_not_applied_again() {
 }
 
 #[test]
+fn what_is_kept_says_the_same() {
+    let whole: Deployment = serde_json::from_value(live()).expect("a deployment");
+    let mut kept = whole.clone();
+    trim(&mut kept.metadata);
+    let wanted: Deployment = serde_json::from_value(desired()).expect("a deployment");
+    assert!(!needs_write(&wanted, &kept).expect("comparable"));
+    for path in [&["spec", "replicas"][..], &["spec", "paused"]] {
+        assert_eq!(owns(&kept, path), owns(&whole, path), "{path:?}");
+    }
+    assert_eq!(kept.metadata.managed_fields.expect("ours").len(), 1);
+}
+
+#[test]
 fn defaults_and_spellings_of_the_api_server_are_no_difference() {
     // 1500m and 2048Mi were applied; the first stays as it is, the second is stored as 2Gi.
     let stored = &live()["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"];
