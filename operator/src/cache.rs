@@ -142,8 +142,7 @@ impl<K: Cacheable> Cache<K> {
             // before it would be created again.
             Event::InitDone => {
                 self.echoes().clear();
-                let is_there =
-                    |namespace: &str, name: &str| self.seen(namespace, name).is_some();
+                let is_there = |namespace: &str, name: &str| self.seen(namespace, name).is_some();
                 self.groups().retain(is_there);
             }
             Event::Init => {}

@@ -1,5 +1,7 @@
 //! Every kind that the operator watches, with what is known of it.
 
+use std::sync::Arc;
+
 use claw_crds::{Channel, ClawGateway, ModelRoute};
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -9,24 +11,15 @@ use k8s_openapi::api::{
     policy::v1::PodDisruptionBudget,
     rbac::v1::{Role, RoleBinding},
 };
-use std::sync::Arc;
-
-<<<<<<< HEAD
-use crate::{
-    cache::Cache,
-    kinds::{Certificate, HttpRoute, Kinds, PodMonitor, PrometheusRule},
-    labels,
-    names::GatewayName,
-=======
 use kube::core::DeserializeGuard;
 
 use crate::{
     attachment::Attachment,
     cache::{Cache, Cacheable, Packed, Writer},
+    kinds::{Certificate, HttpRoute, Kinds, PodMonitor, PrometheusRule},
     labels,
     names::GatewayName,
     report::Reported,
->>>>>>> b0498b0 (Find a gateway's objects by index and keep them small)
 };
 
 /// Our own kinds: one object that cannot be read must not stop the watch of the others.
@@ -114,28 +107,6 @@ pub struct Writers {
 impl World {
     /// Nothing is known yet.
     pub fn new() -> (Self, Writers) {
-<<<<<<< HEAD
-        let (gateways, gateways_writer) = Cache::new();
-        let (routes, routes_writer) = Cache::new();
-        let (channels, channels_writer) = Cache::new();
-        let (pods, pods_writer) = Cache::new();
-        let (service_accounts, service_accounts_writer) = Cache::new();
-        let (roles, roles_writer) = Cache::new();
-        let (role_bindings, role_bindings_writer) = Cache::new();
-        let (secrets, secrets_writer) = Cache::new();
-        let (services, services_writer) = Cache::new();
-        let (deployments, deployments_writer) = Cache::new();
-        let (autoscalers, autoscalers_writer) = Cache::new();
-        let (disruption_budgets, disruption_budgets_writer) = Cache::new();
-        let (network_policies, network_policies_writer) = Cache::new();
-        let (volume_claims, volume_claims_writer) = Cache::new();
-        let (config_maps, config_maps_writer) = Cache::new();
-        let (ingresses, ingresses_writer) = Cache::new();
-        let (pod_monitors, pod_monitors_writer) = Cache::new();
-        let (prometheus_rules, prometheus_rules_writer) = Cache::new();
-        let (http_routes, http_routes_writer) = Cache::new();
-        let (certificates, certificates_writer) = Cache::new();
-=======
         let (gateways, gateways_writer) = Cache::new(|_| None);
         let (routes, routes_writer) = Cache::new(attached_to);
         let (channels, channels_writer) = Cache::new(attached_to);
@@ -150,7 +121,12 @@ impl World {
         let (disruption_budgets, disruption_budgets_writer) = Cache::new(labelled);
         let (network_policies, network_policies_writer) = Cache::new(labelled);
         let (volume_claims, volume_claims_writer) = Cache::new(labelled);
->>>>>>> b0498b0 (Find a gateway's objects by index and keep them small)
+        let (config_maps, config_maps_writer) = Cache::new(labelled);
+        let (ingresses, ingresses_writer) = Cache::new(labelled);
+        let (pod_monitors, pod_monitors_writer) = Cache::new(labelled);
+        let (prometheus_rules, prometheus_rules_writer) = Cache::new(labelled);
+        let (http_routes, http_routes_writer) = Cache::new(labelled);
+        let (certificates, certificates_writer) = Cache::new(labelled);
         let world = Self {
             gateways,
             routes,
@@ -293,12 +269,18 @@ macro_rules! packed {
 }
 
 packed![
+    Certificate,
+    ConfigMap,
     Deployment,
     HorizontalPodAutoscaler,
+    HttpRoute,
+    Ingress,
     NetworkPolicy,
     PersistentVolumeClaim,
     Pod,
     PodDisruptionBudget,
+    PodMonitor,
+    PrometheusRule,
     Role,
     RoleBinding,
     Secret,

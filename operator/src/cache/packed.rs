@@ -108,6 +108,9 @@ mod tests {
         let live: Deployment = serde_json::from_str(live).expect("a deployment");
         let packed = Packed::pack(&live);
         assert_eq!(packed.unpack().as_deref(), Some(&live));
-        assert_eq!(packed.meta().resource_version, live.metadata.resource_version);
+        assert_eq!(
+            packed.meta().resource_version,
+            live.metadata.resource_version
+        );
     }
 }

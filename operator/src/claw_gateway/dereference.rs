@@ -19,14 +19,9 @@ use k8s_openapi::{
 use kube::{Api, ResourceExt, api::ListParams, core::Selector};
 
 use super::{certificates, live};
-<<<<<<< HEAD
 use crate::{
-    context::Context, kinds::KindSet, labels, names::GatewayName, secret_index::Usage,
-    world::Guarded,
+    context::Context, kinds::KindSet, names::GatewayName, secret_index::Usage, world::Guarded,
 };
-=======
-use crate::{context::Context, names::GatewayName, secret_index::Usage, world::Guarded};
->>>>>>> b0498b0 (Find a gateway's objects by index and keep them small)
 
 /// Why something could not be read. A Secret that does not exist is no error here.
 #[derive(Debug, thiserror::Error)]

@@ -9,17 +9,13 @@ use futures::{
     stream::{self, BoxStream, select_all},
 };
 use k8s_openapi::api::core::v1::{Pod, Secret};
-use kube::{
-    Resource,
-    core::PartialObjectMeta,
-    runtime::watcher,
-};
+use kube::{Resource, core::PartialObjectMeta, runtime::watcher};
 
 use crate::{
     cache::Writer,
     context::Context,
-    drift,
     dispatch::{Dispatcher, Event, Key, Requests},
+    drift,
     kinds::{self, OptionalKind},
     labels,
     report::Reported,
@@ -111,15 +107,9 @@ fn streams(context: &Context, writers: Writers, scope: &Scope) -> Vec<BoxStream<
         &context.metrics,
     );
     vec![
-        own(context, scope, gateways)
-            .map(Event::Gateway)
-            .boxed(),
-        own(context, scope, routes)
-            .map(Event::Route)
-            .boxed(),
-        own(context, scope, channels)
-            .map(Event::Channel)
-            .boxed(),
+        own(context, scope, gateways).map(Event::Gateway).boxed(),
+        own(context, scope, routes).map(Event::Route).boxed(),
+        own(context, scope, channels).map(Event::Channel).boxed(),
         secret_metadata.map(Event::Secret).boxed(),
         watch_pods(context, scope, pods),
         children(context, scope, service_accounts),
@@ -155,7 +145,7 @@ fn streams(context: &Context, writers: Writers, scope: &Scope) -> Vec<BoxStream<
             children(context, scope, certificates),
         ),
         // A kind that came or went may concern every gateway.
-        kinds::discover(context.client.clone(), world.kinds.clone())
+        kinds::discover(context.client.clone(), context.world.kinds.clone())
             .map(|()| Event::Child(Change::Relisted))
             .boxed(),
     ]

@@ -24,9 +24,7 @@ impl Watched {
 
     fn with_gateway(mut self) -> Self {
         let gateway = DeserializeGuard(Ok(fixtures::gateway(fixtures::MINIMAL)));
-        self.writers
-            .gateways
-            .apply(&WatchEvent::Apply(gateway));
+        self.writers.gateways.apply(&WatchEvent::Apply(gateway));
         self
     }
 
