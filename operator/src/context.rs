@@ -2,14 +2,11 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use kube::{
-    Client,
-    runtime::events::{Recorder, Reporter},
-};
+use kube::{Client, runtime::events::Reporter};
 
 use crate::{
-    backoff::Backoff, claw_gateway::devices::Devices, environment::Environment, metrics::Metrics,
-    secret_index::SecretIndex, world::World,
+    announcer::Announcer, backoff::Backoff, claw_gateway::devices::Devices,
+    environment::Environment, metrics::Metrics, secret_index::SecretIndex, world::World,
 };
 
 /// Everything that a reconcile may touch.
@@ -23,7 +20,7 @@ pub struct Context {
     /// Counters.
     pub metrics: Metrics,
     /// Writes Kubernetes Events.
-    pub recorder: Recorder,
+    pub announcer: Announcer,
     /// How long to wait after a failure.
     pub backoff: Backoff,
     /// Where models run.
@@ -45,7 +42,7 @@ impl Context {
             instance: Some(identity.to_owned()),
         };
         Self {
-            recorder: Recorder::new(client.clone(), reporter),
+            announcer: Announcer::new(client.clone(), reporter),
             client,
             world,
             environment,

@@ -3,6 +3,7 @@
 //!
 //! What the objects mean is decided by `claw_crds::compile`; here it is brought into the cluster.
 
+pub mod announcer;
 pub mod args;
 pub mod attachment;
 pub mod attachments;

@@ -96,7 +96,7 @@ pub async fn write_with<K: Reported>(
     let reference = object.object_ref(&());
     for event in events {
         // An Event is a courtesy: the condition tells the same.
-        if let Err(error) = context.recorder.publish(&event, &reference).await {
+        if let Err(error) = context.announcer.publish(&event, &reference).await {
             tracing::warn!(
                 error = crate::error::chain(&error),
                 "failed to write an Event for {} {name}",

@@ -1,19 +1,20 @@
-//! Objects as text while nobody looks at them.
+//! Objects as compressed text while nobody looks at them.
 //!
-//! As a value, a Deployment takes 30 KB of memory, most of it for fields that are not set; as text, 6 KB. Looking at
-//! one costs some ten microseconds, which a reconcile does a few times.
+//! As a value, a Deployment takes 30 KB of memory, most of it for fields that are not set; as text, 8 KB, of which
+//! compression leaves a third. Looking at one costs some ten microseconds, which a reconcile does a few times.
 
 use std::{borrow::Cow, fmt, marker::PhantomData, sync::Arc};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
+use lz4_flex::block::{compress_prepend_size, decompress_size_prepended};
 use serde::{Serialize, de::DeserializeOwned};
 
-/// An object as JSON, with what tells it from others.
+/// An object as compressed JSON, with what tells it from others.
 pub struct Packed<K> {
     /// Name, namespace and resource version; the rest is in the text.
     meta: ObjectMeta,
-    json: Box<[u8]>,
+    compressed: Box<[u8]>,
     kind: PhantomData<fn() -> K>,
 }
 
@@ -35,14 +36,16 @@ impl<K: Resource + Serialize + DeserializeOwned> Packed<K> {
             },
             // What came as JSON goes into JSON. If it ever did not, the object would count as unknown and be read
             // from the API server.
-            json: serde_json::to_vec(object).unwrap_or_default().into(),
+            compressed: compress_prepend_size(&serde_json::to_vec(object).unwrap_or_default())
+                .into(),
             kind: PhantomData,
         }
     }
 
     /// The object again.
     pub fn unpack(&self) -> Option<Arc<K>> {
-        serde_json::from_slice(&self.json).ok().map(Arc::new)
+        let json = decompress_size_prepended(&self.compressed).ok()?;
+        serde_json::from_slice(&json).ok().map(Arc::new)
     }
 }
 
@@ -50,7 +53,7 @@ impl<K> Clone for Packed<K> {
     fn clone(&self) -> Self {
         Self {
             meta: self.meta.clone(),
-            json: self.json.clone(),
+            compressed: self.compressed.clone(),
             kind: PhantomData,
         }
     }
@@ -108,6 +111,8 @@ mod tests {
         let live: Deployment = serde_json::from_str(live).expect("a deployment");
         let packed = Packed::pack(&live);
         assert_eq!(packed.unpack().as_deref(), Some(&live));
+        let text = serde_json::to_vec(&live).expect("JSON");
+        assert!(packed.compressed.len() * 2 < text.len());
         assert_eq!(
             packed.meta().resource_version,
             live.metadata.resource_version
