@@ -273,14 +273,14 @@ mod tests {
     #[test]
     fn a_gateway_has_its_own_objects_and_those_that_are_there() {
         let mut watched = Watched::new();
-        let named = |name: &str, version: &str| {
+        let called = |name: &str, version: &str| {
             let mut secret = secret(version);
             secret.metadata.name = Some(name.into());
             secret
         };
-        watched.sees(&Event::Apply(named("desk-config", "1")));
-        watched.sees(&Event::Apply(named("desk-tls", "2")));
-        watched.sees(&Event::Apply(named("phone-tls", "3")));
+        watched.sees(&Event::Apply(called("desk-config", "1")));
+        watched.sees(&Event::Apply(called("desk-tls", "2")));
+        watched.sees(&Event::Apply(called("phone-tls", "3")));
         let names = |watched: &Watched| {
             let objects = watched.cache.of_gateway("shop", "desk");
             let mut names: Vec<_> = objects
@@ -291,10 +291,10 @@ mod tests {
             names
         };
         assert_eq!(names(&watched), ["desk-config", "desk-tls"]);
-        watched.sees(&Event::Delete(named("desk-tls", "4")));
+        watched.sees(&Event::Delete(called("desk-tls", "4")));
         assert_eq!(names(&watched), ["desk-config"]);
         watched.sees(&Event::Init);
-        watched.sees(&Event::InitApply(named("desk-ca", "5")));
+        watched.sees(&Event::InitApply(called("desk-ca", "5")));
         watched.sees(&Event::InitDone);
         assert_eq!(names(&watched), ["desk-ca"]);
         assert!(watched.cache.of_gateway("shop", "phone").is_empty());

@@ -111,9 +111,9 @@ pub async fn run_with(
         shutdown,
     };
     if leader_election {
-        operator.take_turns((&lease_namespace, &lease_name)).await;
+        Box::pin(operator.take_turns((&lease_namespace, &lease_name))).await;
     } else {
-        operator.go_alone().await;
+        Box::pin(operator.go_alone()).await;
     }
 
     management.stop().await;

@@ -1,7 +1,9 @@
-//! `cargo xtask bench`: against a peer on the same machine, in the same run, interleaved, medians and ratios.
+//! `cargo xtask bench`: against a peer on the same machine, in the same run, interleaved, medians and ratios; or, where
+//! there is no peer, what many objects cost.
 
 mod inference;
 mod samples;
+pub(crate) mod scale;
 
 use clap::Subcommand;
 
@@ -16,6 +18,8 @@ pub(crate) struct Args {
 enum Subject {
     /// Prefill and decode of the int8 model, one client, against onnxruntime-genai.
     Inference(inference::Args),
+    /// The operator with many gateways: time, writes, CPU and memory.
+    Scale(scale::Args),
 }
 
 /// Run a benchmark.
@@ -23,5 +27,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let Args { subject } = args;
     match subject {
         Subject::Inference(args) => inference::run(args),
+        Subject::Scale(args) => scale::run(args),
     }
 }

@@ -9,7 +9,7 @@ use anyhow::Context;
 use claw_e2e::tools::Tool;
 pub(crate) use clients::CLIENT;
 
-use crate::{command, crds, fetch};
+use crate::{bench::scale, command, crds, fetch};
 
 /// Options of `cargo xtask test`.
 #[derive(clap::Args)]
@@ -18,7 +18,7 @@ pub(crate) struct Args {
     #[arg(value_enum)]
     stages: Vec<Stage>,
 
-    /// All but the stage that needs root and Linux packages: node.
+    /// All but the stages that take long: scale, and node, which needs root and Linux packages, too.
     #[arg(long, conflicts_with = "stages")]
     quick: bool,
 
@@ -48,11 +48,13 @@ enum Stage {
     ControlPlane,
     /// The official OpenAI client against a gateway started from examples/.
     Clients,
+    /// A thousand gateways on a real API server.
+    Scale,
     /// Containers on a real node: images, Helm, probes, faults. Needs root.
     Node,
 }
 
-const ALL: [Stage; 10] = [
+const ALL: [Stage; 11] = [
     Stage::Format,
     Stage::Generated,
     Stage::Assets,
@@ -62,6 +64,7 @@ const ALL: [Stage; 10] = [
     Stage::Docs,
     Stage::ControlPlane,
     Stage::Clients,
+    Stage::Scale,
     Stage::Node,
 ];
 
@@ -73,7 +76,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         filter,
     } = args;
     let stages: Vec<Stage> = if stages.is_empty() {
-        let is_wanted = |stage: &Stage| !quick || *stage != Stage::Node;
+        let is_wanted = |stage: &Stage| !quick || !matches!(stage, Stage::Scale | Stage::Node);
         ALL.into_iter().filter(is_wanted).collect()
     } else {
         stages.clone()
@@ -128,6 +131,7 @@ fn execute(stage: Stage, filter: Option<&str>) -> anyhow::Result<()> {
             with_model(command::cargo().args(["test", "--package", "claw-e2e", "--locked"]))
         }
         Stage::Clients => clients::run(),
+        Stage::Scale => scale::run(&scale::Args::test()),
         Stage::Node => node::run(filter),
     }
 }
@@ -163,6 +167,7 @@ fn title(stage: Stage) -> &'static str {
         Stage::Docs => "docs",
         Stage::ControlPlane => "control-plane",
         Stage::Clients => "clients",
+        Stage::Scale => "scale",
         Stage::Node => "node",
     }
 }
