@@ -28,3 +28,35 @@ pub fn files() -> Vec<(String, String)> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    /// The places below a list that have a default.
+    fn defaults(schema: &Value, path: &str, is_in_list: bool, found: &mut Vec<String>) {
+        if is_in_list && schema.get("default").is_some() {
+            found.push(path.to_owned());
+        }
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            defaults(property, &format!("{path}.{name}"), is_in_list, found);
+        }
+        if let Some(items) = schema.get("items") {
+            defaults(items, &format!("{path}[]"), true, found);
+        }
+    }
+
+    #[test]
+    fn the_api_server_completes_no_element_of_a_list() {
+        // Clients that compare a list as a whole would see a difference for ever.
+        for definition in definitions() {
+            let definition = serde_json::to_value(definition).expect("plain data");
+            let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+            let mut found = Vec::new();
+            defaults(&schema["properties"]["spec"], "spec", false, &mut found);
+            assert_eq!(found, Vec::<String>::new());
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! Models: local ones that the gateway runs itself, and remote APIs.
 
 use kube::KubeSchema;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 
 use crate::secret_ref::SecretValue;
@@ -35,19 +35,27 @@ pub struct LocalModel {
     /// Where the files come from.
     pub source: ModelSource,
 
-    /// What the model does, which decides the request body of its routes.
+    /// What the model does, which decides the request body of its routes. Chat when absent.
     #[serde(default)]
+    #[schemars(transform = without_default)]
     pub task: Task,
 
     /// How the weights of a GGUF file are stored: Int8 is fastest on a CPU, None keeps 32-bit floating point.
-    /// A path to an already imported directory must say what it was imported with.
+    /// A path to an already imported directory must say what it was imported with. Int8 when absent.
     #[serde(default)]
+    #[schemars(transform = without_default)]
     pub quantization: Quantization,
 
     /// Longest prompt plus answer, in tokens. Absent means what the model was trained for, at most 8192.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 128, max = 1_048_576))]
     pub context_length: Option<i32>,
+}
+
+/// kubectl and Argo CD compare a list as a whole: an element that the API server had completed would differ from its
+/// file for ever, and be sent again at each sync.
+fn without_default(schema: &mut Schema) {
+    schema.remove("default");
 }
 
 /// Where a local model's files come from: exactly one of path and http.
