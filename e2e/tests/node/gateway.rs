@@ -35,10 +35,20 @@ impl Gateway {
         }
     }
 
-    /// A client that trusts the issued authority alone.
+    /// A client that trusts the authority that was issued first, alone.
     pub(crate) fn client(&self) -> Client {
+        self.client_of(vec![self.authority.clone()])
+    }
+
+    /// The same with other authorities, PEM.
+    pub(crate) fn client_that_trusts(&self, authorities: &[u8]) -> Client {
+        let authorities = Certificate::from_pem_bundle(authorities);
+        self.client_of(authorities.expect("certificates"))
+    }
+
+    fn client_of(&self, authorities: Vec<Certificate>) -> Client {
         Client::builder()
-            .tls_certs_only([self.authority.clone()])
+            .tls_certs_only(authorities)
             .resolve(&self.host, self.forward.address())
             .timeout(Duration::from_secs(30))
             .build()

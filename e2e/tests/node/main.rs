@@ -2,18 +2,23 @@
 //!
 //! `cargo xtask test node` runs them, as root. Plain `cargo test` lists them as ignored.
 
+mod autoscaling;
+mod certificates;
 mod edits;
 mod examples;
 mod faults_control_plane;
 mod faults_gateway;
 mod faults_operator;
 mod gateway;
+mod gitops;
+mod gpu;
 mod images;
 mod load;
 mod platform;
 mod processes;
 mod security;
 mod shop;
+mod upgrade;
 
 use std::process::ExitCode;
 
@@ -24,8 +29,13 @@ fn main() -> ExitCode {
         examples::cases(),
         security::cases(),
         edits::cases(),
+        certificates::cases(),
+        gpu::cases(),
+        gitops::cases(),
+        autoscaling::cases(),
         faults_gateway::cases(),
         faults_operator::cases(),
+        upgrade::cases(),
         faults_control_plane::cases(),
     ];
     let cases = cases.into_iter().flatten().collect();

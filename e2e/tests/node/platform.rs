@@ -20,7 +20,9 @@ pub(crate) async fn install(context: &Context) {
                 let loaded = context.node().load(&image(variable).archive).await;
                 loaded.expect("the image is loaded");
             }
-            helm(context, &["install", "claw-crds", &chart("claw-crds")]).await;
+            let definitions = chart("claw-crds");
+            let install = ["install", "claw-crds", &definitions, "--create-namespace"];
+            helm(context, &install).await;
             upgrade(context, &image(GATEWAY_VARIABLE).name).await;
         })
         .await;
@@ -57,12 +59,7 @@ pub(crate) async fn helm(context: &Context, arguments: &[&str]) -> String {
     let files = context.node().directory().join("helm");
     let output = tokio::process::Command::new(program)
         .args(arguments)
-        .args([
-            "--namespace",
-            NAMESPACE,
-            "--create-namespace",
-            "--kubeconfig",
-        ])
+        .args(["--namespace", NAMESPACE, "--kubeconfig"])
         .arg(context.cluster.kubeconfig())
         // Nothing of the user's own Helm, and nothing left behind in it.
         .env("HELM_CACHE_HOME", files.join("cache"))
@@ -89,6 +86,7 @@ pub(crate) fn unknown_image() -> Image {
     }
 }
 
-fn chart(name: &str) -> String {
+/// Where a chart lies.
+pub(crate) fn chart(name: &str) -> String {
     format!("{}/../charts/{name}", env!("CARGO_MANIFEST_DIR"))
 }

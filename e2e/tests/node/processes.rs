@@ -1,6 +1,6 @@
 //! The processes of a pod, seen from this machine.
 
-use std::fs;
+use std::{collections::BTreeMap, fs};
 
 use claw_e2e::testing::Context;
 use k8s_openapi::api::core::v1::Pod;
@@ -15,6 +15,19 @@ pub(crate) async fn pods(context: &Context, namespace: &str, selector: &str) -> 
     pods.retain(|pod| pod.metadata.deletion_timestamp.is_none());
     pods.sort_by_key(ResourceExt::name_any);
     pods
+}
+
+/// What tells whether pods were replaced or restarted: uids and restarts.
+pub(crate) fn lives(pods: &[Pod]) -> BTreeMap<String, i32> {
+    let restarts = |pod: &Pod| {
+        let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
+        Some(statuses.iter().map(|status| status.restart_count).sum())
+    };
+    let life = |pod: &Pod| {
+        let uid = pod.uid().expect("a stored pod has one");
+        (uid, restarts(pod).expect("the kubelet reports"))
+    };
+    pods.iter().map(life).collect()
 }
 
 /// SIGKILL for a program in a pod; whether it was there.
