@@ -93,7 +93,8 @@ fn identity() -> Vec<Row> {
                 "accelerator": {"type": "Auto"},
                 "service": {"type": "ClusterIP"},
                 "replicas": null,
-                "models": [{"local": {"task": "Chat", "quantization": "Int8"}}],
+                // Elements of lists stay as they are, for the sake of clients that compare lists as a whole.
+                "models": [{"local": {"task": null, "quantization": null}}],
             }}),
         ),
         accepts("a_name_of_50_characters", named(&"a".repeat(50))),

@@ -53,7 +53,7 @@ async fn examples_applied_twice_by_the_client_differ_in_nothing(context: Context
     context.run(["apply", "--filename", &files]).await;
     examples_are_programmed(&context).await;
     differs_in_nothing(&context, ["--filename", &files]).await;
-    // kubectl sends lists again whose elements have defaults, and Secrets with stringData: nothing comes of it.
+    // kubectl sends Secrets with stringData again: nothing comes of it.
     let version = [
         "get",
         "clawgateways,modelroutes,channels,secrets",
