@@ -11,7 +11,7 @@ mod scenario;
 
 use std::{io::Write as _, process::ExitCode};
 
-use claw_e2e::Cluster;
+use claw_e2e::{Cluster, cluster::Kind};
 use libtest_mimic::{Arguments, Failed, Trial};
 use scenario::Plan;
 
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(plan: &Plan) -> Result<(), Failed> {
-    let cluster = Cluster::start(&mut tell).await?;
+    let cluster = Cluster::start(Kind::ControlPlane, &mut tell).await?;
     let figures = scenario::run(&cluster, plan, &mut tell).await?;
     tell(&figures.to_string());
     figures.check()?;

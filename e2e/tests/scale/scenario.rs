@@ -149,7 +149,9 @@ pub(crate) async fn run(
     let requests = write_requests(&client).await?;
     let cpu = measure::cpu_time(operator.id()).ok_or("the operator ended")?;
     tokio::time::sleep(plan.quiet).await;
-    let quiet_cpu = measure::cpu_time(operator.id()).ok_or("the operator ended")? - cpu;
+    let quiet_cpu = measure::cpu_time(operator.id())
+        .ok_or("the operator ended")?
+        .saturating_sub(cpu);
     let quiet_requests = write_requests(&client).await? - requests;
     let quiet_writes = own_writes(cluster)?.split_off(writes);
     let memory = |which| measure::memory(operator.id(), which).ok_or("the operator ended");
