@@ -99,5 +99,8 @@ fn no_folder_of_examples_is_forgotten() {
         })
         .collect();
     folders.sort();
-    assert_eq!(folders, ["autoscaling", "gpu", "standalone", "storage", "telegram"]);
+    assert_eq!(
+        folders,
+        ["autoscaling", "gpu", "standalone", "storage", "telegram"]
+    );
 }
