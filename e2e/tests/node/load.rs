@@ -35,23 +35,23 @@ pub(crate) struct Tally {
 impl Tally {
     /// There were requests, and none failed.
     pub(crate) fn expect_none_failed(&self) {
-        assert!(self.answered > 0, "there was no load");
         let failures = &self.failures;
         assert!(
             failures.is_empty(),
             "{} requests failed: {failures:?}",
             failures.len()
         );
+        assert!(self.answered > 0, "there was no load");
     }
 }
 
-/// Ask while `act` runs.
+/// Ask while `act` runs, which starts when every client has its connection and its first answer.
 pub(crate) async fn during<T>(gateway: &Gateway, act: impl Future<Output = T>) -> (T, Tally) {
     let is_over = AtomicBool::new(false);
     let answered = AtomicU64::new(0);
     let failures = Mutex::new(Vec::new());
-    let client = async || {
-        let client = gateway.client();
+    let clients = futures::future::join_all((0..CLIENTS).map(|_| connected(gateway))).await;
+    let keep_asking = async |client: Client| {
         while !is_over.load(Ordering::Relaxed) {
             match ask_with_retries(gateway, &client).await {
                 Ok(_) => {
@@ -66,13 +66,22 @@ pub(crate) async fn during<T>(gateway: &Gateway, act: impl Future<Output = T>) -
         is_over.store(true, Ordering::Relaxed);
         outcome
     };
-    let clients = futures::future::join_all((0..CLIENTS).map(|_| client()));
+    let clients = futures::future::join_all(clients.into_iter().map(keep_asking));
     let (outcome, _) = futures::join!(act, clients);
     let tally = Tally {
         answered: answered.into_inner(),
         failures: failures.into_inner().expect("no panic"),
     };
     (outcome, tally)
+}
+
+/// A client that was answered. A Service lets nobody in until the node's rules know its ready pods, which is a moment
+/// after the gateway is Ready.
+async fn connected(gateway: &Gateway) -> Client {
+    let client = gateway.client();
+    let answer = ask_with_retries(gateway, &client).await;
+    answer.expect("an answer before anything happens");
+    client
 }
 
 async fn ask_with_retries(gateway: &Gateway, client: &Client) -> Result<String, String> {
