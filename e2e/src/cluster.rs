@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use crate::{
-    control_plane::{self, Audit, ControlPlane, client_from},
+    control_plane::{self, Audit, ControlPlane, Pace, client_from},
     definitions,
     kubectl::Kubectl,
     node::{self, Node},
@@ -134,6 +134,15 @@ impl Cluster {
             .await
             .map_err(control_plane::Error::Kubeconfig)
             .map_err(Error::ControlPlane)
+    }
+
+    /// Start the controllers of Kubernetes anew, at another pace. A cluster that exists already keeps its own.
+    pub async fn restart_controllers(&mut self, pace: Pace) -> Result<(), Error> {
+        match &mut self.control_plane {
+            Some(control_plane) => control_plane.restart_controllers(pace).await,
+            None => Ok(()),
+        }
+        .map_err(Error::ControlPlane)
     }
 
     /// Who wrote what; only our own control plane tells.

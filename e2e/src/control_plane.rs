@@ -19,6 +19,7 @@ use std::{
 pub use audit::{Audit, AuditedRequest};
 pub(crate) use authority::{Pair, Subject};
 pub(crate) use certificates::{CertificateFiles, Certificates, LOOPBACK, write_private};
+pub use flags::Pace;
 use http::Request;
 pub use kubeconfig::{Credentials, client_from};
 
@@ -84,6 +85,8 @@ pub struct ControlPlane {
     controllers: ChildProcess,
     api_server: ChildProcess,
     etcd: ChildProcess,
+    controller_manager: Program,
+    directory: PathBuf,
     kubeconfig: PathBuf,
     kubectl: PathBuf,
     audit: Audit,
@@ -137,9 +140,13 @@ impl ControlPlane {
             .map_err(Error::Definitions)?;
         let controllers =
             flags::controller_manager(&tools.kube_controller_manager, &kubeconfig, &files, ports);
-        let mut controllers = launch(flags::controllers_without_node(controllers))?;
+        let controller_manager = flags::controllers_without_node(controllers);
+        let controllers = flags::paced(controller_manager.clone(), Pace::Hurried);
+        let mut controllers = launch(controllers)?;
         controllers_ready(&kubeconfig, &mut controllers).await?;
         Ok(Self {
+            controller_manager,
+            directory: directory.to_owned(),
             controllers,
             api_server,
             etcd,
@@ -164,6 +171,14 @@ impl ControlPlane {
     /// `kubectl` for that user.
     pub fn kubectl(&self) -> Kubectl {
         Kubectl::new(&self.kubectl, &self.kubeconfig)
+    }
+
+    /// Start the controllers of Kubernetes anew, at another pace.
+    pub async fn restart_controllers(&mut self, pace: Pace) -> Result<(), Error> {
+        self.controllers.kill().map_err(Error::Start)?;
+        let controllers = flags::paced(self.controller_manager.clone(), pace);
+        self.controllers = controllers.start(&self.directory).map_err(Error::Start)?;
+        controllers_ready(&self.kubeconfig, &mut self.controllers).await
     }
 
     /// Who wrote what.

@@ -134,6 +134,7 @@ fn download(args: &FetchArgs) -> Result<(), Failure> {
         | FetchError::Unreachable { .. }
         | FetchError::Status { .. }
         | FetchError::Interrupted { .. }
+        | FetchError::NoSpace { .. }
         | FetchError::Write { .. } => Failure::Io(chain(&error)),
     })?;
     say(&format!("fetched {}", target.display()))

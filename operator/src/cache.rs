@@ -122,12 +122,14 @@ impl<K: Cacheable> Cache<K> {
         self.store.wait_until_ready().await.is_ok()
     }
 
-    /// Let go of the echoes that the watch has caught up with, after the store took the event.
-    fn observe(&self, event: &Event<K>) {
+    /// Let go of the echoes that the watch has caught up with, after the store took the event. Tells whether the event
+    /// is news: one that shows just what we wrote is not.
+    fn observe(&self, event: &Event<K>) -> bool {
         match event {
             Event::Apply(object) | Event::InitApply(object) => {
-                self.let_go(object);
+                let is_ours = self.let_go(object);
                 self.groups().put(self.entry(object));
+                return !is_ours;
             }
             Event::Delete(object) => {
                 self.let_go(object);
@@ -147,18 +149,21 @@ impl<K: Cacheable> Cache<K> {
             }
             Event::Init => {}
         }
+        true
     }
 
-    /// Forget the echo that an event has caught up with.
-    fn let_go(&self, object: &K) {
+    /// Forget the echo that an event has caught up with. Tells whether the event shows nothing else.
+    fn let_go(&self, object: &K) -> bool {
         let key = ObjectRef::from_obj(object);
         let mut echoes = self.echoes();
-        if echoes
-            .get(&key)
-            .is_some_and(|echo| !is_newer(&**echo, object))
-        {
+        let Some(echo) = echoes.get(&key) else {
+            return false;
+        };
+        let is_ours = echo.meta().resource_version == object.meta().resource_version;
+        if !is_newer(&**echo, object) {
             echoes.remove(&key);
         }
+        is_ours
     }
 
     fn seen(&self, namespace: &str, name: &str) -> Option<Arc<K::Kept>> {
@@ -184,10 +189,10 @@ impl<K: Cacheable> Cache<K> {
 }
 
 impl<K: Cacheable> Writer<K> {
-    /// Take what the watch tells.
-    pub fn apply(&mut self, event: &Event<K>) {
+    /// Take what the watch tells. Returns whether it is news: what we wrote ourselves is not.
+    pub fn apply(&mut self, event: &Event<K>) -> bool {
         self.store.apply_watcher_event(&kept(event));
-        self.cache.observe(event);
+        self.cache.observe(event)
     }
 }
 
@@ -252,8 +257,8 @@ mod tests {
             Self { cache, writer }
         }
 
-        fn sees(&mut self, event: &Event<Secret>) {
-            self.writer.apply(event);
+        fn sees(&mut self, event: &Event<Secret>) -> bool {
+            self.writer.apply(event)
         }
 
         fn version(&self) -> Option<String> {
@@ -298,6 +303,19 @@ mod tests {
         watched.sees(&Event::InitDone);
         assert_eq!(names(&watched), ["desk-ca"]);
         assert!(watched.cache.of_gateway("shop", "phone").is_empty());
+    }
+
+    #[test]
+    fn our_own_write_is_no_news_and_any_other_is() {
+        let mut watched = Watched::new();
+        assert!(watched.sees(&Event::Apply(secret("6"))));
+        watched.cache.remember(secret("7"));
+        assert!(!watched.sees(&Event::Apply(secret("7"))));
+        // Listed anew, it may have been told differently before.
+        assert!(watched.sees(&Event::Apply(secret("7"))));
+        watched.cache.remember(secret("8"));
+        assert!(watched.sees(&Event::Apply(secret("9"))));
+        assert!(watched.sees(&Event::Delete(secret("10"))));
     }
 
     #[test]

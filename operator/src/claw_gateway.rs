@@ -4,8 +4,8 @@ pub mod apply;
 pub mod build;
 pub mod certificates;
 pub mod dereference;
-pub mod devices;
 pub mod live;
+pub mod pod_reports;
 pub mod resources;
 pub mod status;
 pub mod validate;
@@ -13,12 +13,15 @@ pub mod verdict;
 
 use std::{sync::Arc, time::Duration};
 
-use claw_crds::{ClawGateway, claw_gateway::ModelDevice};
+use claw_crds::ClawGateway;
 use dereference::Dereferenced;
 use jiff::Timestamp;
 use kube::{ResourceExt, runtime::controller::Action};
 
 use crate::{context::Context, error::Label, world::Guarded};
+
+/// A pod that waits for something, or loads a model, is asked again after so long.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// Why a reconcile did not finish.
 #[derive(Debug, thiserror::Error)]
@@ -86,8 +89,9 @@ pub async fn reconcile(
         }
         None => None,
     };
-    let devices = devices_of(&dereferenced, &context).await;
-    let outcome = status::Outcome::new(&dereferenced, &validated, applied.as_ref(), devices);
+    let reports = reports_of(&dereferenced, &context).await;
+    let is_changing = reports.is_changing;
+    let outcome = status::Outcome::new(&dereferenced, &validated, applied.as_ref(), reports);
     status::write(&context, &outcome, now)
         .await
         .map_err(Error::Status)?;
@@ -96,26 +100,29 @@ pub async fn reconcile(
     if let Some(Err(error)) = applied {
         return Err(Error::Apply(error));
     }
-    Ok(next(validated.renew_at, now))
+    Ok(next(validated.renew_at, is_changing, now))
 }
 
-/// Where its local models run; nobody is asked where there are none.
-async fn devices_of(read: &Dereferenced, context: &Context) -> Vec<ModelDevice> {
-    let mut models = read.gateway.spec.models.iter();
-    if models.all(|model| model.local.is_none()) {
-        return Vec::new();
-    }
-    let name = read.gateway.name_any();
-    context.devices.of(&read.namespace, &name, &read.pods).await
+async fn reports_of(read: &Dereferenced, context: &Context) -> pod_reports::Summary {
+    let models = read.gateway.spec.models.iter();
+    let local: Vec<&str> = models
+        .filter(|model| model.local.is_some())
+        .map(|model| model.name.as_str())
+        .collect();
+    let (namespace, name) = (&read.namespace, read.gateway.name_any());
+    let reports = &context.pod_reports;
+    reports.of(namespace, &name, &read.pods, &local).await
 }
 
-/// Certificates are the only thing that changes without an event.
-fn next(renew_at: Option<Timestamp>, now: Timestamp) -> Action {
-    let Some(renew_at) = renew_at else {
-        return Action::await_change();
-    };
-    let wait = Duration::try_from(renew_at - now.min(renew_at)).unwrap_or_default();
-    Action::requeue(wait.max(Duration::from_secs(1)))
+/// Certificates, and what pods say of themselves, change without an event.
+fn next(renew_at: Option<Timestamp>, is_changing: bool, now: Timestamp) -> Action {
+    let renewal = renew_at.map(|renew_at| {
+        let wait = Duration::try_from(renew_at - now.min(renew_at)).unwrap_or_default();
+        wait.max(Duration::from_secs(1))
+    });
+    let look = is_changing.then_some(LOOK_AGAIN);
+    let next = renewal.into_iter().chain(look).min();
+    next.map_or_else(Action::await_change, Action::requeue)
 }
 
 #[cfg(test)]
@@ -129,13 +136,20 @@ mod tests {
     #[test]
     fn a_gateway_is_looked_at_again_when_its_certificate_is_due() {
         let minute = Action::requeue(Duration::from_mins(1));
-        assert_eq!(next(Some(at(160)), at(100)), minute);
-        assert_eq!(next(None, at(100)), Action::await_change());
+        assert_eq!(next(Some(at(160)), false, at(100)), minute);
+        assert_eq!(next(None, false, at(100)), Action::await_change());
     }
 
     #[test]
     fn a_certificate_that_is_overdue_makes_no_busy_loop() {
         let second = Action::requeue(Duration::from_secs(1));
-        assert_eq!(next(Some(at(10)), at(100)), second);
+        assert_eq!(next(Some(at(10)), false, at(100)), second);
+    }
+
+    #[test]
+    fn a_gateway_whose_pods_wait_is_looked_at_again_soon() {
+        let soon = Action::requeue(LOOK_AGAIN);
+        assert_eq!(next(None, true, at(100)), soon);
+        assert_eq!(next(Some(at(100_000)), true, at(100)), soon);
     }
 }

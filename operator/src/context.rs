@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use kube::{Client, runtime::events::Reporter};
 
 use crate::{
-    announcer::Announcer, backoff::Backoff, claw_gateway::devices::Devices,
+    announcer::Announcer, backoff::Backoff, claw_gateway::pod_reports::PodReports,
     environment::Environment, metrics::Metrics, secret_index::SecretIndex, world::World,
 };
 
@@ -23,8 +23,8 @@ pub struct Context {
     pub announcer: Announcer,
     /// How long to wait after a failure.
     pub backoff: Backoff,
-    /// Where models run.
-    pub devices: Devices,
+    /// What the gateways' pods say of themselves.
+    pub pod_reports: PodReports,
     secret_index: Mutex<SecretIndex>,
 }
 
@@ -48,7 +48,7 @@ impl Context {
             environment,
             metrics,
             backoff: Backoff::default(),
-            devices: Devices::default(),
+            pod_reports: PodReports::default(),
             secret_index: Mutex::default(),
         }
     }

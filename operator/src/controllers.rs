@@ -43,6 +43,7 @@ pub async fn run(
     scope: Scope,
     shutdown: CancellationToken,
 ) {
+    // A predecessor that was cut off left its own there.
     context.metrics.clear_queues();
     let (gateways, gateway_requests) = unbounded();
     let (routes, route_requests) = unbounded();
@@ -64,6 +65,8 @@ pub async fn run(
     let routes = control_attachments::<ModelRoute>(Arc::clone(&context), route_requests);
     let channels = control_attachments::<Channel>(Arc::clone(&context), channel_requests);
     futures::join!(watching, gateways, routes, channels);
+    // What was left in them is another leader's.
+    context.metrics.clear_queues();
 }
 
 async fn control_attachments<K: Attachment>(

@@ -17,6 +17,7 @@ pub mod dispatch;
 pub mod drift;
 pub mod environment;
 pub mod error;
+pub mod excerpt;
 #[cfg(test)]
 mod fixtures;
 pub mod health;

@@ -142,7 +142,7 @@ impl Metrics {
         self.queues.take(kind, key);
     }
 
-    /// All controllers begin anew: what waited for their predecessors is asked for again.
+    /// Nothing waits any more: the controllers have ended, and what waited for them is asked for again by the next.
     pub fn clear_queues(&self) {
         self.queues.clear();
     }

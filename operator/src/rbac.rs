@@ -21,8 +21,8 @@ pub fn rules() -> Vec<Rule> {
 }
 
 const READ: [&str; 3] = ["get", "list", "watch"];
-const KEEP: [&str; 5] = ["get", "list", "watch", "create", "patch"];
-const KEEP_AND_PRUNE: [&str; 6] = ["get", "list", "watch", "create", "patch", "delete"];
+const KEEP: [&str; 4] = ["list", "watch", "create", "patch"];
+const KEEP_AND_PRUNE: [&str; 5] = ["list", "watch", "create", "patch", "delete"];
 
 /// What every gateway is made of.
 fn of_gateways() -> Vec<Rule> {
@@ -49,7 +49,7 @@ fn of_gateways() -> Vec<Rule> {
              configuration, and nobody can give more than they have.",
             "",
             &["secrets"],
-            &KEEP_AND_PRUNE,
+            &["get", "list", "watch", "create", "patch", "delete"],
         ),
         rule(
             "Each gateway's address and identity.",

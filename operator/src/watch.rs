@@ -25,6 +25,15 @@ pub enum Change<K> {
     Relisted,
 }
 
+/// Which changes a watch tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tell {
+    /// All of them.
+    All,
+    /// Those that others made. What we wrote, whoever wrote it knows.
+    Foreign,
+}
+
 /// Watch one kind and keep it, without what `trim` takes off. Never ends; errors are logged, counted and
 /// waited out.
 pub fn watch<K>(
@@ -32,18 +41,18 @@ pub fn watch<K>(
     config: watcher::Config,
     mut writer: Writer<K>,
     trim: fn(&mut K),
+    tell: Tell,
     metrics: &Metrics,
 ) -> impl Stream<Item = Change<K>> + use<K>
 where
     K: Cacheable + DeserializeOwned,
 {
     let seen = watcher(api, config).default_backoff().modify(trim);
-    let seen = seen.inspect(move |event| {
-        if let Ok(event) = event {
-            writer.apply(event);
-        }
+    let told = seen.filter(move |event| {
+        let is_news = event.as_ref().map_or(true, |event| writer.apply(event));
+        ready(is_news || tell == Tell::All)
     });
-    changes(seen, metrics.clone())
+    changes(told, metrics.clone())
 }
 
 /// Watch one kind without keeping anything.

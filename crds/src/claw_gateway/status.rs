@@ -59,10 +59,10 @@ pub struct ModelDevice {
     /// The model's name.
     pub model: String,
 
-    /// The device, e.g. Cpu or Cuda; several where the pods differ.
+    /// The device, e.g. Cpu or Cuda; None while it is not loaded; several where the pods differ.
     pub device: String,
 
-    /// Why this one.
+    /// Why this one, or why none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }

@@ -6,7 +6,10 @@ use super::{
     Component, NODE_NAME, network,
     plan::{FRONT_PROXY, PORTS, Plan},
 };
-use crate::{control_plane::flags, process::Program};
+use crate::{
+    control_plane::{Pace, flags},
+    process::Program,
+};
 
 impl Plan {
     /// How a component is started.
@@ -21,8 +24,8 @@ impl Plan {
             Component::ControllerManager => {
                 let kubeconfig = self.etc.join("controller-manager.kubeconfig");
                 let manager = &tools.controller_manager;
-                flags::controller_manager(manager, &kubeconfig, files, PORTS)
-                    .args(["--use-service-account-credentials"])
+                let program = flags::controller_manager(manager, &kubeconfig, files, PORTS);
+                flags::paced(program, Pace::Hurried).args(["--use-service-account-credentials"])
             }
             Component::Scheduler => Program::new("kube-scheduler", &tools.scheduler).args([
                 self.kubeconfig_flag("scheduler"),

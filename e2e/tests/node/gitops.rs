@@ -27,10 +27,17 @@ pub(crate) fn cases() -> Vec<Case> {
 
 /// The engine compares and applies this often, so a loop would show many times in the time that nothing may happen.
 const RESYNC_SECONDS: &str = "3";
-const QUIET: Duration = Duration::from_mins(1);
+/// How many seconds that is; a minute when absent.
+const QUIET_VARIABLE: &str = "CLAW_GITOPS_QUIET_SECONDS";
 /// Where the manifests lie in the repository.
 const FOLDER: &str = "shop";
 const FILES: [&str; 4] = ["gateway.yaml", "route.yaml", "channel.yaml", "secrets.yaml"];
+
+fn quiet() -> Duration {
+    let seconds = std::env::var(QUIET_VARIABLE);
+    let seconds = seconds.map_or(60, |text| text.parse().expect("a whole number of seconds"));
+    Duration::from_secs(seconds)
+}
 
 /// A git repository that nobody else knows.
 struct Repository(PathBuf);
@@ -163,7 +170,7 @@ async fn the_examples_are_installed_changed_and_pruned_by_commits_and_then_all_r
 
     let (versions_before, writes_before) = (versions(&context).await, writes(&context).len());
     let syncs_before = syncs(&engine);
-    tokio::time::sleep(QUIET).await;
+    tokio::time::sleep(quiet()).await;
     assert!(syncs(&engine) > syncs_before + 5, "the engine works on");
     assert_eq!(versions(&context).await, versions_before, "objects change");
     let writes = writes(&context).split_off(writes_before);

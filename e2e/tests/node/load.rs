@@ -1,4 +1,4 @@
-//! Clients that ask without pause while something else happens.
+//! Clients that ask again and again while something else happens.
 
 use std::{
     sync::{
@@ -45,8 +45,18 @@ impl Tally {
     }
 }
 
-/// Ask while `act` runs, which starts when every client has its connection and its first answer.
+/// Ask without pause while `act` runs, which starts when every client has its connection and its first answer.
 pub(crate) async fn during<T>(gateway: &Gateway, act: impl Future<Output = T>) -> (T, Tally) {
+    Box::pin(paced(gateway, Duration::ZERO, act)).await
+}
+
+/// The same with a pause of each client after each answer: what is timed shall not queue behind the load itself on a
+/// machine that carries clients, provider, gateways and all of Kubernetes.
+pub(crate) async fn paced<T>(
+    gateway: &Gateway,
+    pause: Duration,
+    act: impl Future<Output = T>,
+) -> (T, Tally) {
     let is_over = AtomicBool::new(false);
     let answered = AtomicU64::new(0);
     let failures = Mutex::new(Vec::new());
@@ -59,6 +69,7 @@ pub(crate) async fn during<T>(gateway: &Gateway, act: impl Future<Output = T>) -
                 }
                 Err(error) => failures.lock().expect("no panic").push(error),
             }
+            tokio::time::sleep(pause).await;
         }
     };
     let act = async {

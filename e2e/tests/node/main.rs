@@ -9,6 +9,7 @@ mod examples;
 mod faults_control_plane;
 mod faults_gateway;
 mod faults_operator;
+mod faults_storage;
 mod gateway;
 mod gitops;
 mod gpu;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         autoscaling::cases(),
         faults_gateway::cases(),
         faults_operator::cases(),
+        faults_storage::cases(),
         upgrade::cases(),
         faults_control_plane::cases(),
     ];

@@ -1,4 +1,4 @@
-"""An OpenAI-compatible provider that answers with the name of the model it was asked for."""
+"""An OpenAI-compatible provider that answers with the name of the model it was asked for, and a server of models."""
 import http.server
 import json
 
@@ -7,6 +7,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     # Head and body are two packets: the second must not wait until the first is acknowledged.
     disable_nagle_algorithm = True
+
+    def do_GET(self):
+        """A model file of 200 MB, of which nobody gets anything."""
+        self.send_response(200)
+        self.send_header("Content-Length", "200000000")
+        self.end_headers()
+        self.close_connection = True
 
     def do_POST(self):
         question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

@@ -5,9 +5,12 @@
 //! Times are printed, not asserted: machines differ. What is asserted does not depend on the machine's speed: that
 //! everything gets reconciled, that nothing is written afterwards, and how much memory it takes.
 
+mod figures;
 mod measure;
 mod objects;
+mod operator;
 mod scenario;
+mod writes;
 
 use std::{io::Write as _, process::ExitCode};
 
@@ -31,8 +34,8 @@ fn main() -> ExitCode {
 }
 
 async fn run(plan: &Plan) -> Result<(), Failed> {
-    let cluster = Cluster::start(Kind::ControlPlane, &mut tell).await?;
-    let figures = scenario::run(&cluster, plan, &mut tell).await?;
+    let mut cluster = Cluster::start(Kind::ControlPlane, &mut tell).await?;
+    let figures = scenario::run(&mut cluster, plan, &mut tell).await?;
     tell(&figures.to_string());
     figures.check()?;
     Ok(())

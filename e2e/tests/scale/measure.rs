@@ -17,6 +17,16 @@ pub(crate) fn cpu_time(process: u32) -> Option<Duration> {
     ))
 }
 
+/// CPU time that the whole machine has used so far.
+pub(crate) fn machine_time() -> Option<Duration> {
+    let stat = std::fs::read_to_string("/proc/stat").ok()?;
+    // `cpu`, then user, nice, system, idle, waiting, and two kinds of interrupts.
+    let times = stat.lines().next()?.split_whitespace().skip(1).take(7);
+    let times: Vec<u64> = times.map(str::parse).collect::<Result<_, _>>().ok()?;
+    let ticks = times.iter().sum::<u64>() - times.get(3)? - times.get(4)?;
+    Some(Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND))
+}
+
 /// Resident memory in bytes: now (`VmRSS`) or at its highest (`VmHWM`).
 pub(crate) fn memory(process: u32, which: &str) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;

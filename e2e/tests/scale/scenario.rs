@@ -1,45 +1,28 @@
 //! The scenario: objects first, then the operator, then silence, then one edit.
 
 use std::{
-    fmt,
     path::PathBuf,
     time::{Duration, Instant},
 };
 
 use claw_crds::{Channel, ClawGateway, ModelRoute, condition::HasConditions};
-use claw_e2e::{
-    ChildProcess, Cluster, process::Program, service_account, service_account::ServiceAccountRef,
-    wait::until,
-};
-use k8s_openapi::{
-    NamespaceResourceScope,
-    api::{
-        core::v1::{Secret, ServiceAccount},
-        rbac::v1::{ClusterRoleBinding, RoleRef, Subject},
-    },
-};
+use claw_e2e::{ChildProcess, Cluster, control_plane::Pace, wait::until};
+use k8s_openapi::{NamespaceResourceScope, api::core::v1::Secret};
 use kube::{
     Api, Client, Resource,
-    api::{ListParams, ObjectMeta, Patch, PatchParams, PostParams},
+    api::{ListParams, Patch, PatchParams},
     core::object::HasStatus,
 };
 use libtest_mimic::Failed;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::{measure, objects};
+use crate::{figures::Figures, measure, objects, operator, writes};
 
-/// The operator's resident memory with a thousand gateways, at most: 80 MiB.
-const MOST_MEMORY: u64 = 80 * 1024 * 1024;
-/// The number of gateways that this bound is meant for.
-const MEMORY_GATEWAYS: usize = 1000;
 /// How long anything may take, where the time itself proves nothing.
-const DEADLINE: Duration = Duration::from_mins(30);
-/// Without writes for so long, everything has settled: the controllers of Kubernetes have caught up, too.
-const SETTLED: Duration = Duration::from_secs(5);
+pub(crate) const DEADLINE: Duration = Duration::from_mins(30);
 /// Edits that are measured.
 const EDITS: usize = 20;
-const ACCOUNT: &str = "claw-operator";
 
 /// What is to be done.
 pub(crate) struct Plan {
@@ -69,96 +52,49 @@ impl Plan {
     }
 }
 
-/// What was seen.
-pub(crate) struct Figures {
-    gateways: usize,
-    reconciled: Duration,
-    writes: usize,
-    quiet: Duration,
-    quiet_writes: Vec<String>,
-    quiet_requests: u64,
-    quiet_cpu: Duration,
-    memory: u64,
-    highest_memory: u64,
-    edits: Vec<Duration>,
-}
-
-impl fmt::Display for Figures {
-    #[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mebibytes = |bytes: u64| bytes as f64 / 1024.0 / 1024.0;
-        let mut edits = self.edits.clone();
-        edits.sort();
-        write!(
-            formatter,
-            "{} gateways, each with a route and a channel: reconciled in {:.1} s with {} writes; then in {} s: {} \
-             writes by the operator, {} by anybody as the API server counts (leases apart), {:.2} % of a CPU; resident \
-             {:.1} MiB, at most {:.1} MiB; one route edit applied: p50 {:.0} ms, slowest of {} {:.0} ms",
-            self.gateways,
-            self.reconciled.as_secs_f64(),
-            self.writes,
-            self.quiet.as_secs(),
-            self.quiet_writes.len(),
-            self.quiet_requests,
-            100.0 * self.quiet_cpu.as_secs_f64() / self.quiet.as_secs_f64(),
-            mebibytes(self.memory),
-            mebibytes(self.highest_memory),
-            edits[edits.len() / 2].as_secs_f64() * 1000.0,
-            edits.len(),
-            edits[edits.len() - 1].as_secs_f64() * 1000.0,
-        )
-    }
-}
-
-impl Figures {
-    /// What must hold on every machine.
-    pub(crate) fn check(&self) -> Result<(), Failed> {
-        if let Some(write) = self.quiet_writes.first() {
-            return Err(format!("the operator wrote while nothing happened, first {write}").into());
-        }
-        if self.gateways <= MEMORY_GATEWAYS && self.memory > MOST_MEMORY {
-            return Err(format!(
-                "the operator takes {} bytes, more than {MOST_MEMORY}",
-                self.memory
-            )
-            .into());
-        }
-        Ok(())
-    }
-}
-
 /// Play it.
 pub(crate) async fn run(
-    cluster: &Cluster,
+    cluster: &mut Cluster,
     plan: &Plan,
     tell: &mut dyn FnMut(&str),
 ) -> Result<Figures, Failed> {
     let client = cluster.client().await?;
     tell(&format!("creating {} gateways", plan.gateways));
     objects::create(&client, plan.gateways).await?;
+    // As in any cluster. What they do with thousands of new Deployments is not what is measured here.
+    cluster.restart_controllers(Pace::Shipped).await?;
     tell("starting the operator");
-    let started = Instant::now();
-    let operator = start(cluster, &client, plan).await?;
+    let (started, machine) = (Instant::now(), measure::machine_time());
+    let operator = operator::start(cluster, &client, &plan.operator).await?;
     all_programmed(&client, plan.gateways, &operator).await?;
     let reconciled = started.elapsed();
+    let machine_cpu = measure::machine_time().zip(machine);
+    let (machine_now, machine_before) = machine_cpu.ok_or("/proc/stat tells nothing")?;
+    let operator_cpu = measure::cpu_time(operator.id()).ok_or("the operator ended")?;
     tell(&format!("reconciled in {:.1} s", reconciled.as_secs_f64()));
-    settle(cluster).await?;
-    let writes = own_writes(cluster)?.len();
+    let writes = writes::own(cluster)?.len();
+    tell("waiting until the controllers of Kubernetes have caught up");
+    cluster.restart_controllers(Pace::Hurried).await?;
+    writes::settle(cluster).await?;
+    let all_writes = writes::own(cluster)?.len();
 
     tell(&format!("listening for {} s", plan.quiet.as_secs()));
-    let requests = write_requests(&client).await?;
+    let requests = writes::counted(&client).await?;
     let cpu = measure::cpu_time(operator.id()).ok_or("the operator ended")?;
     tokio::time::sleep(plan.quiet).await;
     let quiet_cpu = measure::cpu_time(operator.id())
         .ok_or("the operator ended")?
         .saturating_sub(cpu);
-    let quiet_requests = write_requests(&client).await? - requests;
-    let quiet_writes = own_writes(cluster)?.split_off(writes);
+    let quiet_requests = writes::counted(&client).await? - requests;
+    let quiet_writes = writes::own(cluster)?.split_off(all_writes);
     let memory = |which| measure::memory(operator.id(), which).ok_or("the operator ended");
     let figures = Figures {
         gateways: plan.gateways,
         reconciled,
+        operator_cpu,
+        machine_cpu: machine_now.saturating_sub(machine_before),
         writes,
+        all_writes,
         quiet: plan.quiet,
         quiet_writes,
         quiet_requests,
@@ -170,56 +106,19 @@ pub(crate) async fn run(
     Ok(figures)
 }
 
-/// The operator for the whole cluster, as a user of its own, so that its writes can be told from ours.
-async fn start(cluster: &Cluster, client: &Client, plan: &Plan) -> Result<ChildProcess, Failed> {
-    let metadata = ObjectMeta {
-        name: Some(ACCOUNT.to_owned()),
-        ..ObjectMeta::default()
-    };
-    let account = ServiceAccount {
-        metadata: metadata.clone(),
-        ..ServiceAccount::default()
-    };
-    let accounts = Api::<ServiceAccount>::namespaced(client.clone(), "default");
-    accounts.create(&PostParams::default(), &account).await?;
-    let binding = ClusterRoleBinding {
-        metadata,
-        role_ref: RoleRef {
-            api_group: "rbac.authorization.k8s.io".to_owned(),
-            kind: "ClusterRole".to_owned(),
-            // What it may do is another test's matter.
-            name: "cluster-admin".to_owned(),
-        },
-        subjects: Some(vec![Subject {
-            kind: "ServiceAccount".to_owned(),
-            name: ACCOUNT.to_owned(),
-            namespace: Some("default".to_owned()),
-            ..Subject::default()
-        }]),
-    };
-    let bindings = Api::<ClusterRoleBinding>::all(client.clone());
-    bindings.create(&PostParams::default(), &binding).await?;
-    let kubeconfig = cluster.directory().join("operator.kubeconfig");
-    let account = ServiceAccountRef {
-        namespace: "default",
-        name: ACCOUNT,
-    };
-    service_account::write_kubeconfig(client, account, cluster.kubeconfig(), &kubeconfig).await?;
-    let operator = Program::new("operator", &plan.operator)
-        .args(["--gateway-image", "clawdbot:test"])
-        .args(["--gateway-cuda-image", "clawdbot:test-cuda"])
-        .args(["--lease-namespace", "default"])
-        .args(["--management-address", "127.0.0.1:0"])
-        .env("KUBECONFIG", kubeconfig)
-        .start(cluster.directory())?;
-    Ok(operator)
-}
-
 async fn all_programmed(
     client: &Client,
     gateways: usize,
     operator: &ChildProcess,
 ) -> Result<(), Failed> {
+    // The last one first: listing thousands of objects is work for the API server, which has better things to do.
+    let last = Api::<Channel>::namespaced(client.clone(), &objects::namespace(gateways - 1));
+    let name = objects::name(gateways - 1);
+    let last = until(DEADLINE, async || {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        is_programmed(&last.get(&name).await.ok()?).then_some(())
+    });
+    last.await.ok_or_else(|| too_late(operator))?;
     let all = until(DEADLINE, async || {
         let counts = [
             programmed::<ClawGateway>(client).await.ok()?,
@@ -229,17 +128,15 @@ async fn all_programmed(
         if counts == [gateways; 3] {
             return Some(());
         }
-        // Listing thousands of objects is work for the API server, which has better things to do now.
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
         None
     });
-    all.await.ok_or_else(|| {
-        format!(
-            "not all programmed within {DEADLINE:?}\n{}",
-            operator.log_tail(20)
-        )
-        .into()
-    })
+    all.await.ok_or_else(|| too_late(operator))
+}
+
+fn too_late(operator: &ChildProcess) -> Failed {
+    let log = operator.log_tail(20);
+    format!("not all programmed within {DEADLINE:?}\n{log}").into()
 }
 
 /// How many objects of a kind are programmed in their latest generation.
@@ -254,76 +151,23 @@ where
     let objects = Api::<K>::all(client.clone())
         .list(&ListParams::default())
         .await?;
-    let is_programmed = |object: &&K| {
-        let conditions = object.status().map_or(&[][..], HasConditions::conditions);
-        conditions.iter().any(|condition| {
-            condition.type_ == "Programmed"
-                && condition.status == "True"
-                && condition.observed_generation == object.meta().generation
-        })
-    };
-    Ok(objects.items.iter().filter(is_programmed).count())
+    Ok(objects
+        .items
+        .iter()
+        .filter(|object| is_programmed(*object))
+        .count())
 }
 
-/// Wait until nobody writes any more.
-async fn settle(cluster: &Cluster) -> Result<(), Failed> {
-    let (mut count, mut since) = (0, Instant::now());
-    let settled = until(DEADLINE, async || {
-        let now = cluster
-            .audit()?
-            .writes()
-            .iter()
-            .filter(|write| write.resource != "leases")
-            .count();
-        if now != count {
-            (count, since) = (now, Instant::now());
-        }
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        (since.elapsed() >= SETTLED).then_some(())
-    });
-    settled.await.ok_or_else(|| "somebody keeps writing".into())
-}
-
-/// What the operator has written, but for its Lease.
-fn own_writes(cluster: &Cluster) -> Result<Vec<String>, Failed> {
-    let audit = cluster
-        .audit()
-        .ok_or("this needs a control plane of its own")?;
-    let user = format!("system:serviceaccount:default:{ACCOUNT}");
-    let writes = audit.writes().into_iter();
-    let own = writes.filter(|write| write.user == user && write.resource != "leases");
-    Ok(own
-        .map(|write| {
-            format!(
-                "{} {} {}/{}",
-                write.verb, write.resource, write.namespace, write.name
-            )
-        })
-        .collect())
-}
-
-/// How many writes the API server has counted, by anybody, but for Leases.
-async fn write_requests(client: &Client) -> Result<u64, Failed> {
-    let request = http::Request::get("/metrics").body(Vec::new())?;
-    let metrics = client.request_text(request).await?;
-    let is_write = |line: &&str| {
-        line.starts_with("apiserver_request_total{")
-            && !line.contains("resource=\"leases\"")
-            && [
-                "POST",
-                "PUT",
-                "PATCH",
-                "APPLY",
-                "DELETE",
-                "DELETECOLLECTION",
-            ]
-            .iter()
-            .any(|verb| line.contains(&format!("verb=\"{verb}\"")))
-    };
-    let counts = metrics.lines().filter(is_write);
-    Ok(counts
-        .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
-        .sum())
+fn is_programmed<K>(object: &K) -> bool
+where
+    K: Resource + HasStatus<Status: HasConditions>,
+{
+    let conditions = object.status().map_or(&[][..], HasConditions::conditions);
+    conditions.iter().any(|condition| {
+        condition.type_ == "Programmed"
+            && condition.status == "True"
+            && condition.observed_generation == object.meta().generation
+    })
 }
 
 /// Edit one route after the other; how long until the gateway's configuration has it.

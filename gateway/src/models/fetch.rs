@@ -12,6 +12,9 @@ const READ_TIMEOUT: Duration = Duration::from_mins(1);
 /// Model hubs redirect to their storage, some of them more than once.
 const MOST_REDIRECTS: usize = 10;
 
+/// So much stays free, in bytes: a download must not take the room that others keep their state in.
+const RESERVE: u64 = 16 << 20;
+
 /// Why a file was not fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
@@ -55,6 +58,21 @@ pub enum FetchError {
         expected: String,
         /// What came.
         actual: String,
+    },
+    /// More than there is room for.
+    #[error(
+        "{url} takes {needed} bytes, and {} has room for {available}: free some space, or give it more \
+         (spec.storage.size of a ClawGateway)", folder.display()
+    )]
+    NoSpace {
+        /// The address.
+        url: String,
+        /// What the server announced.
+        needed: u64,
+        /// What may be used.
+        available: u64,
+        /// Where.
+        folder: PathBuf,
     },
     /// The file cannot be kept.
     #[error("failed to write {}", path.display())]
@@ -135,6 +153,19 @@ async fn receive(
         });
     }
     let total = response.content_length();
+    if let Some(needed) = total {
+        // Where the system does not tell, writing does.
+        let folder = download.target.parent().unwrap_or_else(|| Path::new("."));
+        let available = free_space(folder).map_or(u64::MAX, |free| free.saturating_sub(RESERVE));
+        if needed > available {
+            return Err(FetchError::NoSpace {
+                url,
+                needed,
+                available,
+                folder: folder.to_owned(),
+            });
+        }
+    }
     let mut received = 0;
     let mut digest = Sha256::new();
     let mut body = response.bytes_stream();
@@ -152,6 +183,12 @@ async fn receive(
     // On the disk before the rename: a crash must not leave a file with the right name and holes.
     file.sync_all().await.map_err(written)?;
     Ok(hex::encode(digest.finalize()))
+}
+
+/// Bytes that we may still write there.
+fn free_space(folder: &Path) -> Option<u64> {
+    let system = rustix::fs::statvfs(folder).ok()?;
+    Some(system.f_bavail.saturating_mul(system.f_frsize))
 }
 
 fn client() -> Result<reqwest::Client, FetchError> {
@@ -180,6 +217,7 @@ pub(super) fn without_secrets(url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncReadExt as _;
     use wiremock::matchers::path;
     use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -251,6 +289,40 @@ mod tests {
             std::fs::read_dir(folder.path()).expect("a folder").count(),
             0
         );
+    }
+
+    #[tokio::test]
+    async fn a_file_that_has_no_room_is_not_even_begun() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
+        let url = format!("http://{}/model", listener.local_addr().expect("bound"));
+        let mut server = tokio::task::JoinSet::new();
+        server.spawn(async move {
+            let (mut connection, _) = listener.accept().await.expect("a client");
+            let asked = connection.read(&mut [0; 1024]).await;
+            asked.expect("a request");
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", 1_u64 << 60);
+            connection
+                .write_all(head.as_bytes())
+                .await
+                .expect("written");
+            // Open until the test is over.
+            std::future::pending::<()>().await;
+        });
+        let folder = tempfile::tempdir().expect("a folder");
+        let download = Download {
+            url: &url,
+            sha256: &sha256(),
+            target: &folder.path().join("model.gguf"),
+        };
+        let error = fetch(download, |_, _| ()).await.expect_err("too large");
+        let text = error.to_string();
+        assert!(text.contains("1152921504606846976 bytes"), "{text}");
+        assert!(text.contains("spec.storage.size"), "{text}");
+        let left = std::fs::read_dir(folder.path()).expect("a folder").count();
+        assert_eq!(left, 0);
     }
 
     #[tokio::test]

@@ -2,9 +2,12 @@
 //!
 //! Imports are kept in the state directory under what they are made of, so each is made once.
 
+mod leftovers;
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use claw_crds::gateway_config::{QuantizationConfig, SourceConfig};
 use sha2::{Digest as _, Sha256};
@@ -12,6 +15,11 @@ use tokio::sync::{Semaphore, watch};
 
 use super::fetch::{Download, FetchError, fetch};
 use super::{Engine, EngineError, LoadProgress, Loader, SlotKey, SlotState};
+
+/// Where files on their way go, below the state directory.
+const DOWNLOADS: &str = "downloads";
+/// Where models are kept.
+const IMPORTS: &str = "models";
 
 /// Why a model is not there.
 #[derive(Debug, thiserror::Error)]
@@ -56,8 +64,9 @@ pub struct Workshop {
 }
 
 impl Workshop {
-    /// A workshop that keeps imports below `state_dir`.
+    /// A workshop that keeps imports below `state_dir`. What a crash has left there goes.
     pub fn new(loader: Arc<dyn Loader>, state_dir: PathBuf) -> Self {
+        leftovers::remove(&state_dir, SystemTime::now());
         Self {
             loader,
             state_dir,
@@ -97,7 +106,7 @@ impl Workshop {
         }
         let target = self
             .state_dir
-            .join("downloads")
+            .join(DOWNLOADS)
             .join(format!("{}.gguf", sha256.to_ascii_lowercase()));
         if !target.is_file() {
             tracing::info!(sha256, "fetching a model");
@@ -161,7 +170,7 @@ impl Workshop {
     ) -> Result<PathBuf, PreparationError> {
         let target = self.import_path(sha256, key.model.quantization);
         if !target.is_dir() {
-            let folder = self.state_dir.join("models");
+            let folder = self.state_dir.join(IMPORTS);
             std::fs::create_dir_all(&folder).map_err(|error| PreparationError::StateDirectory {
                 path: folder,
                 source: error,
@@ -170,9 +179,17 @@ impl Workshop {
             let mut report = |progress: LoadProgress| {
                 state.send_replace(SlotState::Importing(progress));
             };
-            self.loader
-                .import(source, &target, key.model.quantization, &mut report)
-                .map_err(PreparationError::Import)?;
+            let quantization = key.model.quantization;
+            let imported = self
+                .loader
+                .import(source, &target, quantization, &mut report);
+            match imported {
+                // It appears whole or not at all.
+                Err(_) if target.is_dir() => {
+                    tracing::info!(sha256, "another replica on the same volume has imported it");
+                }
+                imported => imported.map_err(PreparationError::Import)?,
+            }
         }
         if matches!(key.model.source, SourceConfig::Http { .. })
             && source.starts_with(&self.state_dir)
@@ -189,7 +206,7 @@ impl Workshop {
             QuantizationConfig::Int8 => "int8",
         };
         let version = self.loader.importer_version();
-        self.state_dir.join("models").join(format!(
+        self.state_dir.join(IMPORTS).join(format!(
             "{}-{weights}-v{version}",
             sha256.to_ascii_lowercase()
         ))

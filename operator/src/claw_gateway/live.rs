@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kube::Api;
+use kube::{Api, api::ListParams};
 
 use crate::{context::Context, world::Child};
 
@@ -16,6 +16,16 @@ pub async fn find<K: Child>(
     if let Some(cached) = K::cache(&context.world.children).get(namespace, name) {
         return Ok(Some(cached));
     }
+    Ok(ask(context, namespace, name).await?.map(Arc::new))
+}
+
+/// The child of that name, as the API server has it now. By a list, which whoever watches may make anyway.
+pub async fn ask<K: Child>(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<K>, kube::Error> {
     let api: Api<K> = Api::namespaced(context.client.clone(), namespace);
-    Ok(api.get_opt(name).await?.map(Arc::new))
+    let only = ListParams::default().fields(&format!("metadata.name={name}"));
+    Ok(api.list(&only).await?.items.pop())
 }

@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use claw_crds::{
     ClawGateway, ClawGatewayStatus,
-    claw_gateway::ModelDevice,
     condition::{self, Finding, HasConditions},
 };
 use futures::future::join_all;
@@ -22,6 +21,7 @@ use kube::{core::error_boundary::InvalidObject, runtime::events::Event};
 use super::{
     apply,
     dereference::Dereferenced,
+    pod_reports,
     resources::{Applied, Resources},
     validate::Validated,
 };
@@ -70,7 +70,7 @@ pub struct Outcome<'a> {
     programmed: Programmed,
     deployment: Option<&'a Deployment>,
     pods: &'a [Arc<Pod>],
-    devices: Vec<ModelDevice>,
+    reports: pod_reports::Summary,
 }
 
 impl<'a> Outcome<'a> {
@@ -79,7 +79,7 @@ impl<'a> Outcome<'a> {
         read: &'a Dereferenced,
         validated: &'a Validated,
         applied: Option<&'a Result<Resources<Applied>, apply::Error>>,
-        devices: Vec<ModelDevice>,
+        reports: pod_reports::Summary,
     ) -> Self {
         let (programmed, deployment) = match applied {
             Some(Ok(resources)) => (Programmed::Yes, Some(&resources.deployment)),
@@ -97,7 +97,7 @@ impl<'a> Outcome<'a> {
             programmed,
             deployment,
             pods: &read.pods,
-            devices,
+            reports,
         }
     }
 }

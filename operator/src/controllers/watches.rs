@@ -20,7 +20,7 @@ use crate::{
     labels,
     report::Reported,
     scope::Scope,
-    watch::{Change, watch, watch_only},
+    watch::{Change, Tell, watch, watch_only},
     world::{Child, Guarded, Writers},
 };
 
@@ -58,7 +58,7 @@ fn send(requests: Requests, senders: &Senders, context: &Context) {
     } = requests;
     for (namespace, gateway) in gone {
         context.secret_index().forget(&namespace, &gateway);
-        context.devices.forget(&namespace, &gateway);
+        context.pod_reports.forget(&namespace, &gateway);
         context
             .metrics
             .set_certificate_expiry(&namespace, &gateway, None);
@@ -164,6 +164,8 @@ where
         watcher::Config::default(),
         writer,
         |object| object.meta_mut().managed_fields = None,
+        // Where two write one status, the write of each wakes the other.
+        Tell::All,
         &context.metrics,
     )
 }
@@ -178,6 +180,7 @@ fn children<K: Child>(
         watcher::Config::default().labels(labels::CHILDREN),
         writer,
         |object| drift::trim(object.meta_mut()),
+        Tell::Foreign,
         &context.metrics,
     );
     as_children(changes)
@@ -190,6 +193,7 @@ fn watch_pods(context: &Context, scope: &Scope, writer: Writer<Pod>) -> BoxStrea
         watcher::Config::default().labels(labels::PODS),
         writer,
         trim_pod,
+        Tell::Foreign,
         &context.metrics,
     ))
 }

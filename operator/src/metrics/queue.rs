@@ -35,8 +35,11 @@ impl Queues {
     }
 
     pub(super) fn clear(&self) {
-        self.lock().clear();
-        self.depths.clear();
+        let mut waiting = self.lock();
+        for (kind, of_kind) in waiting.iter_mut() {
+            of_kind.clear();
+            self.tell(kind, 0);
+        }
     }
 
     fn tell(&self, kind: &str, depth: usize) {

@@ -1,6 +1,6 @@
 //! Which changes of conditions are worth an Event. Pure.
 
-use claw_crds::condition::{PROGRAMMED, READY, RECONCILING, STALLED, reason};
+use claw_crds::condition::{READY, RECONCILING, STALLED, reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::events::{Event, EventType};
 
@@ -35,10 +35,8 @@ fn type_of(old: Option<&Condition>, new: &Condition) -> Option<EventType> {
     match new.status.as_str() {
         _ if !changed => None,
         "True" if old.is_some() => Some(EventType::Normal),
-        // On a new object, only the outcome is news.
-        "True" => [PROGRAMMED, READY]
-            .contains(&new.type_.as_str())
-            .then_some(EventType::Normal),
+        // On a new object, only the outcome is news: thousands may come at once, and each Event is a write.
+        "True" => (new.type_ == READY).then_some(EventType::Normal),
         // Waiting for something else that is told elsewhere, or for pods to start, is no news; falling back to
         // it is.
         _ if is_waiting(&new.reason) && !was_true => None,
@@ -69,7 +67,7 @@ fn event(type_: EventType, condition: &Condition) -> Event {
 
 #[cfg(test)]
 mod tests {
-    use claw_crds::condition::{ACCEPTED, Finding, RESOLVED_REFS, merge};
+    use claw_crds::condition::{ACCEPTED, Finding, PROGRAMMED, RESOLVED_REFS, merge};
     use jiff::Timestamp;
 
     use super::*;
@@ -133,9 +131,13 @@ mod tests {
         let accepted = Finding::is_true(ACCEPTED, reason::ACCEPTED, "fine");
         let programmed = Finding::is_true(PROGRAMMED, reason::PROGRAMMED, "stored");
         let starting = Finding::is_false(READY, reason::DEPLOYMENT_NOT_READY, "starting");
+        let new = [accepted, found(), programmed, starting];
+        assert!(reasons(&[], &new).is_empty());
+        let [accepted, found, programmed, _] = new;
+        let ready = Finding::is_true(READY, reason::READY, "serving");
         assert_eq!(
-            reasons(&[], &[accepted, found(), programmed, starting]),
-            ["Normal Programmed"]
+            reasons(&[], &[accepted, found, programmed, ready]),
+            ["Normal Ready"]
         );
     }
 

@@ -288,10 +288,6 @@ impl State {
 
     /// Server-side apply by the one manager that there is.
     fn apply(&mut self, path: &str, mut body: Value) -> Answer {
-        let fields = json!([{
-            "manager": "claw-operator", "operation": "Apply", "fieldsType": "FieldsV1",
-            "fieldsV1": fields_of(&body),
-        }]);
         if let Some(path) = path.strip_suffix("/status") {
             let Some(mut object) = self.objects.get(path).cloned() else {
                 return failure(404, "NotFound");
@@ -299,7 +295,20 @@ impl State {
             object["status"] = body["status"].take();
             return answer(StatusCode::OK, &self.store(path, object));
         }
-        body["metadata"]["managedFields"] = fields;
+        // The API server's own field.
+        let creation = body["metadata"]
+            .as_object_mut()
+            .and_then(|metadata| metadata.remove("creationTimestamp"));
+        if creation.is_some() && self.objects.contains_key(path) {
+            let mut status =
+                json!({"kind": "Status", "status": "Failure", "code": 422, "reason": "Invalid"});
+            status["details"]["causes"] = json!([{"field": "metadata.creationTimestamp"}]);
+            return answer(StatusCode::UNPROCESSABLE_ENTITY, &status);
+        }
+        body["metadata"]["managedFields"] = json!([{
+            "manager": "claw-operator", "operation": "Apply", "fieldsType": "FieldsV1",
+            "fieldsV1": fields_of(&body),
+        }]);
         if let Some(old) = self.objects.get(path) {
             body["metadata"]["uid"] = old["metadata"]["uid"].clone();
             if !old["status"].is_null() {

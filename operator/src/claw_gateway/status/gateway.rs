@@ -17,7 +17,7 @@ pub(super) fn status(outcome: &Outcome<'_>, now: Timestamp) -> ClawGatewayStatus
         programmed: _,
         deployment,
         pods: _,
-        devices,
+        reports,
     } = outcome;
     let old = gateway.status.as_ref();
     let ready = ready_finding(outcome);
@@ -56,7 +56,7 @@ pub(super) fn status(outcome: &Outcome<'_>, now: Timestamp) -> ClawGatewayStatus
             format!("{scheme}://{}:{GATEWAY_PORT}", name.host(namespace))
         }),
         models: validated.models,
-        devices: devices.clone(),
+        devices: reports.devices.clone(),
         certificate_expires: certificate_expires(outcome),
     }
 }
@@ -107,7 +107,12 @@ fn programmed_finding(outcome: &Outcome<'_>) -> Finding {
 fn ready_finding(outcome: &Outcome<'_>) -> Finding {
     match (&outcome.programmed, outcome.deployment) {
         (Programmed::Yes, Some(deployment)) => {
-            readiness::of(deployment, trouble::worst(outcome.pods).as_ref())
+            let trouble = trouble::worst(outcome.pods);
+            readiness::of(
+                deployment,
+                trouble.as_ref(),
+                outcome.reports.unready.as_deref(),
+            )
         }
         (Programmed::Kept, Some(_)) => Finding::is_false(
             READY,

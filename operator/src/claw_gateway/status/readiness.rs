@@ -5,8 +5,12 @@ use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition};
 
 use super::trouble::Trouble;
 
-/// The condition Ready of a gateway that has its configuration.
-pub(super) fn of(deployment: &Deployment, trouble: Option<&Trouble>) -> Finding {
+/// The condition Ready of a gateway that has its configuration. `unready` is what a pod that runs says it waits for.
+pub(super) fn of(
+    deployment: &Deployment,
+    trouble: Option<&Trouble>,
+    unready: Option<&str>,
+) -> Finding {
     let wanted = wanted(deployment);
     let ready = ready(deployment);
     if wanted == 0 {
@@ -25,7 +29,7 @@ pub(super) fn of(deployment: &Deployment, trouble: Option<&Trouble>) -> Finding 
     {
         let message = format!(
             "{ready} of {wanted} pods serve, and no further one got ready in time: {}; see the pods' events and logs",
-            why(deployment).unwrap_or_else(|| message(stuck)),
+            why(deployment, unready).unwrap_or_else(|| message(stuck)),
         );
         return Finding::is_false(READY, reason::PROGRESS_DEADLINE_EXCEEDED, message);
     }
@@ -36,7 +40,7 @@ pub(super) fn of(deployment: &Deployment, trouble: Option<&Trouble>) -> Finding 
             format!("{ready} of {wanted} pods serve"),
         );
     }
-    let message = match why(deployment) {
+    let message = match why(deployment, unready) {
         Some(why) => format!("{ready} of {wanted} pods serve: {why}"),
         None => format!("{ready} of {wanted} pods serve; the others are starting"),
     };
@@ -66,10 +70,10 @@ pub(super) fn ready(deployment: &Deployment) -> i32 {
     status.and_then(|status| status.ready_replicas).unwrap_or(0)
 }
 
-/// Why pods cannot even be created: a quota, say, or an admission policy.
-fn why(deployment: &Deployment) -> Option<String> {
-    let failure = condition(deployment, "ReplicaFailure")?;
-    is_true(Some(failure)).then(|| message(failure))
+/// Why pods cannot even be created: a quota, say, or an admission policy; or what they wait for.
+fn why(deployment: &Deployment, unready: Option<&str>) -> Option<String> {
+    let failure = condition(deployment, "ReplicaFailure").filter(|failure| is_true(Some(failure)));
+    failure.map(message).or_else(|| unready.map(str::to_owned))
 }
 
 fn condition<'a>(deployment: &'a Deployment, kind: &str) -> Option<&'a DeploymentCondition> {
@@ -129,8 +133,20 @@ mod tests {
         #[case] reason: &str,
         #[case] message: &str,
     ) {
-        let finding = of(&deployment(replicas, &conditions), None);
+        let finding = of(&deployment(replicas, &conditions), None, None);
         assert_eq!((finding.status, finding.reason), (status, reason));
         assert!(finding.message.contains(message), "{}", finding.message);
+    }
+
+    #[test]
+    fn a_pod_that_runs_tells_what_it_waits_for() {
+        let unready = Some("pod desk-1: model parrot is fetching");
+        let finding = of(&deployment(2, &json!([])), None, unready);
+        assert_eq!(
+            finding.message,
+            "1 of 2 pods serve: pod desk-1: model parrot is fetching"
+        );
+        let serving = json!([{"type": "Available", "status": "True"}]);
+        assert_eq!(of(&deployment(2, &serving), None, unready).status, "True");
     }
 }

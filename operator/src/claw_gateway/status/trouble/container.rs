@@ -10,9 +10,7 @@ use k8s_openapi::api::core::v1::{
 use serde_json::Value;
 
 use super::Trouble;
-
-/// So much of a container's last words is told.
-const LONGEST_WORDS: usize = 300;
+use crate::excerpt::excerpt;
 
 pub(super) fn trouble(pod: &str, container: &ContainerStatus) -> Option<Trouble> {
     let state = container.state.as_ref();
@@ -48,7 +46,7 @@ fn image(pod: &str, image: &str, waiting: &ContainerStateWaiting) -> Trouble {
         reason: reason::IMAGE_PULL_BACK_OFF,
         message: format!(
             "pod {pod} cannot pull image {image}: {}; check its name and the pull Secrets",
-            shortened(cause)
+            excerpt(cause)
         ),
         is_final: true,
     }
@@ -60,7 +58,7 @@ fn creation(pod: &str, waiting: &ContainerStateWaiting) -> Trouble {
         reason: reason::CREATE_CONTAINER_ERROR,
         message: format!(
             "the container of pod {pod} cannot be made: {}",
-            shortened(said)
+            excerpt(said)
         ),
         is_final: true,
     }
@@ -106,15 +104,5 @@ fn last_words(ended: &ContainerStateTerminated) -> String {
             None => message.to_owned(),
         })
     });
-    shortened(told.as_deref().unwrap_or(line))
-}
-
-fn shortened(text: &str) -> String {
-    let text = text.trim();
-    let end = text.floor_char_boundary(LONGEST_WORDS);
-    if end < text.len() {
-        format!("{}…", &text[..end])
-    } else {
-        text.to_owned()
-    }
+    excerpt(told.as_deref().unwrap_or(line))
 }
