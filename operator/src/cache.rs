@@ -90,8 +90,14 @@ impl<K: Cacheable> Cache<K> {
 
     /// What belongs to one gateway, by name. However many others there are, this costs no more.
     pub fn of_gateway(&self, namespace: &str, gateway: &str) -> Vec<Arc<K>> {
-        let names = self.groups().members(namespace, gateway);
-        let objects = names.iter().filter_map(|name| self.get(namespace, name));
+        self.of_gateway_but(namespace, gateway, &[])
+    }
+
+    /// The same without those of the given names, which are not even looked at.
+    pub fn of_gateway_but(&self, namespace: &str, gateway: &str, names: &[String]) -> Vec<Arc<K>> {
+        let members = self.groups().members(namespace, gateway);
+        let wanted = members.iter().filter(|name| !names.contains(name));
+        let objects = wanted.filter_map(|name| self.get(namespace, name));
         objects
             .filter(|object| (self.gateway_of)(object).as_deref() == Some(gateway))
             .collect()

@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use kube::core::Status;
+
 /// Errors that metrics count by the step that failed.
 pub trait Label {
     /// The step, as one of few constants.
@@ -29,18 +31,27 @@ pub fn is_transient(error: &(dyn Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(kube::Error::Api(status)) = error.downcast_ref() {
-            // Invalid objects stay invalid until somebody changes them, which wakes us.
-            return !matches!(status.code, 400 | 405 | 413 | 415 | 422);
+            // Invalid objects stay invalid until somebody changes them, which wakes us; and a namespace on its way out
+            // takes nothing any more.
+            return !matches!(status.code, 400 | 405 | 413 | 415 | 422) && !is_leaving(status);
         }
         cause = error.source();
     }
     true
 }
 
+/// Whether the namespace is being deleted.
+fn is_leaving(status: &Status) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes
+        .into_iter()
+        .any(|cause| cause.reason == "NamespaceTerminating")
+}
+
 #[cfg(test)]
 mod tests {
-    use kube::core::Status;
     use rstest::rstest;
+    use serde_json::json;
 
     use super::*;
     use crate::claw_gateway::apply;
@@ -60,6 +71,15 @@ mod tests {
     #[case(503, true)]
     fn what_only_a_change_can_mend_is_not_tried_again(#[case] code: u16, #[case] transient: bool) {
         assert_eq!(is_transient(&refused(code)), transient);
+    }
+
+    #[test]
+    fn a_namespace_that_is_being_deleted_is_left_alone() {
+        let cause =
+            json!({"reason": "NamespaceTerminating", "message": "", "field": "metadata.namespace"});
+        let status = json!({"status": "Failure", "code": 403, "reason": "Forbidden", "details": {"causes": [cause]}});
+        let status: Status = serde_json::from_value(status).expect("a status");
+        assert!(!is_transient(&kube::Error::Api(Box::new(status))));
     }
 
     #[test]

@@ -23,7 +23,7 @@ const CONTROLLERS: [&str; 8] = [
 /// Collect garbage less often: a small machine has memory to spare, but no processors. With the default of Go, the API
 /// server spends a quarter of its time on that. The limit makes it collect earlier where memory gets scarce.
 fn spared(program: Program) -> Program {
-    program.env("GOGC", "500").env("GOMEMLIMIT", "2GiB")
+    program.env("GOGC", "500").env("GOMEMLIMIT", "4GiB")
 }
 
 /// `--name=value` with a path.

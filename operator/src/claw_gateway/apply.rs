@@ -2,9 +2,7 @@
 //!
 //! What already is as wanted is not written.
 
-mod creation;
-
-use std::{marker::PhantomData, sync::Arc};
+use std::marker::PhantomData;
 
 use k8s_openapi::api::{
     autoscaling::v2::HorizontalPodAutoscaler,
@@ -72,14 +70,6 @@ pub enum Error {
         name: String,
         /// Why.
         source: kube::Error,
-    },
-    /// It was there when it was to be created, and is not any more.
-    #[error("{kind} {name} has just been deleted")]
-    Vanished {
-        /// Its kind.
-        kind: String,
-        /// Its name.
-        name: String,
     },
     /// Somebody else's object stands in the way.
     #[error(
@@ -214,55 +204,28 @@ impl Step<'_> {
     /// The live object, written if it was not as wanted.
     async fn ensure<K: Child>(&self, desired: K) -> Result<K, Error> {
         let (kind, name) = (K::kind(&()).into_owned(), desired.name_any());
-        let cache = K::cache(&self.context.world.children);
-        let live = match cache.get(&self.owner.namespace, &name) {
-            Some(live) => live,
-            None => match self.create(&desired).await? {
-                Some(created) => return Ok(self.remember(created)),
-                None => self.look_up(kind.clone(), &name).await?,
-            },
-        };
-        if !(self.is_ours(&*live) || K::is_taken_over(&*live, &self.owner.name)) {
-            return Err(Error::Foreign { kind, name });
-        }
-        let differs = drift::needs_write(&desired, &*live);
-        if !differs.map_err(|source| Error::Compare {
+        let live = live::find::<K>(self.context, &self.owner.namespace, &name).await;
+        let live = live.map_err(|source| Error::Read {
             kind: kind.clone(),
             name: name.clone(),
             source,
-        })? {
-            return Ok((*live).clone());
+        })?;
+        if let Some(live) = live {
+            if !(self.is_ours(&*live) || K::is_taken_over(&*live, &self.owner.name)) {
+                return Err(Error::Foreign { kind, name });
+            }
+            let differs = drift::needs_write(&desired, &*live);
+            if !differs.map_err(|source| Error::Compare {
+                kind: kind.clone(),
+                name: name.clone(),
+                source,
+            })? {
+                return Ok((*live).clone());
+            }
         }
         let written = self.write(&name, &desired).await;
         let written = written.map_err(|source| Error::Apply { kind, name, source })?;
         Ok(self.remember(written))
-    }
-
-    /// Apply what the cache does not know, unless it exists: then nothing is written, and there is no answer. The cache
-    /// may be behind, and an object without our label is in no cache, but must not be overwritten.
-    async fn create<K: Child>(&self, desired: &K) -> Result<Option<K>, Error> {
-        let name = desired.name_any();
-        let mut new = desired.clone();
-        new.meta_mut().creation_timestamp = Some(creation::only());
-        match self.write(&name, &new).await {
-            Ok(created) => Ok(Some(created)),
-            Err(error) if creation::is_refused(&error) => Ok(None),
-            Err(source) => Err(Error::Apply {
-                kind: K::kind(&()).into_owned(),
-                name,
-                source,
-            }),
-        }
-    }
-
-    /// What is there although the cache does not know it.
-    async fn look_up<K: Child>(&self, kind: String, name: &str) -> Result<Arc<K>, Error> {
-        let name = name.to_owned();
-        match live::ask(self.context, &self.owner.namespace, &name).await {
-            Ok(Some(live)) => Ok(Arc::new(live)),
-            Ok(None) => Err(Error::Vanished { kind, name }),
-            Err(source) => Err(Error::Read { kind, name, source }),
-        }
     }
 
     async fn write<K: Child>(&self, name: &str, object: &K) -> kube::Result<K> {
@@ -314,11 +277,8 @@ impl Step<'_> {
         let kept: Vec<String> = keep.iter().flatten().map(|kept| kept.name_any()).collect();
         let cache = K::cache(&self.context.world.children);
         let namespace = &self.owner.namespace;
-        let own = cache.of_gateway(namespace, self.owner.name.as_str());
-        let extra = own
-            .iter()
-            .filter(|live| self.is_ours(&***live) && !kept.contains(&live.name_any()));
-        for live in extra {
+        let others = cache.of_gateway_but(namespace, self.owner.name.as_str(), &kept);
+        for live in others.iter().filter(|live| self.is_ours(&***live)) {
             self.delete(&**live).await?;
             cache.forget(namespace, &live.name_any());
         }

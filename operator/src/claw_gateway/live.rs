@@ -16,16 +16,8 @@ pub async fn find<K: Child>(
     if let Some(cached) = K::cache(&context.world.children).get(namespace, name) {
         return Ok(Some(cached));
     }
-    Ok(ask(context, namespace, name).await?.map(Arc::new))
-}
-
-/// The child of that name, as the API server has it now. By a list, which whoever watches may make anyway.
-pub async fn ask<K: Child>(
-    context: &Context,
-    namespace: &str,
-    name: &str,
-) -> Result<Option<K>, kube::Error> {
     let api: Api<K> = Api::namespaced(context.client.clone(), namespace);
+    // A list, which whoever watches may make anyway.
     let only = ListParams::default().fields(&format!("metadata.name={name}"));
-    Ok(api.list(&only).await?.items.pop())
+    Ok(api.list(&only).await?.items.pop().map(Arc::new))
 }

@@ -48,6 +48,8 @@ struct Query {
     /// Of the collection, in one namespace or in all.
     path: String,
     labels: Vec<(String, String)>,
+    /// Of the only object, where one is selected.
+    name: Option<String>,
     only_metadata: bool,
 }
 
@@ -67,21 +69,25 @@ impl Query {
         let only_metadata = accept
             .and_then(|accept| accept.to_str().ok())
             .is_some_and(|accept| accept.contains("PartialObjectMetadata"));
+        let fields = parameters.get("fieldSelector");
+        let name = fields.and_then(|fields| fields.strip_prefix("metadata.name="));
         let query = Self {
             path: request.uri().path().to_owned(),
             labels,
+            name: name.map(str::to_owned),
             only_metadata,
         };
         (query, parameters.contains_key("watch"))
     }
 
     fn wants(&self, path: &str, object: &Value) -> bool {
-        let (collection, _) = path.rsplit_once('/').expect("an object's path");
+        let (collection, name) = path.rsplit_once('/').expect("an object's path");
         let everywhere = collection
             .split_once("/namespaces/")
             .and_then(|(api, rest)| Some(format!("{api}/{}", rest.split_once('/')?.1)));
         let labels = &object["metadata"]["labels"];
         (collection == self.path || everywhere.as_ref() == Some(&self.path))
+            && self.name.as_ref().is_none_or(|wanted| wanted == name)
             && self
                 .labels
                 .iter()
@@ -294,16 +300,6 @@ impl State {
             };
             object["status"] = body["status"].take();
             return answer(StatusCode::OK, &self.store(path, object));
-        }
-        // The API server's own field.
-        let creation = body["metadata"]
-            .as_object_mut()
-            .and_then(|metadata| metadata.remove("creationTimestamp"));
-        if creation.is_some() && self.objects.contains_key(path) {
-            let mut status =
-                json!({"kind": "Status", "status": "Failure", "code": 422, "reason": "Invalid"});
-            status["details"]["causes"] = json!([{"field": "metadata.creationTimestamp"}]);
-            return answer(StatusCode::UNPROCESSABLE_ENTITY, &status);
         }
         body["metadata"]["managedFields"] = json!([{
             "manager": "claw-operator", "operation": "Apply", "fieldsType": "FieldsV1",
