@@ -6,15 +6,18 @@
 //! configuration at all.
 
 mod auth;
+mod budget;
 mod channels;
 mod models;
+mod pattern;
 mod problem;
 mod routes;
 mod secrets;
 mod tls;
+mod url;
 
+pub use pattern::PATTERN_SIZE_LIMIT_BYTES;
 pub use problem::{ObjectRef, Problem, ProblemReason};
-pub use routes::PATTERN_SIZE_LIMIT_BYTES;
 pub use secrets::{Secret, Secrets};
 pub use tls::{CertificateError, certified_key};
 
@@ -74,7 +77,7 @@ pub fn compile(inputs: &Inputs<'_>) -> Compilation {
     let fatal = problems
         .iter()
         .any(|problem| problem.object == gateway && problem.is_fatal());
-    let config = match (auth, tls) {
+    let mut config = match (auth, tls) {
         (Some(auth), Some(tls)) if !fatal => Some(GatewayConfig {
             schema_version: SCHEMA_VERSION,
             gateway: identity(inputs.gateway),
@@ -88,6 +91,9 @@ pub fn compile(inputs: &Inputs<'_>) -> Compilation {
         }),
         _ => None,
     };
+    if let Some(config) = &mut config {
+        budget::keep_within(&gateway, config, &mut problems);
+    }
     Compilation { config, problems }
 }
 

@@ -38,6 +38,8 @@ pub const GROUP: &str = "claw.dev";
 pub const VERSION: &str = "v1alpha1";
 /// `apiVersion` of all kinds.
 pub const API_VERSION: &str = "claw.dev/v1alpha1";
+/// The label of what a program has made, and its value for what the operator has.
+pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "claw-operator");
 /// The port of everything that users reach.
 pub const GATEWAY_PORT: u16 = 18789;
 /// The port of probes, metrics and status, for the pod network only.

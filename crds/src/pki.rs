@@ -7,7 +7,7 @@
 
 mod parse;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use jiff::{SignedDuration, Timestamp};
 pub use parse::not_after;
@@ -55,10 +55,18 @@ pub struct Store {
 
 /// Why no certificate could be made.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to issue a certificate for {hosts:?}")]
-pub struct Error {
-    hosts: Vec<String>,
-    source: rcgen::Error,
+pub enum Error {
+    /// A certificate cannot carry these names.
+    #[error("failed to issue a certificate for {hosts:?}")]
+    Hosts {
+        /// All of them.
+        hosts: Vec<String>,
+        /// What is wrong.
+        source: rcgen::Error,
+    },
+    /// The authority itself could not be made.
+    #[error("failed to make a certificate authority")]
+    Authority(#[source] rcgen::Error),
 }
 
 /// Everything that `hosts` need at `now`: the given store where it still serves, renewed parts where not.
@@ -67,22 +75,15 @@ pub struct Error {
 pub fn issue(current: &Store, hosts: &[String], now: Timestamp) -> Result<Store, Error> {
     let ca = match current.ca.as_ref().filter(|ca| ca_serves(ca, now)) {
         Some(ca) => forget_ended(ca, now),
-        None => new_authority(current.ca.as_ref(), now).map_err(|source| fail(hosts, source))?,
+        None => new_authority(current.ca.as_ref(), now).map_err(Error::Authority)?,
     };
     with_leaf(ca, current, hosts, now)
 }
 
 /// The same with a new authority and a new leaf, whatever there is.
 pub fn rotate(current: &Store, hosts: &[String], now: Timestamp) -> Result<Store, Error> {
-    let ca = new_authority(current.ca.as_ref(), now).map_err(|source| fail(hosts, source))?;
+    let ca = new_authority(current.ca.as_ref(), now).map_err(Error::Authority)?;
     with_leaf(ca, current, hosts, now)
-}
-
-fn fail(hosts: &[String], source: rcgen::Error) -> Error {
-    Error {
-        hosts: hosts.to_vec(),
-        source,
-    }
 }
 
 fn with_leaf(
@@ -97,7 +98,10 @@ fn with_leaf(
         .filter(|leaf| leaf_serves(leaf, &ca, hosts, now))
     {
         Some(leaf) => leaf.clone(),
-        None => new_leaf(&ca, hosts, now).map_err(|source| fail(hosts, source))?,
+        None => new_leaf(&ca, hosts, now).map_err(|source| Error::Hosts {
+            hosts: hosts.to_vec(),
+            source,
+        })?,
     };
     Ok(Store {
         ca: Some(ca),
@@ -133,15 +137,22 @@ fn ca_serves(ca: &Authority, now: Timestamp) -> bool {
         certificate_chain: ca.certificate_pem.clone(),
         private_key: ca.private_key.clone(),
     };
-    young && certified_key(&pair).is_ok()
+    // A key may fit and still be in a form that signs nothing.
+    young && certified_key(&pair).is_ok() && issuer(ca).is_ok()
 }
 
 fn leaf_serves(leaf: &TlsConfig, ca: &Authority, hosts: &[String], now: Timestamp) -> bool {
-    let wanted: BTreeSet<String> = hosts.iter().cloned().collect();
+    let wanted: BTreeSet<String> = hosts.iter().map(|host| canonical(host)).collect();
     parse::validity(&leaf.certificate_chain).is_some_and(|validity| validity.is_young(now))
         && parse::hosts(&leaf.certificate_chain).is_some_and(|hosts| hosts == wanted)
         && parse::is_signed_by(&leaf.certificate_chain, &ca.certificate_pem)
         && certified_key(leaf).is_ok()
+}
+
+/// The one way to write a host: an address has many, and a certificate stores it as a number.
+fn canonical(host: &str) -> String {
+    host.parse::<IpAddr>()
+        .map_or_else(|_| host.to_owned(), |address| address.to_string())
 }
 
 fn forget_ended(ca: &Authority, now: Timestamp) -> Authority {
@@ -303,6 +314,40 @@ mod tests {
         assert_eq!(renewed.ca, store.ca);
         assert_ne!(renewed.leaf, store.leaf);
         assert!(renew_at(&renewed).expect("known") > at);
+    }
+
+    #[test]
+    fn an_address_may_be_written_in_any_way() {
+        let hosts = ["2001:DB8::0010".to_owned()];
+        let store = issue(&Store::default(), &hosts, start()).expect("issues");
+        let again = issue(&store, &hosts, start()).expect("issues");
+        assert_eq!(again, store);
+    }
+
+    #[test]
+    fn a_name_that_no_certificate_carries_is_told_as_such() {
+        let error = issue(&Store::default(), &["zürich.example".to_owned()], start());
+        assert!(matches!(error, Err(Error::Hosts { .. })), "{error:?}");
+    }
+
+    #[test]
+    fn an_authority_that_can_sign_nothing_is_replaced() {
+        let mut store = issued();
+        // A key that fits the certificate, in a form (SEC 1) that cannot be used for signing here.
+        let (certificate, key) = (
+            include_str!("pki/sec1-ca.crt").to_owned(),
+            include_str!("pki/sec1-ca.key"),
+        );
+        let authority = store.ca.as_mut().expect("a ca");
+        authority.certificate_pem = certificate.clone();
+        authority.private_key = Redacted::new(key);
+        let pair = TlsConfig {
+            certificate_chain: certificate.clone(),
+            private_key: Redacted::new(key),
+        };
+        certified_key(&pair).expect("the key fits");
+        let mended = issue(&store, &hosts(), start()).expect("issues");
+        assert_ne!(mended.ca.expect("a ca").certificate_pem, certificate);
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod build;
 pub mod certificates;
 pub mod dereference;
 pub mod live;
+mod pod_life;
 pub mod pod_reports;
 pub mod resources;
 pub mod status;
@@ -91,7 +92,11 @@ pub async fn reconcile(
     };
     let reports = reports_of(&dereferenced, &context).await;
     let is_changing = reports.is_changing;
-    let outcome = status::Outcome::new(&dereferenced, &validated, applied.as_ref(), reports);
+    let written = status::Written {
+        request: requested.as_ref(),
+        children: applied.as_ref(),
+    };
+    let outcome = status::Outcome::new(&dereferenced, &validated, written, reports);
     status::write(&context, &outcome, now)
         .await
         .map_err(Error::Status)?;

@@ -2,7 +2,12 @@
 
 mod watches;
 
-use std::{convert::Infallible, future::Future, sync::Arc, time::Instant};
+use std::{
+    convert::Infallible,
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use claw_crds::{Channel, ModelRoute};
 use futures::{
@@ -35,6 +40,10 @@ use crate::{
 
 /// So many objects of one kind are worked on at a time; more would only queue at the API server.
 const CONCURRENCY: u16 = 16;
+
+/// What the API server calls invalid mostly stays so until somebody changes the object, which wakes us. But an admission
+/// policy may change, too, and a certificate fall due: after this time, or up to twice as long, it is tried again.
+const LATER: Duration = Duration::from_mins(5);
 
 /// Reconcile until `shutdown`, then finish what is under way.
 pub async fn run(
@@ -166,11 +175,11 @@ where
     K: Cacheable,
     E: std::error::Error + 'static,
 {
-    if is_transient(error) {
-        Action::requeue(context.backoff.next(&key_of(&*object)))
+    Action::requeue(if is_transient(error) {
+        context.backoff.next(&key_of(&*object))
     } else {
-        Action::await_change()
-    }
+        LATER.mul_f64(1.0 + rand::random::<f64>())
+    })
 }
 
 fn key_of<K: Resource<DynamicType = ()>>(object: &K) -> String {

@@ -10,10 +10,9 @@ use kube::{Resource, ResourceExt, core::PartialObjectMeta};
 use crate::{
     attachment::Attachment,
     attachments::Attachments,
-    labels,
     secret_index::SecretIndex,
     watch::Change,
-    world::{Guarded, World},
+    world::{Guarded, World, belongs_to},
 };
 
 /// A change of any kind that is watched.
@@ -62,7 +61,7 @@ impl Dispatcher {
     /// What has to be looked at after `event`.
     pub fn dispatch(&mut self, event: Event, world: &World, secrets: &mut SecretIndex) -> Requests {
         match event {
-            Event::Gateway(change) => on_gateway(change, world),
+            Event::Gateway(change) => on_gateway(change, world, secrets),
             Event::Route(change) => {
                 let (gateways, routes) = on_attachment(&mut self.routes, change, world);
                 Requests {
@@ -92,7 +91,11 @@ fn only_gateways(gateways: Vec<Key>) -> Requests {
     }
 }
 
-fn on_gateway(change: Change<Guarded<ClawGateway>>, world: &World) -> Requests {
+fn on_gateway(
+    change: Change<Guarded<ClawGateway>>,
+    world: &World,
+    secrets: &SecretIndex,
+) -> Requests {
     match change {
         Change::Touched(gateway) => only_gateways(vec![key(&gateway)]),
         Change::Deleted(gateway) => {
@@ -108,7 +111,12 @@ fn on_gateway(change: Change<Guarded<ClawGateway>>, world: &World) -> Requests {
             gateways: all_gateways(world),
             routes: world.routes.keys(),
             channels: world.channels.keys(),
-            ..Requests::default()
+            // Nobody tells what was deleted while the watch was interrupted.
+            gone: secrets
+                .gateways()
+                .filter(|(namespace, name)| world.gateways.get(namespace, name).is_none())
+                .cloned()
+                .collect(),
         },
     }
 }
@@ -144,24 +152,10 @@ fn on_attachment<K: Attachment>(
 fn on_child(change: Change<ObjectMeta>, world: &World) -> Vec<Key> {
     match change {
         Change::Touched(child) | Change::Deleted(child) => {
+            let gateway = belongs_to(&child);
             let namespace = child.namespace.unwrap_or_default();
-            let Some(owners) = child.owner_references else {
-                // What outlives its gateway has no owner, nor have pods as we keep them.
-                let labels = child.labels.unwrap_or_default();
-                let gateway = labels::gateway_of(&labels).map(str::to_owned);
-                return gateway
-                    .map(|gateway| (namespace, gateway))
-                    .into_iter()
-                    .collect();
-            };
-            owners
-                .into_iter()
-                .filter(|owner| {
-                    owner.kind == ClawGateway::kind(&())
-                        && owner.api_version == ClawGateway::api_version(&())
-                })
-                .map(|owner| (namespace.clone(), owner.name))
-                .collect()
+            let key = gateway.map(|gateway| (namespace, gateway));
+            key.into_iter().collect()
         }
         Change::Relisted => all_gateways(world),
     }

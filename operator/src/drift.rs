@@ -4,6 +4,8 @@
 //! where we still own a field that we no longer want. Fields that the API server or others fill in beside ours
 //! do not count.
 
+mod defaults;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use kube::Resource;
 use serde::Serialize;
@@ -180,10 +182,15 @@ impl Key {
 /// Equal, but for what the API server fills in within a whole.
 fn equal(desired: &Value, live: &Value, unit: Unit) -> bool {
     match (desired, live) {
-        (Value::Object(desired), Value::Object(live)) => desired.iter().all(|(name, value)| {
-            live.get(name)
-                .is_some_and(|live| equal(value, live, unit.below(name)))
-        }),
+        (Value::Object(desired), Value::Object(live)) => {
+            let ours = desired.iter().all(|(name, value)| {
+                live.get(name)
+                    .is_some_and(|live| equal(value, live, unit.below(name)))
+            });
+            // Whoever takes a field out of a whole means it: no other peers, no other nodes.
+            let mut more = live.iter().filter(|(name, _)| !desired.contains_key(*name));
+            ours && more.all(|(name, value)| defaults::is_default(name, value))
+        }
         (Value::Array(desired), Value::Array(live)) => {
             desired.len() == live.len()
                 && desired

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use claw_crds::MANAGED_BY;
+
 use crate::names::GatewayName;
 
-/// Whose objects these are.
-const MANAGED_BY: &str = "claw-operator";
 /// Selects all children of all gateways; what the operator watches.
 pub const CHILDREN: &str = "app.kubernetes.io/managed-by=claw-operator";
 
@@ -17,7 +17,8 @@ const INSTANCE: &str = "app.kubernetes.io/instance";
 /// Labels of a child.
 pub fn of_child(gateway: &GatewayName) -> BTreeMap<String, String> {
     let mut labels = of_pods(gateway);
-    labels.insert("app.kubernetes.io/managed-by".into(), MANAGED_BY.into());
+    let (label, operator) = MANAGED_BY;
+    labels.insert(label.into(), operator.into());
     labels.insert("app.kubernetes.io/part-of".into(), "claw".into());
     labels
 }
@@ -31,6 +32,12 @@ pub fn of_pods(gateway: &GatewayName) -> BTreeMap<String, String> {
     ]
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
     .into()
+}
+
+/// Whether the operator made what has these labels.
+pub fn are_ours(labels: &BTreeMap<String, String>) -> bool {
+    let (label, operator) = MANAGED_BY;
+    labels.get(label).map(String::as_str) == Some(operator)
 }
 
 /// The gateway that an object of ours belongs to, by its labels: for objects that have no owner.

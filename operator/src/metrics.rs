@@ -147,6 +147,12 @@ impl Metrics {
         self.queues.clear();
     }
 
+    /// Nothing is known of any object: another process leads, and tells of them.
+    pub fn forget_objects(&self) {
+        self.clear_queues();
+        self.certificate_expiry.clear();
+    }
+
     /// A reconcile ended; `error` names the step that failed.
     pub fn reconciled(&self, kind: &str, took: Duration, error: Option<&'static str>) {
         let kind = kind.to_owned();

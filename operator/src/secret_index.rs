@@ -6,6 +6,8 @@ use claw_crds::{Channel, ClawGateway, claw_gateway::issued_secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::{Selector, SelectorExt};
 
+use crate::labels;
+
 /// What one gateway and its channels read.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Usage {
@@ -54,6 +56,10 @@ impl Usage {
     fn reads(&self, name: &str, labels: &Labels) -> bool {
         let selects = || {
             let selector = self.selector.clone()?;
+            // What we keep is nobody's API key: our own write would wake us for ever.
+            if labels::are_ours(labels) {
+                return None;
+            }
             let selector = Selector::try_from(selector).ok()?;
             Some(!selector.selects_all() && selector.matches(labels))
         };
@@ -63,7 +69,7 @@ impl Usage {
 
 type Labels = BTreeMap<String, String>;
 /// Namespace and name.
-type Key = (String, String);
+pub type Key = (String, String);
 
 /// What every gateway reads, and the labels of every Secret.
 #[derive(Debug, Default)]
@@ -83,13 +89,21 @@ impl SecretIndex {
         self.usages.remove(&key(namespace, gateway));
     }
 
+    /// Namespace and name of the gateways whose reading is noted.
+    pub fn gateways(&self) -> impl Iterator<Item = &Key> {
+        self.usages.keys()
+    }
+
     /// A Secret came, changed or went: the gateways of its namespace that read it, by its labels of now or of
     /// before (a key is revoked by taking the label off, too).
     pub fn touched(&mut self, namespace: &str, secret: &str, labels: &Labels) -> Vec<String> {
-        let before = self
-            .labels
-            .insert(key(namespace, secret), labels.clone())
-            .unwrap_or_default();
+        let place = key(namespace, secret);
+        let before = if labels::are_ours(labels) {
+            self.labels.remove(&place)
+        } else {
+            self.labels.insert(place, labels.clone())
+        };
+        let before = before.unwrap_or_default();
         let mut gateways: Vec<String> = self
             .usages
             .iter()

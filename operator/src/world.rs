@@ -11,6 +11,7 @@ use k8s_openapi::api::{
     policy::v1::PodDisruptionBudget,
     rbac::v1::{Role, RoleBinding},
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Resource as _, core::DeserializeGuard};
 
 use crate::{
@@ -110,23 +111,23 @@ impl World {
         let (gateways, gateways_writer) = Cache::new(|_| None);
         let (routes, routes_writer) = Cache::new(attached_to);
         let (channels, channels_writer) = Cache::new(attached_to);
-        let (pods, pods_writer) = Cache::new(belongs_to);
-        let (service_accounts, service_accounts_writer) = Cache::new(belongs_to);
-        let (roles, roles_writer) = Cache::new(belongs_to);
-        let (role_bindings, role_bindings_writer) = Cache::new(belongs_to);
-        let (secrets, secrets_writer) = Cache::new(belongs_to);
-        let (services, services_writer) = Cache::new(belongs_to);
-        let (deployments, deployments_writer) = Cache::new(belongs_to);
-        let (autoscalers, autoscalers_writer) = Cache::new(belongs_to);
-        let (disruption_budgets, disruption_budgets_writer) = Cache::new(belongs_to);
-        let (network_policies, network_policies_writer) = Cache::new(belongs_to);
-        let (volume_claims, volume_claims_writer) = Cache::new(belongs_to);
-        let (config_maps, config_maps_writer) = Cache::new(belongs_to);
-        let (ingresses, ingresses_writer) = Cache::new(belongs_to);
-        let (pod_monitors, pod_monitors_writer) = Cache::new(belongs_to);
-        let (prometheus_rules, prometheus_rules_writer) = Cache::new(belongs_to);
-        let (http_routes, http_routes_writer) = Cache::new(belongs_to);
-        let (certificates, certificates_writer) = Cache::new(belongs_to);
+        let (pods, pods_writer) = Cache::new(gateway_of);
+        let (service_accounts, service_accounts_writer) = Cache::new(gateway_of);
+        let (roles, roles_writer) = Cache::new(gateway_of);
+        let (role_bindings, role_bindings_writer) = Cache::new(gateway_of);
+        let (secrets, secrets_writer) = Cache::new(gateway_of);
+        let (services, services_writer) = Cache::new(gateway_of);
+        let (deployments, deployments_writer) = Cache::new(gateway_of);
+        let (autoscalers, autoscalers_writer) = Cache::new(gateway_of);
+        let (disruption_budgets, disruption_budgets_writer) = Cache::new(gateway_of);
+        let (network_policies, network_policies_writer) = Cache::new(gateway_of);
+        let (volume_claims, volume_claims_writer) = Cache::new(gateway_of);
+        let (config_maps, config_maps_writer) = Cache::new(gateway_of);
+        let (ingresses, ingresses_writer) = Cache::new(gateway_of);
+        let (pod_monitors, pod_monitors_writer) = Cache::new(gateway_of);
+        let (prometheus_rules, prometheus_rules_writer) = Cache::new(gateway_of);
+        let (http_routes, http_routes_writer) = Cache::new(gateway_of);
+        let (certificates, certificates_writer) = Cache::new(gateway_of);
         let world = Self {
             gateways,
             routes,
@@ -233,16 +234,28 @@ fn attached_to<K: Attachment>(object: &Guarded<K>) -> Option<String> {
     Some(object.gateway().to_owned())
 }
 
-/// The gateway that owns an object, or where no gateway does, the one that its labels name.
-fn belongs_to<K: kube::ResourceExt>(object: &K) -> Option<String> {
-    let mut owners = object.owner_references().iter();
+/// The gateway that something belongs to.
+fn gateway_of<K: kube::ResourceExt>(object: &K) -> Option<String> {
+    belongs_to(object.meta())
+}
+
+/// The gateway that owns an object, or where no gateway does, the one that its labels name: what outlives its gateway
+/// has no owner, nor have pods as we keep them.
+pub fn belongs_to(object: &ObjectMeta) -> Option<String> {
+    if let Some(owner) = owner(object) {
+        return Some(owner.to_owned());
+    }
+    let labels = object.labels.as_ref()?;
+    labels::gateway_of(labels).map(str::to_owned)
+}
+
+/// The gateway that an object names as its owner.
+pub fn owner(object: &ObjectMeta) -> Option<&str> {
+    let mut owners = object.owner_references.iter().flatten();
     let owner = owners.find(|owner| {
         owner.kind == ClawGateway::kind(&()) && owner.api_version == ClawGateway::api_version(&())
-    });
-    match owner {
-        Some(owner) => Some(owner.name.clone()),
-        None => labels::gateway_of(object.labels()).map(str::to_owned),
-    }
+    })?;
+    Some(&owner.name)
 }
 
 /// Our own kinds are kept as they are, since the controllers look at them all the time.

@@ -11,6 +11,7 @@ use crate::{
     gateway_config::{ApiKeyConfig, AuthConfig},
 };
 
+const SELECTOR: &str = "spec.auth.apiKeys.selector";
 /// Shorter keys can be guessed: 16 characters of base64 are 96 bits.
 const MIN_KEY_LENGTH: usize = 16;
 
@@ -20,14 +21,8 @@ pub(super) fn compile(
     secrets: &Secrets,
     problems: &mut Vec<Problem>,
 ) -> Option<AuthConfig> {
-    let fatal = |field: &str, message: String, remedy: &str| Problem {
-        object: gateway.clone(),
-        field: field.to_owned(),
-        value: None,
-        reason: ProblemReason::Invalid,
-        message,
-        remedy: remedy.to_owned(),
-        fatal: true,
+    let fatal = |field: &str, message: String, remedy: &str| {
+        Problem::invalid(gateway, field, message, remedy).fatal()
     };
     let selector = match (&auth.api_keys, &auth.anonymous) {
         (None, Some(_)) => return Some(AuthConfig::Anonymous {}),
@@ -53,24 +48,26 @@ pub(super) fn compile(
     {
         let message =
             "an empty selector would take every Secret of the namespace for API keys".to_owned();
-        problems.push(fatal(
-            "spec.auth.apiKeys.selector",
-            message,
-            "set matchLabels",
-        ));
+        problems.push(fatal(SELECTOR, message, "set matchLabels"));
         return None;
     }
     let selected = match secrets.select(selector) {
         Ok(selected) => selected,
         Err(message) => {
             problems.push(fatal(
-                "spec.auth.apiKeys.selector",
+                SELECTOR,
                 message,
                 "use In, NotIn, Exists or DoesNotExist",
             ));
             return None;
         }
     };
+    if secrets.is_cut() {
+        let message =
+            "it selects more Secrets than are read for one gateway, and those beyond are left out";
+        let remedy = "label only the Secrets that hold API keys, and keep nothing else in them";
+        problems.push(Problem::invalid(gateway, SELECTOR, message, remedy));
+    }
     let mut keys = Vec::new();
     for (secret, content) in selected {
         for (entry, value) in &content.data {
@@ -91,17 +88,16 @@ fn hash(
 ) -> Result<ApiKeyConfig, Problem> {
     let key = value.trim_ascii();
     if key.len() < MIN_KEY_LENGTH || !key.iter().all(u8::is_ascii_graphic) {
-        return Err(Problem {
-            object: gateway.clone(),
-            field: "spec.auth.apiKeys.selector".to_owned(),
-            value: Some(format!("{secret}/{entry}")),
-            reason: ProblemReason::InvalidSecret,
-            message: format!(
+        let problem = Problem::invalid(
+            gateway,
+            SELECTOR,
+            format!(
                 "the API key is shorter than {MIN_KEY_LENGTH} characters or holds more than visible ASCII"
             ),
-            remedy: "replace it, for example with the output of: openssl rand -hex 24".to_owned(),
-            fatal: false,
-        });
+            "replace it, for example with the output of: openssl rand -hex 24",
+        );
+        let problem = problem.with_value(format!("{secret}/{entry}"));
+        return Err(problem.with_reason(ProblemReason::InvalidSecret));
     }
     let sha256 = hex::encode(Sha256::digest(key));
     Ok(ApiKeyConfig {

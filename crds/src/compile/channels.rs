@@ -1,10 +1,10 @@
 //! Channels: models and credentials resolved; a broken channel is left out.
 
 use super::{
-    models::check_url,
-    problem::{ObjectRef, Problem, ProblemReason},
+    problem::{ObjectRef, Problem},
     routes::check_model,
     secrets::Secrets,
+    url::check_base_url,
 };
 use crate::{
     Channel,
@@ -45,7 +45,7 @@ fn compile_one(
         (Some(_), None) => PlatformConfig::WebSocket {},
         (None, Some(telegram)) => compile_telegram(&object, telegram, secrets)?,
         (None, None) | (Some(_), Some(_)) => {
-            return Err(invalid(
+            return Err(Problem::invalid(
                 &object,
                 "spec",
                 "a channel has one platform",
@@ -54,7 +54,7 @@ fn compile_one(
         }
     };
     if matches!(platform, PlatformConfig::WebSocket {}) && spec.access.groups != Groups::Disabled {
-        return Err(invalid(
+        return Err(Problem::invalid(
             &object,
             "spec.access.groups",
             "a WebSocket has no groups",
@@ -76,7 +76,12 @@ fn compile_telegram(
     secrets: &Secrets,
 ) -> Result<PlatformConfig, Problem> {
     let base_url = telegram.api_base_url_or_default();
-    let base_url = check_url(object, "spec.telegram.apiBaseURL".to_owned(), base_url)?;
+    let base_url = check_base_url(
+        object,
+        "spec.telegram.apiBaseURL",
+        base_url,
+        "leave them out: the bot's token is all that is needed",
+    )?;
     let bot_token = secrets.text(
         object,
         "spec.telegram.botToken",
@@ -98,7 +103,7 @@ fn compile_access(object: &ObjectRef, access: &Access) -> Result<AccessConfig, P
     let allow_from = access.allow_from.clone().unwrap_or_default();
     if access.direct == Direct::AllowList && allow_from.is_empty() {
         let remedy = "say who may write, or set access.direct: Open";
-        return Err(invalid(
+        return Err(Problem::invalid(
             object,
             "spec.access.allowFrom",
             "an allow list without entries admits nobody",
@@ -118,16 +123,4 @@ fn compile_access(object: &ObjectRef, access: &Access) -> Result<AccessConfig, P
             Groups::All => GroupAccess::All,
         },
     })
-}
-
-fn invalid(object: &ObjectRef, field: &str, message: &str, remedy: &str) -> Problem {
-    Problem {
-        object: object.clone(),
-        field: field.to_owned(),
-        value: None,
-        reason: ProblemReason::Invalid,
-        message: message.to_owned(),
-        remedy: remedy.to_owned(),
-        fatal: false,
-    }
 }

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use url::Url;
-
 use super::{
     problem::{ObjectRef, Problem, ProblemReason},
     secrets::Secrets,
+    url::{check_base_url, check_url},
 };
 use crate::{
     claw_gateway::{LocalModel, Model, Quantization, RemoteModel},
@@ -27,19 +26,19 @@ pub(super) fn compile(
     for (index, model) in models.iter().enumerate() {
         let field = format!("spec.models[{index}]");
         if !names.insert(model.name.as_str()) {
-            problems.push(Problem {
-                object: gateway.clone(),
-                field: format!("{field}.name"),
-                value: Some(model.name.clone()),
-                reason: ProblemReason::Conflict,
-                message: "another model has that name".to_owned(),
-                remedy: "rename or remove one of them".to_owned(),
-                fatal: true,
-            });
+            let problem = Problem::invalid(
+                gateway,
+                format!("{field}.name"),
+                "another model has that name",
+                "rename or remove one of them",
+            );
+            let problem = problem.with_value(&model.name);
+            problems.push(problem.with_reason(ProblemReason::Conflict).fatal());
             continue;
         }
         let backend = backend(gateway, &field, model, secrets).unwrap_or_else(|problem| {
-            let reason = problem.detail();
+            // Callers are told; what the objects say is for whoever can read them.
+            let reason = format!("{} is not usable; see the gateway's status", problem.field);
             problems.push(problem);
             ModelBackend::Unavailable { reason }
         });
@@ -63,14 +62,13 @@ fn backend(
             remote(gateway, field, &model.name, remote_model, secrets).map(ModelBackend::Remote)
         }
         (None, None) | (Some(_), Some(_)) => {
-            let value = Some(model.name.clone());
-            Err(invalid(
+            let problem = Problem::invalid(
                 gateway,
-                field.to_owned(),
-                value,
+                field,
                 "a model is either local or remote",
                 "set exactly one of local and remote",
-            ))
+            );
+            Err(problem.with_value(&model.name))
         }
     }
 }
@@ -83,18 +81,21 @@ fn local(
     let source = match (&model.source.path, &model.source.http) {
         (Some(path), None) => SourceConfig::Path(path.clone()),
         (None, Some(http)) => {
-            let url = check_url(gateway, format!("{field}.local.source.http.url"), &http.url)?;
+            let url = check_url(
+                gateway,
+                &format!("{field}.local.source.http.url"),
+                &http.url,
+                "use a URL that needs none, or a path on a volume",
+            )?;
             SourceConfig::Http {
                 url: url.to_string(),
                 sha256: http.sha256.clone(),
             }
         }
         (None, None) | (Some(_), Some(_)) => {
-            let field = format!("{field}.local.source");
-            return Err(invalid(
+            return Err(Problem::invalid(
                 gateway,
-                field,
-                None,
+                format!("{field}.local.source"),
                 "a source is either a path or a URL",
                 "set exactly one of path and http",
             ));
@@ -119,7 +120,12 @@ fn remote(
     model: &RemoteModel,
     secrets: &Secrets,
 ) -> Result<RemoteModelConfig, Problem> {
-    let url = check_url(gateway, format!("{field}.remote.baseURL"), &model.base_url)?;
+    let url = check_base_url(
+        gateway,
+        &format!("{field}.remote.baseURL"),
+        &model.base_url,
+        "put them into a Secret and refer to it by credentials",
+    )?;
     let api_key = model
         .credentials
         .as_ref()
@@ -136,57 +142,4 @@ fn remote(
         model: model.model.clone().unwrap_or_else(|| name.to_owned()),
         api_key: api_key.map(Redacted::new),
     })
-}
-
-/// An absolute HTTP(S) URL without credentials, query or fragment.
-pub(super) fn check_url(object: &ObjectRef, field: String, value: &str) -> Result<Url, Problem> {
-    const REMEDY: &str = "give an absolute URL such as https://api.example.com/v1";
-    let fault = match Url::parse(value) {
-        Err(error) => error.to_string(),
-        Ok(url) if !matches!(url.scheme(), "http" | "https") => {
-            format!("the scheme {:?} is not supported", url.scheme())
-        }
-        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-            // The value itself holds the secret, so it must not be repeated.
-            let fault = "the URL carries credentials, which end up in logs";
-            return Err(invalid(
-                object,
-                field,
-                None,
-                fault,
-                "put them into a Secret and refer to it by credentials",
-            ));
-        }
-        Ok(url) if url.fragment().is_some() => {
-            "the URL has a fragment, which is never sent".to_owned()
-        }
-        Ok(url) => return Ok(url),
-    };
-    Err(invalid(
-        object,
-        field,
-        Some(value.to_owned()),
-        fault,
-        REMEDY,
-    ))
-}
-
-fn invalid(
-    object: &ObjectRef,
-    field: String,
-    value: Option<String>,
-    message: impl Into<String>,
-    remedy: &str,
-) -> Problem {
-    let message = message.into();
-    let (object, remedy) = (object.clone(), remedy.to_owned());
-    Problem {
-        object,
-        field,
-        value,
-        reason: ProblemReason::Invalid,
-        message,
-        remedy,
-        fatal: false,
-    }
 }

@@ -87,6 +87,48 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// A field that cannot work; the rest is served without it.
+    pub(super) fn invalid(
+        object: &ObjectRef,
+        field: impl Into<String>,
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self {
+            object: object.clone(),
+            field: field.into(),
+            value: None,
+            reason: ProblemReason::Invalid,
+            message: message.into(),
+            remedy: remedy.into(),
+            fatal: false,
+        }
+    }
+
+    /// The same, showing the value as given.
+    #[must_use]
+    pub(super) fn with_value(self, value: impl Into<String>) -> Self {
+        Self {
+            value: Some(value.into()),
+            ..self
+        }
+    }
+
+    /// The same for another reason.
+    #[must_use]
+    pub(super) fn with_reason(self, reason: ProblemReason) -> Self {
+        Self { reason, ..self }
+    }
+
+    /// The same, and nothing can be served without it.
+    #[must_use]
+    pub(super) fn fatal(self) -> Self {
+        Self {
+            fatal: true,
+            ..self
+        }
+    }
+
     /// Whether nothing at all can be served because of it.
     pub fn is_fatal(&self) -> bool {
         self.fatal

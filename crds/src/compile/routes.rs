@@ -1,16 +1,14 @@
 //! Routes: patterns checked, targets resolved, one table in a stable order.
 
-use regex::RegexBuilder;
-
-use super::problem::{ObjectRef, Problem, ProblemReason};
+use super::{
+    pattern,
+    problem::{ObjectRef, Problem, ProblemReason},
+};
 use crate::{
     ModelRoute,
     gateway_config::{ModelConfig, RouteConfig},
     model_route::Route,
 };
-
-/// Compiled size that one pattern may have, as the gateway compiles with the same bound.
-pub const PATTERN_SIZE_LIMIT_BYTES: usize = 1 << 20;
 
 pub(super) fn compile(
     objects: &[ModelRoute],
@@ -51,23 +49,15 @@ fn compile_one(
 }
 
 fn check_pattern(object: &ObjectRef, index: usize, pattern: &str) -> Result<(), Problem> {
-    let built = RegexBuilder::new(pattern)
-        .size_limit(PATTERN_SIZE_LIMIT_BYTES)
-        .build();
-    built.map(drop).map_err(|error| Problem {
-        object: object.clone(),
-        field: format!("spec.routes[{index}].pattern"),
-        value: Some(pattern.to_owned()),
-        reason: ProblemReason::Invalid,
-        // The library's text draws the pattern over several lines; its last line is the cause.
-        message: format!(
-            "not a valid regular expression: {}",
-            error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ")
-        ),
-        remedy: "use RE2 syntax; look-around and back-references do not exist, and . * + ? ( ) [ ] { } | \\ must be \
-                 escaped with \\ to stand for themselves"
-            .to_owned(),
-        fatal: false,
+    pattern::judge(pattern).map(drop).map_err(|fault| {
+        let problem = Problem::invalid(
+            object,
+            format!("spec.routes[{index}].pattern"),
+            format!("not a valid regular expression: {fault}"),
+            "use RE2 syntax; look-around and back-references do not exist, and . * + ? ( ) [ ] { } | \\ must be \
+             escaped with \\ to stand for themselves",
+        );
+        problem.with_value(pattern)
     })
 }
 
@@ -111,13 +101,13 @@ pub(super) fn check_model(
         .map(|model| model.name.as_str())
         .collect::<Vec<_>>()
         .join(", ");
-    Err(Problem {
-        object: object.clone(),
+    let problem = Problem::invalid(
+        object,
         field,
-        value: Some(name.to_owned()),
-        reason: ProblemReason::ModelNotFound,
-        message: "the gateway has no model of that name".to_owned(),
-        remedy: format!("add it to the gateway's spec.models, or name one of: {known}"),
-        fatal: false,
-    })
+        "the gateway has no model of that name",
+        format!("add it to the gateway's spec.models, or name one of: {known}"),
+    );
+    Err(problem
+        .with_value(name)
+        .with_reason(ProblemReason::ModelNotFound))
 }

@@ -8,7 +8,7 @@ use k8s_openapi::{
 use kube::core::{Selector, SelectorExt};
 
 use super::problem::{ObjectRef, Problem, ProblemReason};
-use crate::secret_ref::SecretKeyRef;
+use crate::{MANAGED_BY, secret_ref::SecretKeyRef};
 
 /// Labels and data of one Secret.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -53,26 +53,40 @@ impl From<&ApiSecret> for Secret {
 
 /// Secrets of one namespace by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Secrets(BTreeMap<String, Secret>);
+pub struct Secrets {
+    by_name: BTreeMap<String, Secret>,
+    is_cut: bool,
+}
 
 impl Secrets {
     /// The Secret of that name.
     pub fn get(&self, name: &str) -> Option<&Secret> {
-        self.0.get(name)
+        self.by_name.get(name)
+    }
+
+    /// Note that more Secrets are selected than were read.
+    pub fn cut(&mut self) {
+        self.is_cut = true;
+    }
+
+    /// Whether more are selected than are here.
+    pub(super) fn is_cut(&self) -> bool {
+        self.is_cut
     }
 
     /// Add or replace a Secret.
     pub fn insert(&mut self, name: impl Into<String>, secret: Secret) {
-        self.0.insert(name.into(), secret);
+        self.by_name.insert(name.into(), secret);
     }
 
     /// Secrets whose labels match, by name. An invalid selector gives its error.
     pub(super) fn select(&self, selector: &LabelSelector) -> Result<Vec<(&str, &Secret)>, String> {
         let selector = Selector::try_from(selector.clone()).map_err(|error| error.to_string())?;
         Ok(self
-            .0
+            .by_name
             .iter()
-            .filter(|(_, secret)| selector.matches(&secret.labels))
+            // What the operator itself keeps is nobody's API key.
+            .filter(|(_, secret)| selector.matches(&secret.labels) && !is_made(secret))
             .map(|(name, secret)| (name.as_str(), secret))
             .collect())
     }
@@ -85,14 +99,10 @@ impl Secrets {
         at: &SecretKeyRef,
     ) -> Result<String, Problem> {
         let SecretKeyRef { name, key } = at;
-        let problem = |part: &str, value: &str, reason, message: String, remedy: String| Problem {
-            object: object.clone(),
-            field: format!("{field}.secretKeyRef.{part}"),
-            value: Some(value.to_owned()),
-            reason,
-            message,
-            remedy,
-            fatal: false,
+        let problem = |part: &str, value: &str, reason, message: String, remedy: String| {
+            let field = format!("{field}.secretKeyRef.{part}");
+            let problem = Problem::invalid(object, field, message, remedy);
+            problem.with_value(value).with_reason(reason)
         };
         let secret = self.get(name).ok_or_else(|| {
             let message = "no Secret of that name in this namespace".to_owned();
@@ -125,6 +135,12 @@ impl Secrets {
             problem("key", key, ProblemReason::InvalidSecret, message, remedy)
         })
     }
+}
+
+/// Whether the operator made it.
+fn is_made(secret: &Secret) -> bool {
+    let (label, operator) = MANAGED_BY;
+    secret.labels.get(label).map(String::as_str) == Some(operator)
 }
 
 /// How many entries of a Secret a message names: it may have thousands.

@@ -53,7 +53,7 @@ spec:
 {apiVersion: v1, kind: Secret, metadata: {name: desk-keys, namespace: shop, labels: {use: keys}}, stringData: {alice: key-of-alice-0123456789}}
 "#;
 
-fn objects(edits: &[(&str, &str)]) -> Selection {
+pub(super) fn objects(edits: &[(&str, &str)]) -> Selection {
     let mut text = OBJECTS.to_owned();
     for (from, to) in edits {
         assert!(text.contains(from), "the fixture has no {from:?}");
@@ -67,7 +67,7 @@ fn objects(edits: &[(&str, &str)]) -> Selection {
     manifests.select(None).expect("one gateway")
 }
 
-fn compiled(selection: &Selection) -> Compilation {
+pub(super) fn compiled(selection: &Selection) -> Compilation {
     let Selection {
         gateway,
         routes,
@@ -226,7 +226,11 @@ fn a_model_without_its_credential_is_kept_as_unavailable() {
     let ModelBackend::Unavailable { reason } = &config.models[1].backend else {
         panic!("{config:?}")
     };
-    assert!(reason.contains("\"gone\""), "{reason}");
+    // Clients read it: it names no Secret.
+    assert_eq!(
+        reason,
+        "spec.models[1].remote.credentials.secretKeyRef.name is not usable; see the gateway's status"
+    );
 }
 
 #[test]
@@ -260,6 +264,29 @@ fn duplicate_model_names_leave_no_configuration() {
 fn no_selected_key_admits_nobody() {
     let config = config(&[("labels: {use: keys}", "labels: {use: nothing}")]);
     assert_eq!(config.auth, AuthConfig::ApiKeys(Vec::new()));
+}
+
+#[test]
+fn what_the_operator_made_is_nobodys_api_key() {
+    let config = config(&[(
+        "labels: {use: keys}",
+        "labels: {use: keys, app.kubernetes.io/managed-by: claw-operator}",
+    )]);
+    assert_eq!(config.auth, AuthConfig::ApiKeys(Vec::new()));
+}
+
+#[test]
+fn secrets_that_were_not_read_are_told_and_the_others_serve() {
+    let mut selection = objects(&[]);
+    selection.secrets.cut();
+    let compilation = compiled(&selection);
+    let report = compilation.problems[0].to_string();
+    assert!(
+        report.contains("spec.auth.apiKeys.selector: it selects more Secrets than are read"),
+        "{report}"
+    );
+    let auth = compilation.config.expect("serves").auth;
+    assert!(matches!(auth, AuthConfig::ApiKeys(keys) if keys.len() == 1));
 }
 
 fn tls_secret(certificate: &str, key: &str) -> Compilation {

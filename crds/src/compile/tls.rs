@@ -157,16 +157,9 @@ fn fatal(
     reason: ProblemReason,
     (message, remedy): (String, &str),
 ) -> Problem {
-    let (object, field, remedy) = (gateway.clone(), field.to_owned(), remedy.to_owned());
-    Problem {
-        object,
-        field,
-        value,
-        reason,
-        message,
-        remedy,
-        fatal: true,
-    }
+    let problem = Problem::invalid(gateway, field, message, remedy).with_reason(reason);
+    let problem = problem.fatal();
+    Problem { value, ..problem }
 }
 
 /// Why certificate and key cannot serve.

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use claw_crds::{
-    Channel, ClawGateway, ModelRoute,
+    Channel, ClawGateway, MANAGED_BY, ModelRoute,
     compile::{Secret as CompileSecret, Secrets},
 };
 use futures::future::{try_join, try_join_all};
@@ -16,12 +16,22 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::LabelSelector,
 };
-use kube::{Api, ResourceExt, api::ListParams, core::Selector};
+use kube::{
+    Api, ResourceExt,
+    api::ListParams,
+    core::{Expression, Selector},
+};
 
 use super::{certificates, live};
 use crate::{
     context::Context, kinds::KindSet, names::GatewayName, secret_index::Usage, world::Guarded,
 };
+
+/// Secrets that are listed at a time, of up to 1 MiB each.
+const SECRETS_A_PAGE: u32 = 32;
+/// Bytes of Secrets with API keys that are read for one gateway: some ten thousand keys, where a configuration holds
+/// some thousand.
+const MOST_BYTES: usize = 4 << 20;
 
 /// Why something could not be read. A Secret that does not exist is no error here.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +49,16 @@ pub enum Error {
     /// Reading the claim for models.
     #[error("failed to read PersistentVolumeClaim {namespace}/{name}")]
     GetClaim {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// Why.
+        source: kube::Error,
+    },
+    /// Reading the Deployment.
+    #[error("failed to read Deployment {namespace}/{name}")]
+    GetDeployment {
         /// Its namespace.
         namespace: String,
         /// Its name.
@@ -133,31 +153,66 @@ async fn read_secrets(namespace: &str, usage: &Usage, context: &Context) -> Resu
     let (named, selected) =
         try_join(named, select(namespace, &api, usage.selector.as_ref())).await?;
     let mut secrets = Secrets::default();
-    for secret in named.into_iter().flatten().chain(selected) {
+    if selected.is_cut {
+        secrets.cut();
+    }
+    for secret in named.into_iter().flatten().chain(selected.secrets) {
         secrets.insert(secret.name_any(), CompileSecret::from(&secret));
     }
     Ok(secrets)
+}
+
+/// Secrets that a selector takes.
+#[derive(Default)]
+struct Selected {
+    secrets: Vec<Secret>,
+    /// There are more.
+    is_cut: bool,
 }
 
 async fn select(
     namespace: &str,
     api: &Api<Secret>,
     selector: Option<&LabelSelector>,
-) -> Result<Vec<Secret>, Error> {
+) -> Result<Selected, Error> {
     // An invalid or empty selector is named by the compiler; here it selects nothing.
-    let Some(selector) = selector
+    let Some(mut selector) = selector
         .and_then(|selector| Selector::try_from(selector.clone()).ok())
         .filter(|selector| !selector.selects_all())
     else {
-        return Ok(Vec::new());
+        return Ok(Selected::default());
     };
-    let list = api
-        .list(&ListParams::default().labels_from(&selector))
-        .await;
-    list.map(|list| list.items).map_err(|source| Error::List {
-        namespace: namespace.to_owned(),
-        source,
-    })
+    // What we keep ourselves is nobody's API key.
+    let (label, operator) = MANAGED_BY;
+    selector.extend([Expression::NotEqual(label.into(), operator.into())]);
+    let mut selected = Selected::default();
+    let mut page = ListParams::default()
+        .labels_from(&selector)
+        .limit(SECRETS_A_PAGE);
+    let mut bytes = 0;
+    loop {
+        let list = api.list(&page).await.map_err(|source| Error::List {
+            namespace: namespace.to_owned(),
+            source,
+        })?;
+        let next = list.metadata.continue_.filter(|token| !token.is_empty());
+        bytes += list.items.iter().map(size).sum::<usize>();
+        selected.secrets.extend(list.items);
+        let Some(next) = next else {
+            return Ok(selected);
+        };
+        if bytes > MOST_BYTES {
+            selected.is_cut = true;
+            return Ok(selected);
+        }
+        page = page.continue_token(&next);
+    }
+}
+
+/// The bytes that a Secret holds.
+fn size(secret: &Secret) -> usize {
+    let entries = secret.data.iter().flatten();
+    entries.map(|(key, value)| key.len() + value.0.len()).sum()
 }
 
 #[derive(Default)]
@@ -207,10 +262,22 @@ async fn read_children(
         None => None,
     };
     let children = &context.world.children;
+    let deployment = name.deployment();
+    let deployment = match &gateway.spec.autoscaling {
+        // One that lost our label is in no cache, but its autoscaler's number of pods must not be forgotten.
+        Some(_) => live::find(context, namespace, &deployment)
+            .await
+            .map_err(|source| Error::GetDeployment {
+                namespace: namespace.to_owned(),
+                name: deployment,
+                source,
+            })?,
+        None => children.deployments.get(namespace, &deployment),
+    };
     Ok(OwnChildren {
         certificates,
         claim,
-        deployment: children.deployments.get(namespace, &name.deployment()),
+        deployment,
         has_config: children
             .secrets
             .get(namespace, &name.config_secret())

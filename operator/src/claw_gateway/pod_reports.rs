@@ -21,6 +21,8 @@ use kube::ResourceExt;
 use serde::Deserialize;
 pub use summary::Summary;
 
+use super::pod_life;
+
 /// How long the answer of a pod that serves holds.
 const LIFE: Duration = Duration::from_mins(10);
 /// The same of one that is not ready, or loads a model: it gets on.
@@ -29,6 +31,8 @@ const LIFE_UNREADY: Duration = Duration::from_secs(5);
 const REST: Duration = Duration::from_mins(1);
 /// How long a pod may take to answer.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// No honest answer is larger; whoever sends more is not listened to.
+const LONGEST_ANSWER_BYTES: usize = 256 << 10;
 /// So many pods of a gateway are asked, at once; the others have the same models.
 const MOST_ASKED: usize = 8;
 
@@ -62,8 +66,6 @@ struct Report {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 struct Model {
     name: String,
-    /// `local` or `remote`.
-    kind: String,
     /// `ready`, `failed`, or what it is doing.
     state: String,
     /// Where it runs, once it is loaded.
@@ -101,8 +103,11 @@ impl Default for PodReports {
     fn default() -> Self {
         // The client wants one, though pods are asked without TLS; somebody may have chosen it before.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        // No proxy leads to pods.
-        let client = reqwest::Client::builder().no_proxy().build();
+        // No proxy leads to pods, and no pod leads elsewhere.
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .build();
         Self {
             client: client.ok(),
             known: Mutex::default(),
@@ -163,23 +168,13 @@ impl PodReports {
     }
 
     async fn ask(&self, address: SocketAddr) -> Option<Report> {
-        let request = self
-            .client
-            .as_ref()?
-            .get(format!("http://{address}/status"));
-        let answer = request.timeout(PATIENCE).send().await;
-        let answer = answer.and_then(reqwest::Response::error_for_status);
-        let report = match answer {
-            Ok(answer) => answer.json::<Report>().await,
-            Err(error) => Err(error),
-        };
+        let client = self.client.as_ref()?;
+        let asking = fetch(client, address);
+        let report = tokio::time::timeout(PATIENCE, asking).await;
+        let report = report.unwrap_or_else(|_| Err("it did not answer in time".to_owned()));
         report
             .inspect_err(|error| {
-                tracing::debug!(
-                    %address,
-                    error = crate::error::chain(error),
-                    "a gateway pod could not be asked for its state"
-                );
+                tracing::debug!(%address, error, "a gateway pod could not be asked for its state");
             })
             .ok()
     }
@@ -187,6 +182,23 @@ impl PodReports {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Vec<Answer>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+async fn fetch(client: &reqwest::Client, address: SocketAddr) -> Result<Report, String> {
+    let request = client.get(format!("http://{address}/status"));
+    let told = |error| crate::error::chain(&error);
+    let mut answer = request.send().await.map_err(told)?;
+    if answer.status() != reqwest::StatusCode::OK {
+        return Err(format!("it answered {}", answer.status()));
+    }
+    let mut body = Vec::new();
+    while let Some(piece) = answer.chunk().await.map_err(told)? {
+        body.extend_from_slice(&piece);
+        if body.len() > LONGEST_ANSWER_BYTES {
+            return Err("its answer is too long".to_owned());
+        }
+    }
+    serde_json::from_slice(&body).map_err(|error| error.to_string())
 }
 
 impl Answer {
@@ -204,7 +216,7 @@ impl Answer {
 fn asked(pods: &[Arc<Pod>]) -> Vec<Asked> {
     let mut asked: Vec<Asked> = pods
         .iter()
-        .filter(|pod| pod.metadata.deletion_timestamp.is_none())
+        .filter(|pod| pod_life::is_going_on(pod))
         .filter_map(|pod| {
             let status = pod.status.as_ref()?;
             let mut conditions = status.conditions.iter().flatten();
@@ -223,7 +235,9 @@ fn asked(pods: &[Arc<Pod>]) -> Vec<Asked> {
 
 #[cfg(test)]
 mod tests {
+    use axum::response::{IntoResponse, Redirect};
     use serde_json::json;
+    use tokio::task::JoinSet;
 
     use super::*;
 
@@ -240,11 +254,14 @@ mod tests {
         let mut leaving = (*pod("d", "True", "10.0.0.4")).clone();
         leaving.metadata.deletion_timestamp =
             Some(serde_json::from_value(json!("2026-01-01T00:00:00Z")).expect("a time"));
+        let mut evicted = (*pod("e", "False", "10.0.0.5")).clone();
+        evicted.status.as_mut().expect("made").phase = Some("Failed".to_owned());
         let pods = [
             pod("b", "True", "10.0.0.2"),
             pod("a", "False", "10.0.0.1"),
             pod("c", "True", "nonsense"),
             Arc::new(leaving),
+            Arc::new(evicted),
         ];
         let asked = asked(&pods);
         let told: Vec<_> = asked
@@ -254,20 +271,45 @@ mod tests {
         assert_eq!(told, [("a", false), ("b", true)]);
     }
 
+    /// A pod that answers so to whatever it is asked.
+    async fn serve(
+        answer: impl IntoResponse + Clone + Send + Sync + 'static,
+    ) -> (SocketAddr, JoinSet<()>) {
+        let answer = move || std::future::ready(answer.clone());
+        let router = axum::Router::new().fallback(answer);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let mut server = JoinSet::new();
+        server.spawn(async { axum::serve(listener, router).await.expect("serves") });
+        (address, server)
+    }
+
+    #[tokio::test]
+    async fn a_pod_leads_nowhere_else() {
+        let report = json!({"models": []}).to_string();
+        let (elsewhere, _elsewhere) = serve(report).await;
+        let (address, _pod) = serve(Redirect::temporary(&format!("http://{elsewhere}/"))).await;
+        let reports = PodReports::default();
+        assert!(reports.ask(elsewhere).await.is_some());
+        assert_eq!(reports.ask(address).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_pod_that_says_too_much_is_not_listened_to() {
+        let report = json!({"models": [], "padding": "x".repeat(LONGEST_ANSWER_BYTES)});
+        let (address, _pod) = serve(report.to_string()).await;
+        assert_eq!(PodReports::default().ask(address).await, None);
+    }
+
     #[tokio::test]
     async fn a_pod_tells_by_its_status_and_one_that_does_not_is_no_error() {
         let status = json!({
             "version": "1", "ready": false, "reasons": ["no configuration yet"],
             "models": [{"name": "parrot", "kind": "local", "state": "ready", "device": "Cpu"}],
         });
-        let answer = move || std::future::ready(axum::Json(status.clone()));
-        let router = axum::Router::new().route("/status", axum::routing::get(answer));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a port");
-        let address = listener.local_addr().expect("bound");
-        let mut server = tokio::task::JoinSet::new();
-        server.spawn(async { axum::serve(listener, router).await });
+        let (address, mut server) = serve(axum::Json(status)).await;
         let reports = PodReports::default();
         let report = reports.ask(address).await.expect("a report");
         assert_eq!(report.reasons, ["no configuration yet"]);

@@ -73,22 +73,45 @@ pub struct Outcome<'a> {
     reports: pod_reports::Summary,
 }
 
+/// What came of writing.
+#[derive(Clone, Copy)]
+pub struct Written<'a> {
+    /// Of asking cert-manager for a certificate, or of asking no more.
+    pub request: Result<&'a (), &'a apply::Error>,
+    /// Of the children; none where there is nothing to build.
+    pub children: Option<&'a Result<Resources<Applied>, apply::Error>>,
+}
+
 impl<'a> Outcome<'a> {
     /// Collect what the steps before gave.
     pub fn new(
         read: &'a Dereferenced,
         validated: &'a Validated,
-        applied: Option<&'a Result<Resources<Applied>, apply::Error>>,
+        written: Written<'a>,
         reports: pod_reports::Summary,
     ) -> Self {
-        let (programmed, deployment) = match applied {
-            Some(Ok(resources)) => (Programmed::Yes, Some(&resources.deployment)),
+        let (programmed, deployment) = match written.children {
+            Some(Ok(resources)) => {
+                let programmed = match written.request {
+                    Ok(()) => Programmed::Yes,
+                    Err(error) => Programmed::Failed(Failure::from(error)),
+                };
+                (programmed, Some(&resources.deployment))
+            }
             Some(Err(error)) => (
                 Programmed::Failed(Failure::from(error)),
                 read.deployment.as_deref(),
             ),
-            None if read.has_config => (Programmed::Kept, read.deployment.as_deref()),
-            None => (Programmed::Never, None),
+            None => {
+                let deployment = read.deployment.as_deref().filter(|_| read.has_config);
+                let programmed = match written.request {
+                    // It may be all that a certificate is missing for.
+                    Err(error) => Programmed::Failed(Failure::from(error)),
+                    Ok(()) if read.has_config => Programmed::Kept,
+                    Ok(()) => Programmed::Never,
+                };
+                (programmed, deployment)
+            }
         };
         Self {
             gateway: &read.gateway,

@@ -226,12 +226,16 @@ fn certificates_of(
     let wish = certificates::rotation(&read.gateway);
     certificates::current(&read.certificates, wish, &hosts, now)
         .map(Some)
-        .map_err(|_| {
-            Fault::invalid(format!(
+        .map_err(|error| match error {
+            pki::Error::Hosts { .. } => Fault::invalid(format!(
                 "spec.tls.selfSigned.hosts {:?}: a host cannot stand in a certificate; give DNS names in ASCII \
                  (punycode for others) or IP addresses",
                 self_signed.hosts
-            ))
+            )),
+            pki::Error::Authority(_) => Fault::invalid(format!(
+                "spec.tls.selfSigned: {}; see the operator's log, or use tls.secretRef",
+                crate::error::chain(&error)
+            )),
         })
 }
 

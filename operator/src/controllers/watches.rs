@@ -21,7 +21,7 @@ use crate::{
     report::Reported,
     scope::Scope,
     watch::{Change, Tell, watch, watch_only},
-    world::{Child, Guarded, Writers},
+    world::{Child, Guarded, Writers, owner},
 };
 
 /// The queues of the controllers.
@@ -115,7 +115,7 @@ fn streams(context: &Context, writers: Writers, scope: &Scope) -> Vec<BoxStream<
         children(context, scope, service_accounts),
         children(context, scope, roles),
         children(context, scope, role_bindings),
-        children(context, scope, secrets),
+        children_trimmed(context, scope, secrets, trim_secret),
         children(context, scope, services),
         children(context, scope, deployments),
         children(context, scope, autoscalers),
@@ -175,11 +175,30 @@ fn children<K: Child>(
     scope: &Scope,
     writer: Writer<K>,
 ) -> BoxStream<'static, Event> {
+    children_trimmed(context, scope, writer, |child| {
+        drift::trim(child.meta_mut());
+    })
+}
+
+/// Anybody can label a Secret as ours. Of one that no gateway owns, it is enough to know that it is there.
+fn trim_secret(secret: &mut Secret) {
+    drift::trim(&mut secret.metadata);
+    if owner(&secret.metadata).is_none() {
+        secret.data = None;
+    }
+}
+
+fn children_trimmed<K: Child>(
+    context: &Context,
+    scope: &Scope,
+    writer: Writer<K>,
+    trim: fn(&mut K),
+) -> BoxStream<'static, Event> {
     let changes = watch(
         scope.api(&context.client),
         watcher::Config::default().labels(labels::CHILDREN),
         writer,
-        |object| drift::trim(object.meta_mut()),
+        trim,
         Tell::Foreign,
         &context.metrics,
     );

@@ -88,8 +88,29 @@ fn a_child_wakes_its_owner_and_a_strangers_child_nobody() {
 
     let mut foreign = metadata;
     foreign.owner_references.as_mut().expect("an owner")[0].kind = "Toaster".into();
+    foreign.labels = None;
     let requests = Watched::new().dispatch(Event::Child(Change::Touched(foreign)));
     assert_eq!(requests, Requests::default());
+}
+
+#[test]
+fn a_child_without_an_owner_wakes_the_gateway_of_its_labels() {
+    let own = crate::claw_gateway::build::build(&fixtures::validated(fixtures::MINIMAL));
+    let mut metadata = own.deployment.metadata;
+    metadata.owner_references = None;
+    let requests = Watched::new().dispatch(Event::Child(Change::Touched(metadata)));
+    assert_eq!(requests.gateways, keys(&["helpdesk"]));
+}
+
+#[test]
+fn a_gateway_that_went_unseen_is_forgotten() {
+    let mut watched = Watched::new().with_gateway();
+    for gateway in ["helpdesk", "phone"] {
+        let usage = crate::secret_index::Usage::default();
+        watched.secrets.record("shop", gateway, usage);
+    }
+    let requests = watched.dispatch(Event::Gateway(Change::Relisted));
+    assert_eq!(requests.gone, keys(&["phone"]));
 }
 
 #[test]

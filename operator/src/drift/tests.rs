@@ -1,6 +1,6 @@
 //! Against a Deployment as a real API server (1.34) stored it, defaults, managed fields and all.
 
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::Secret};
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Secret, networking::v1::NetworkPolicy};
 use serde_json::{Value, json};
 
 use super::*;
@@ -138,6 +138,35 @@ fn a_new_item_of_a_list_is_written() {
         env.push(json!({"name": "EXTRA", "value": "1"}));
     });
     assert!(differs(wanted, live()));
+}
+
+#[test]
+fn what_others_add_within_a_whole_is_taken_out() {
+    let live: NetworkPolicy = serde_json::from_value(json!({
+        "metadata": {"managedFields": [{
+            "manager": FIELD_MANAGER, "operation": "Apply",
+            "fieldsV1": {
+                "f:metadata": {"f:labels": {"f:a": {}}},
+                "f:spec": {"f:egress": {}, "f:podSelector": {}},
+            },
+        }], "labels": {"a": "b"}},
+        "spec": {"podSelector": {}, "egress": [{
+            "ports": [{"port": 443, "protocol": "TCP"}],
+            "to": [{"namespaceSelector": {"matchLabels": {"a": "b"}}}],
+        }]},
+    }))
+    .expect("a policy");
+    let wanted = |rule: Value| -> NetworkPolicy {
+        let spec = json!({"podSelector": {}, "egress": [rule]});
+        serde_json::from_value(json!({"metadata": {"labels": {"a": "b"}}, "spec": spec}))
+            .expect("a policy")
+    };
+    let to = json!([{"namespaceSelector": {"matchLabels": {"a": "b"}}}]);
+    let same = wanted(json!({"ports": [{"port": 443}], "to": to}));
+    assert!(!needs_write(&same, &live).expect("comparable"));
+    // Without the peers, the rule means everybody.
+    let all = wanted(json!({"ports": [{"port": 443}]}));
+    assert!(needs_write(&all, &live).expect("comparable"));
 }
 
 #[test]

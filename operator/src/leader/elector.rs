@@ -92,18 +92,27 @@ impl Elector {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        while shutdown.run_until_cancelled(self.acquire()).await.is_some() {
+        while let Some(held_since) = shutdown.run_until_cancelled(self.acquire()).await {
             tracing::info!(identity = self.identity, "leading");
             self.metrics.set_leader(true);
             let mut task = JoinSet::new();
             task.spawn(work());
             let finished = tokio::select! {
-                () = self.keep() => false,
-                _ = task.join_next() => true,
+                () = self.keep(held_since) => false,
+                ended = task.join_next() => {
+                    if let Some(Err(error)) = ended {
+                        // It would happen again at once: others may have a try.
+                        tracing::error!(error = chain(&error), "an internal fault ended the work");
+                        sleep(self.timing.retry).await;
+                    }
+                    true
+                }
             };
             // Stops at once what still runs.
             task.shutdown().await;
             self.metrics.set_leader(false);
+            // What is in the queues, and in the clusters, is told by the next leader.
+            self.metrics.forget_objects();
             self.health.set(State::Starting);
             if finished {
                 self.release().await;
@@ -116,12 +125,13 @@ impl Elector {
         }
     }
 
-    /// Try until the Lease is ours.
-    async fn acquire(&mut self) {
+    /// Try until the Lease is ours. Since when it is, at the latest.
+    async fn acquire(&mut self) -> Instant {
         loop {
             self.health.beat();
+            let started = Instant::now();
             match timeout(self.timing.renew, self.try_hold()).await {
-                Ok(Ok(true)) => return,
+                Ok(Ok(true)) => return started,
                 Ok(Ok(false)) => self.health.set(State::Standby),
                 Ok(Err(error)) => warn(&error),
                 Err(_) => tracing::warn!("the API server did not answer about the Lease in time"),
@@ -132,8 +142,8 @@ impl Elector {
     }
 
     /// Renew until the Lease is lost, or might be.
-    async fn keep(&mut self) {
-        let mut renewed = Instant::now();
+    async fn keep(&mut self, held_since: Instant) {
+        let mut renewed = held_since;
         loop {
             self.health.beat();
             sleep(self.timing.retry).await;

@@ -44,6 +44,24 @@ fn a_secret_concerns_those_that_select_it() {
 }
 
 #[test]
+fn what_the_operator_made_concerns_only_those_that_name_it() {
+    let mut index = index();
+    let made = labels(&[
+        ("purpose", "keys"),
+        ("app.kubernetes.io/managed-by", "claw-operator"),
+    ]);
+    assert!(index.touched("shop", "k", &made).is_empty());
+    assert_eq!(index.touched("shop", "token", &made), ["desk", "phone"]);
+    // Somebody took it for their own: its key counts from then on, and no more when it is ours again.
+    assert_eq!(
+        index.touched("shop", "k", &labels(&[("purpose", "keys")])),
+        ["phone"]
+    );
+    assert_eq!(index.touched("shop", "k", &made), ["phone"]);
+    assert!(index.touched("shop", "k", &made).is_empty());
+}
+
+#[test]
 fn taking_the_label_off_is_a_change_for_those_that_selected_it() {
     let mut index = index();
     index.touched("shop", "k", &labels(&[("purpose", "keys")]));
@@ -70,6 +88,8 @@ fn a_deleted_secret_concerns_its_readers_and_is_forgotten() {
 fn a_gateway_that_is_gone_reads_nothing() {
     let mut index = index();
     index.forget("shop", "desk");
+    let left: Vec<_> = index.gateways().map(|(_, name)| name.as_str()).collect();
+    assert_eq!(left, ["phone"]);
     assert_eq!(index.touched("shop", "token", &labels(&[])), ["phone"]);
 }
 

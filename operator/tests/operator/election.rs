@@ -13,6 +13,7 @@ use claw_operator::{
     leader::{Elector, Timing},
     metrics::Metrics,
 };
+use jiff::Timestamp;
 use kube::Client;
 use serde_json::Value;
 use tokio::{sync::watch, task::JoinSet, time::timeout};
@@ -191,4 +192,48 @@ async fn a_leader_that_is_pushed_aside_stops_at_once() {
     one.until_leads(false).await;
     one.stop().await;
     assert_eq!(holder(&api.get(LEASE).expect("a lease")), "two");
+}
+
+#[tokio::test]
+async fn a_leader_whose_work_breaks_gives_the_lead_back() {
+    let api = FakeApi::new();
+    let service = {
+        let api = api.clone();
+        tower::service_fn(move |request| api.clone().serve(request))
+    };
+    let metrics = Metrics::new();
+    let elector = Elector::new(
+        Client::new(service, "shop"),
+        ("shop", "claw"),
+        "one",
+        Health::default(),
+        metrics.clone(),
+    )
+    .with_timing(PATIENT);
+    let expiry = "claw_operator_certificate_expiry_timestamp_seconds{";
+    let (starts, shutdown) = (Arc::new(AtomicUsize::new(0)), CancellationToken::new());
+    let work = {
+        let (starts, metrics, stop) = (Arc::clone(&starts), metrics.clone(), shutdown.clone());
+        move || {
+            let start = starts.fetch_add(1, Ordering::SeqCst);
+            let (metrics, stop) = (metrics.clone(), stop.clone());
+            async move {
+                metrics.set_certificate_expiry("shop", "desk", Some(Timestamp::UNIX_EPOCH));
+                assert_ne!(start, 0, "the first try breaks");
+                stop.cancelled().await;
+            }
+        }
+    };
+    let stop = shutdown.clone();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move { elector.run(work, &stop).await });
+    // Given back, and taken again by the only candidate.
+    until(&api, LEASE, "held again", |lease| {
+        lease["spec"]["leaseTransitions"] == 1 && holder(lease) == "one"
+    })
+    .await;
+    shutdown.cancel();
+    let ended = timeout(DEADLINE, tasks.join_next()).await;
+    ended.expect("in time").expect("ran").expect("no panic");
+    assert!(!metrics.encode().contains(expiry), "{}", metrics.encode());
 }

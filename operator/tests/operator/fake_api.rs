@@ -42,15 +42,40 @@ pub(crate) struct FakeApi {
     changed: Arc<watch::Sender<u64>>,
 }
 
+/// A label that has the value, or has it not.
+#[derive(Clone)]
+struct Requirement {
+    label: String,
+    value: String,
+    equals: bool,
+}
+
+impl Requirement {
+    fn parse(text: &str) -> Option<Self> {
+        let (label, value) = text.split_once('=')?;
+        Some(Self {
+            label: label.trim_end_matches('!').to_owned(),
+            value: value.to_owned(),
+            equals: !label.ends_with('!'),
+        })
+    }
+
+    fn holds(&self, labels: &Value) -> bool {
+        (labels[&self.label] == self.value.as_str()) == self.equals
+    }
+}
+
 /// What a list or watch asks for.
 #[derive(Clone)]
 struct Query {
     /// Of the collection, in one namespace or in all.
     path: String,
-    labels: Vec<(String, String)>,
+    labels: Vec<Requirement>,
     /// Of the only object, where one is selected.
     name: Option<String>,
     only_metadata: bool,
+    /// How many objects, after so many.
+    page: Option<(usize, usize)>,
 }
 
 impl Query {
@@ -62,9 +87,10 @@ impl Query {
         let labels = parameters.get("labelSelector").into_iter();
         let labels = labels
             .flat_map(|selector| selector.split(','))
-            .filter_map(|part| part.split_once('='))
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .filter_map(Requirement::parse)
             .collect();
+        let number = |name| parameters.get(name).and_then(|text| text.parse().ok());
+        let page = number("limit").map(|limit| (limit, number("continue").unwrap_or(0)));
         let accept = request.headers().get(http::header::ACCEPT);
         let only_metadata = accept
             .and_then(|accept| accept.to_str().ok())
@@ -76,6 +102,7 @@ impl Query {
             labels,
             name: name.map(str::to_owned),
             only_metadata,
+            page,
         };
         (query, parameters.contains_key("watch"))
     }
@@ -91,7 +118,7 @@ impl Query {
             && self
                 .labels
                 .iter()
-                .all(|(key, value)| labels[key] == value.as_str())
+                .all(|requirement| requirement.holds(labels))
     }
 
     fn show(&self, object: &Value) -> Value {
@@ -212,13 +239,20 @@ impl FakeApi {
             let frames = stream.map(|line| Ok(Frame::data(line)));
             return Response::new(StreamBody::new(frames).boxed_unsync());
         }
-        let items: Vec<Value> = state
+        let mut items: Vec<Value> = state
             .objects
             .iter()
             .filter(|(path, object)| query.wants(path, object))
             .map(|(_, object)| query.show(object))
             .collect();
-        let metadata = json!({"resourceVersion": state.version.to_string()});
+        let mut metadata = json!({"resourceVersion": state.version.to_string()});
+        if let Some((limit, from)) = query.page {
+            items = items.split_off(from.min(items.len()));
+            if items.len() > limit {
+                items.truncate(limit);
+                metadata["continue"] = json!((from + limit).to_string());
+            }
+        }
         answer(
             StatusCode::OK,
             &json!({"apiVersion": "v1", "kind": "List", "metadata": metadata, "items": items}),
@@ -258,18 +292,13 @@ impl FakeApi {
 impl State {
     fn store(&mut self, path: &str, mut object: Value) -> Value {
         self.version += 1;
-        let kind = if self.objects.contains_key(path) {
-            "MODIFIED"
-        } else {
-            "ADDED"
-        };
         let metadata = &mut object["metadata"];
         metadata["resourceVersion"] = json!(self.version.to_string());
         if metadata["uid"].is_null() {
             metadata["uid"] = json!(format!("uid-{}", self.version));
         }
-        self.objects.insert(path.to_owned(), object.clone());
-        self.send(kind, path, &object);
+        let old = self.objects.insert(path.to_owned(), object.clone());
+        self.send(path, old.as_ref(), Some(&object));
         object
     }
 
@@ -277,15 +306,20 @@ impl State {
         let mut object = self.objects.remove(path)?;
         self.version += 1;
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
-        self.send("DELETED", path, &object);
+        self.send(path, Some(&object), None);
         Some(object)
     }
 
-    fn send(&mut self, kind: &str, path: &str, object: &Value) {
+    /// An object that no longer has a selected label is gone for those who watch by it.
+    fn send(&mut self, path: &str, old: Option<&Value>, new: Option<&Value>) {
         self.watches.retain(|watch| {
-            if !watch.query.wants(path, object) {
-                return true;
-            }
+            let wanted = |object: &&Value| watch.query.wants(path, object);
+            let (kind, object) = match (old.filter(wanted), new.filter(wanted)) {
+                (None, None) => return true,
+                (None, Some(new)) => ("ADDED", new),
+                (Some(_), Some(new)) => ("MODIFIED", new),
+                (Some(old), None) => ("DELETED", new.unwrap_or(old)),
+            };
             let line = json!({"type": kind, "object": watch.query.show(object)});
             let line = Bytes::from(format!("{line}\n"));
             watch.lines.unbounded_send(line).is_ok()

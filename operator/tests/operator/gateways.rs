@@ -1,6 +1,6 @@
 //! Gateways: children, drift, faults.
 
-use claw_crds::GatewayConfig;
+use claw_crds::{GatewayConfig, gateway_config::AuthConfig};
 use serde_json::{Value, json};
 
 use crate::{
@@ -197,6 +197,82 @@ async fn api_keys_come_and_go_with_the_label_of_their_secret() {
         config["data"] == before
     })
     .await;
+    operator.stop().await;
+}
+
+/// A Secret that the fixture's selector takes, with one API key and some bytes of something else.
+fn keys(number: usize, padding: usize) -> (String, Value) {
+    let name = format!("keys-{number:02}");
+    let mut secret = json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": name, "namespace": "shop", "labels": {"purpose": "helpdesk-keys"}},
+        "data": {"alice": "MDEyMzQ1Njc4OWFiY2RlZg=="},
+    });
+    if padding > 0 {
+        secret["data"]["junk"] = json!("AAAA".repeat(padding / 3));
+    }
+    (format!("/api/v1/namespaces/shop/secrets/{name}"), secret)
+}
+
+#[tokio::test]
+async fn api_keys_of_many_secrets_are_all_read() {
+    let api = full();
+    for (path, secret) in (0..40).map(|number| keys(number, 0)) {
+        api.put(&path, secret);
+    }
+    let operator = programmed(&api).await;
+    operator.stop().await;
+    let AuthConfig::ApiKeys(keys) = config(&api).auth else {
+        unreachable!("the fixture has API keys")
+    };
+    assert_eq!(keys.len(), 40);
+}
+
+#[tokio::test]
+async fn secrets_beyond_what_is_read_are_told_and_the_rest_serves() {
+    let api = full();
+    for (path, secret) in (0..40).map(|number| keys(number, 200_000)) {
+        api.put(&path, secret);
+    }
+    let operator = Operator::start(&api);
+    let accepted = until_reason(&api, GATEWAY, "Accepted", "Invalid").await;
+    let message = accepted["message"].as_str().expect("text");
+    assert!(message.contains("selects more Secrets"), "{message}");
+    until_reason(&api, GATEWAY, "Programmed", "Programmed").await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn a_deployment_that_lost_its_labels_keeps_its_number_of_pods() {
+    let api = full();
+    let operator = programmed(&api).await;
+    api.edit(DEPLOYMENT, |deployment| {
+        deployment["metadata"]["labels"] = json!({});
+        deployment["spec"]["replicas"] = json!(7);
+    });
+    let labelled = |deployment: &Value| {
+        let labels = &deployment["metadata"]["labels"];
+        labels["app.kubernetes.io/managed-by"] == "claw-operator"
+    };
+    let deployment = until(&api, DEPLOYMENT, "labelled again", labelled).await;
+    assert_eq!(deployment["spec"]["replicas"], 7);
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_cannot_be_asked_for_is_told() {
+    let api = full();
+    api.fail("/certificates/", 500);
+    api.edit(GATEWAY, |gateway| {
+        gateway["spec"]["tls"] = json!({"issuerRef": {"name": "corporate"}});
+    });
+    let operator = Operator::start(&api);
+    let failed = until_reason(&api, GATEWAY, "Programmed", "ApplyFailed").await;
+    let message = failed["message"].as_str().expect("text");
+    assert!(message.contains("Certificate"), "{message}");
+    assert_eq!(api.get(DEPLOYMENT), None);
+    let status = &api.get(GATEWAY).expect("the gateway")["status"];
+    assert!(status["certificateExpires"].is_null(), "{status}");
     operator.stop().await;
 }
 

@@ -28,7 +28,10 @@ pub(super) fn of(answers: &[Answer], local_models: &[&str]) -> Summary {
         .any(|report| !report.has_loaded(local_models));
     Summary {
         is_changing: unready.is_some() || is_loading,
-        devices: devices(reports.iter().map(|report| report.models.as_slice())),
+        devices: devices(
+            reports.iter().map(|report| report.models.as_slice()),
+            local_models,
+        ),
         unready,
     }
 }
@@ -40,13 +43,19 @@ fn unready(answer: &Answer) -> Option<String> {
     is_waiting.then(|| format!("pod {}: {}", answer.pod.name, excerpt(reason)))
 }
 
-/// One line a model. Where pods differ, their devices stand side by side.
-fn devices<'a>(answers: impl Iterator<Item = &'a [Model]>) -> Vec<ModelDevice> {
-    let mut models: BTreeMap<&str, (BTreeSet<&str>, BTreeSet<String>)> = BTreeMap::new();
-    // Remote models run elsewhere.
-    for model in answers.flatten().filter(|model| model.kind == "local") {
+/// One line a model of the gateway. Where pods differ, their devices stand side by side.
+fn devices<'a>(
+    answers: impl Iterator<Item = &'a [Model]>,
+    local_models: &[&str],
+) -> Vec<ModelDevice> {
+    let mut models: BTreeMap<&str, (BTreeSet<String>, BTreeSet<String>)> = BTreeMap::new();
+    // Remote models run elsewhere; others are not this gateway's, whatever a pod says.
+    let told = answers
+        .flatten()
+        .filter(|model| local_models.contains(&model.name.as_str()));
+    for model in told {
         let (devices, reasons) = models.entry(&model.name).or_default();
-        devices.insert(model.device.as_deref().unwrap_or("None"));
+        devices.insert(excerpt(model.device.as_deref().unwrap_or("None")));
         reasons.extend(reason(model));
     }
     models
@@ -90,18 +99,10 @@ mod tests {
         let owned = |text: Option<&str>| text.map(str::to_owned);
         Model {
             name: name.to_owned(),
-            kind: "local".to_owned(),
             state: "ready".to_owned(),
             device: owned(device),
             reason: owned(reason),
             progress: None,
-        }
-    }
-
-    fn remote(name: &str) -> Model {
-        Model {
-            kind: "remote".to_owned(),
-            ..model(name, None, None)
         }
     }
 
@@ -125,7 +126,7 @@ mod tests {
     fn pods_that_agree_make_one_line_and_others_stand_side_by_side() {
         let first = [
             model("parrot", Some("Cpu"), Some("no GPU was found")),
-            remote("oracle"),
+            model("oracle", None, None),
         ];
         let second = [model("parrot", Some("Cuda"), None)];
         let parrot = ModelDevice {
@@ -133,8 +134,11 @@ mod tests {
             device: "Cpu".into(),
             reason: Some("no GPU was found".into()),
         };
-        assert_eq!(devices([&first[..], &first[..]].into_iter()), [parrot]);
-        let merged = devices([&first[..], &second[..]].into_iter());
+        assert_eq!(
+            devices([&first[..], &first[..]].into_iter(), &["parrot"]),
+            [parrot]
+        );
+        let merged = devices([&first[..], &second[..]].into_iter(), &["parrot"]);
         assert_eq!(merged[0].device, "Cpu; Cuda");
     }
 

@@ -69,7 +69,9 @@ fn certificate_expires(outcome: &Outcome<'_>) -> Option<String> {
             .status
             .as_ref()
             .and_then(|old| old.certificate_expires.clone()),
-        Programmed::Yes | Programmed::Never => outcome
+        // One that was issued, but for nobody, is thrown away.
+        Programmed::Never => None,
+        Programmed::Yes => outcome
             .validated
             .certificate_expires
             .map(|expires| expires.to_string()),

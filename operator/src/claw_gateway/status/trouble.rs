@@ -8,6 +8,8 @@ use claw_crds::condition::reason;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use kube::ResourceExt;
 
+use crate::claw_gateway::pod_life;
+
 /// What keeps a pod from serving.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Trouble {
@@ -24,7 +26,7 @@ pub(super) struct Trouble {
 pub(super) fn worst(pods: &[Arc<Pod>]) -> Option<Trouble> {
     let mut pods: Vec<&Arc<Pod>> = pods
         .iter()
-        .filter(|pod| pod.metadata.deletion_timestamp.is_none())
+        .filter(|pod| pod_life::is_going_on(pod))
         .collect();
     pods.sort_by_key(|pod| pod.name_any());
     let troubles = pods.into_iter().filter_map(|pod| of(pod));

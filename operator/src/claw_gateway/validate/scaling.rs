@@ -70,7 +70,8 @@ pub(super) fn validate(spec: &ClawGatewaySpec, live: Option<&Deployment>) -> Val
             .spec
             .as_ref()
             .and_then(|spec| spec.replicas)
-            .or(Some(min_replicas)),
+            // An autoscaler leaves a Deployment at zero alone for ever.
+            .map_or(Some(min_replicas), |live| Some(live.max(min_replicas))),
         Some(_) => None,
     };
     ValidatedScaling::Auto {
@@ -103,11 +104,15 @@ mod tests {
     }
 
     fn live(manager: &str) -> Deployment {
+        live_of(manager, 5)
+    }
+
+    fn live_of(manager: &str, replicas: i32) -> Deployment {
         serde_json::from_value(json!({
             "metadata": {"managedFields": [{
                 "manager": manager, "operation": "Apply", "fieldsV1": {"f:spec": {"f:replicas": {}}}
             }]},
-            "spec": {"replicas": 5, "selector": {}, "template": {}},
+            "spec": {"replicas": replicas, "selector": {}, "template": {}},
         }))
         .expect("a deployment")
     }
@@ -128,6 +133,12 @@ mod tests {
     fn the_number_is_held_until_the_autoscaler_takes_it_over() {
         let ours = validate(&autoscaled(), Some(&live("claw-operator")));
         assert_eq!(ours.replicas(), Some(5));
+        let asleep = validate(&autoscaled(), Some(&live_of("claw-operator", 0)));
+        assert_eq!(
+            asleep.replicas(),
+            Some(2),
+            "the autoscaler would not start it"
+        );
         let theirs = validate(&autoscaled(), Some(&live("kube-controller-manager")));
         assert_eq!(theirs.replicas(), None);
         assert_eq!(theirs.most(), 10);
