@@ -24,7 +24,7 @@ pub use model::{
     HttpSource, LocalModel, Model, ModelSource, Provider, Quantization, RemoteModel, Task,
 };
 pub use network_policy::NetworkPolicySettings;
-pub use observability::{Dashboard, LogFormat, LogLevel, Monitoring, Observability};
+pub use observability::{Dashboard, LogFormat, LogLevel, Monitoring, Observability, Tracing};
 use serde::{Deserialize, Serialize};
 pub use service::{GatewayService, ServiceType};
 pub use size::{Resources, Size, SizeDefaults};

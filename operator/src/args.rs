@@ -20,6 +20,16 @@ pub struct Args {
     #[arg(long, env = "CLAW_GATEWAY_CUDA_IMAGE", value_name = "IMAGE")]
     pub gateway_cuda_image: String,
 
+    /// Name of a Secret with credentials for the registry of the gateways' images; it must lie in each gateway's own
+    /// namespace. May be given several times.
+    #[arg(
+        long = "gateway-image-pull-secret",
+        env = "CLAW_GATEWAY_IMAGE_PULL_SECRETS",
+        value_delimiter = ',',
+        value_name = "NAME"
+    )]
+    pub gateway_image_pull_secrets: Vec<String>,
+
     /// Where the pages of docs/runbooks are published, for the alerts of gateways to link to.
     #[arg(
         long,

@@ -7,6 +7,8 @@ pub struct Environment {
     pub image: String,
     /// With the CUDA libraries.
     pub cuda_image: String,
+    /// Secrets with credentials for the registry of both, in each gateway's own namespace.
+    pub image_pull_secrets: Vec<String>,
     /// Where alerts find their runbooks.
     pub runbook_base: String,
 }

@@ -34,6 +34,7 @@ pub(crate) fn environment() -> Environment {
     Environment {
         image: "registry.example.com/bot:7".into(),
         cuda_image: "registry.example.com/bot:7-gpu".into(),
+        image_pull_secrets: vec!["mirror".into()],
         runbook_base: crate::monitoring::RUNBOOK_BASE.into(),
     }
 }

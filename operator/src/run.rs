@@ -83,6 +83,7 @@ pub async fn run_with(
         leader_election,
         lease_namespace,
         lease_name,
+        gateway_image_pull_secrets,
         management_address,
         log_format: _,
         log_level: _,
@@ -103,6 +104,7 @@ pub async fn run_with(
         environment: Environment {
             image: gateway_image,
             cuda_image: gateway_cuda_image,
+            image_pull_secrets: gateway_image_pull_secrets,
             runbook_base,
         },
         identity: identity(),

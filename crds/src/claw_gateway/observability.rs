@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Logs, metrics, alerts and dashboards.
+/// Logs, metrics, alerts, dashboards and traces.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Observability {
@@ -28,6 +28,25 @@ pub struct Observability {
     /// A Grafana dashboard: a ConfigMap with the label grafana_dashboard: "1".
     #[serde(default)]
     pub dashboard: Dashboard,
+
+    /// Where the spans of requests are sent; nowhere when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracing: Option<Tracing>,
+}
+
+/// Traces, sent by OTLP.
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tracing {
+    /// Base URL of a collector that takes OTLP over HTTP, e.g. http://otel-collector.monitoring.svc:4318. Spans are
+    /// sent to /v1/traces below it; the network policy lets them through.
+    #[schemars(length(min = 1, max = 2048), regex(pattern = "^https?://"))]
+    pub otlp_endpoint: String,
+
+    /// Of the requests that do not come with a trace of their own, how many in a hundred are traced. All when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub sampling_percent: Option<i32>,
 }
 
 /// An object for the Prometheus operator.

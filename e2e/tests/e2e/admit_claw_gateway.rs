@@ -32,6 +32,7 @@ pub(crate) fn table() -> Table {
         storage(),
         certificates(),
         limits(),
+        traces(),
     ];
     Table {
         kind: "ClawGateway",
@@ -724,6 +725,29 @@ fn limits() -> Vec<Row> {
             limits(json!({"maxBodyBytes": 1})),
             "maxBodyBytes",
             "greater than or equal to 1024",
+        ),
+    ]
+}
+
+fn traces() -> Vec<Row> {
+    let tracing = |tracing: Value| spec(json!({"observability": {"tracing": tracing}}));
+    let collector = "http://otel-collector.monitoring.svc:4318";
+    vec![
+        accepts(
+            "a_collector_of_some_traces",
+            tracing(json!({"otlpEndpoint": collector, "samplingPercent": 5})),
+        ),
+        rejects(
+            "a_collector_that_is_no_url",
+            tracing(json!({"otlpEndpoint": "otel-collector:4317"})),
+            "spec.observability.tracing.otlpEndpoint",
+            "should match",
+        ),
+        rejects(
+            "more_traces_than_requests",
+            tracing(json!({"otlpEndpoint": collector, "samplingPercent": 101})),
+            "spec.observability.tracing.samplingPercent",
+            "less than or equal to 100",
         ),
     ]
 }

@@ -21,6 +21,7 @@ pub(crate) fn everything() -> Value {
             "pullPolicy": "Always",
         },
         "gateway": {
+            "imagePullSecrets": ["mirror", "backup"],
             "image": {
                 "registry": "second.invalid",
                 "repository": "team/gateway",

@@ -71,6 +71,8 @@ pub struct Outcome<'a> {
     deployment: Option<&'a Deployment>,
     pods: &'a [Arc<Pod>],
     reports: pod_reports::Summary,
+    /// Another certificate of our own is stored than the one that was.
+    is_reissued: bool,
 }
 
 /// What came of writing.
@@ -121,8 +123,16 @@ impl<'a> Outcome<'a> {
             deployment,
             pods: &read.pods,
             reports,
+            is_reissued: is_reissued(read, validated),
         }
     }
+}
+
+fn is_reissued(read: &Dereferenced, validated: &Validated) -> bool {
+    let before = read.certificates.store.leaf.as_ref();
+    let gateway = validated.gateway.as_ref();
+    let after = gateway.and_then(|gateway| gateway.certificates.as_ref());
+    matches!((before, after), (Some(before), Some(after)) if *before != after.leaf)
 }
 
 /// Write every status that changed: of the gateway, its routes and its channels.
@@ -138,7 +148,9 @@ pub async fn write(context: &Context, outcome: &Outcome<'_>, now: Timestamp) -> 
             .and_then(|expires| expires.parse().ok()),
     );
     let world = &context.world;
-    let further: Vec<Event> = news::of_certificate(outcome.gateway.status.as_ref(), &status)
+    let before = outcome.gateway.status.as_ref();
+    let is_reissued = outcome.is_reissued && outcome.programmed == Programmed::Yes;
+    let further: Vec<Event> = news::of_certificate(before, &status, is_reissued)
         .into_iter()
         .collect();
     let own = report::write_with(context, &world.gateways, outcome.gateway, status, further);

@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Resource;
 pub use network::{Callers, Destination, Host, ValidatedNetwork};
-pub use observability::ValidatedObservability;
+pub use observability::{ValidatedObservability, ValidatedTracing};
 pub use pod::{ValidatedDevices, ValidatedGpu, ValidatedPod};
 pub use scaling::{ValidatedAutoscaler, ValidatedScaling};
 pub use service::ValidatedService;
@@ -129,6 +129,10 @@ pub fn validate(read: &Dereferenced, environment: &Environment, now: Timestamp) 
         &mut faults,
         pod::validate(&read.gateway.spec, environment, read.claim.as_deref()),
     );
+    let observability = note(
+        &mut faults,
+        observability::validate(&read.gateway.spec, read.kinds, &environment.runbook_base),
+    );
     let blocked = !faults.is_empty();
     // Told, but no reason to keep back everything else.
     faults.extend(
@@ -158,24 +162,22 @@ pub fn validate(read: &Dereferenced, environment: &Environment, now: Timestamp) 
     let config = compilation.config.as_ref();
     let tls = config.and_then(|config| config.tls.as_ref());
     let renew_at = certificates.as_ref().and_then(|issued| issued.renew_at);
-    let gateway = match (name, pod, config) {
-        (Some(name), Some(pod), Some(config)) if !blocked => Some(ValidatedGateway {
-            config_json: config.to_json(),
-            namespace: read.namespace.clone(),
-            owner: read.gateway.controller_owner_ref(&()).unwrap_or_default(),
-            scaling: scaling::validate(&read.gateway.spec, read.deployment.as_deref()),
-            service: service::validate(&read.gateway.spec),
-            network: network::validate(&read.gateway.spec, &read.channels, &read.namespace),
-            exposure: exposure::validate(&read.gateway.spec, read.kinds),
-            observability: observability::validate(
-                &read.gateway.spec,
-                read.kinds,
-                &environment.runbook_base,
-            ),
-            name,
-            pod,
-            certificates,
-        }),
+    let gateway = match (name, pod, observability, config) {
+        (Some(name), Some(pod), Some(observability), Some(config)) if !blocked => {
+            Some(ValidatedGateway {
+                config_json: config.to_json(),
+                namespace: read.namespace.clone(),
+                owner: read.gateway.controller_owner_ref(&()).unwrap_or_default(),
+                scaling: scaling::validate(&read.gateway.spec, read.deployment.as_deref()),
+                service: service::validate(&read.gateway.spec),
+                network: network::validate(&read.gateway.spec, &read.channels, &read.namespace),
+                exposure: exposure::validate(&read.gateway.spec, read.kinds),
+                observability,
+                name,
+                pod,
+                certificates,
+            })
+        }
         _ => None,
     };
     Validated {

@@ -46,6 +46,7 @@ impl Operator {
         let environment = Environment {
             image: "registry.example.com/bot:7".into(),
             cuda_image: "registry.example.com/bot:7-gpu".into(),
+            image_pull_secrets: Vec::new(),
             runbook_base: "https://runbooks.example.com".into(),
         };
         let context = Context::new(client, world, environment, metrics.clone(), "test");

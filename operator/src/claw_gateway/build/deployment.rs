@@ -10,7 +10,7 @@ mod volumes;
 use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
-        core::v1::{PodSpec, PodTemplateSpec},
+        core::v1::{LocalObjectReference, PodSpec, PodTemplateSpec},
     },
     apimachinery::pkg::{
         apis::meta::v1::{LabelSelector, ObjectMeta},
@@ -85,6 +85,7 @@ fn template(gateway: &ValidatedGateway) -> PodTemplateSpec {
         }),
         spec: Some(PodSpec {
             service_account_name: Some(gateway.name.service_account()),
+            image_pull_secrets: pull_secrets(gateway),
             containers: vec![container::build(gateway)],
             volumes: Some(volumes::build(gateway)),
             security_context: Some(security::of_pod()),
@@ -98,4 +99,10 @@ fn template(gateway: &ValidatedGateway) -> PodTemplateSpec {
             ..PodSpec::default()
         }),
     }
+}
+
+fn pull_secrets(gateway: &ValidatedGateway) -> Option<Vec<LocalObjectReference>> {
+    let names = gateway.pod.pull_secrets.iter().cloned();
+    let secrets: Vec<_> = names.map(|name| LocalObjectReference { name }).collect();
+    (!secrets.is_empty()).then_some(secrets)
 }

@@ -18,6 +18,7 @@ pub(super) fn status(outcome: &Outcome<'_>, now: Timestamp) -> ClawGatewayStatus
         deployment,
         pods: _,
         reports,
+        is_reissued: _,
     } = outcome;
     let old = gateway.status.as_ref();
     let ready = ready_finding(outcome);

@@ -3,14 +3,16 @@
 use claw_crds::ClawGatewayStatus;
 use kube::runtime::events::{Event, EventType};
 
-/// Another certificate is served than before.
+/// Another certificate is served than before: one that ends at another time, or that was `replaced` by one of our own
+/// within the same second.
 pub(super) fn of_certificate(
     before: Option<&ClawGatewayStatus>,
     after: &ClawGatewayStatus,
+    replaced: bool,
 ) -> Option<Event> {
     let before = before?.certificate_expires.as_ref()?;
     let after = after.certificate_expires.as_ref()?;
-    (before != after).then(|| Event {
+    (before != after || replaced).then(|| Event {
         type_: EventType::Normal,
         reason: "CertificateRotated".into(),
         note: Some(format!(
@@ -38,10 +40,11 @@ mod tests {
             until(Some("2027-01-01T00:00:00Z")),
             until(Some("2027-03-01T00:00:00Z")),
         );
-        let event = of_certificate(Some(&old), &new).expect("news");
+        let event = of_certificate(Some(&old), &new, false).expect("news");
         assert_eq!(event.reason, "CertificateRotated");
-        assert!(of_certificate(Some(&new), &new).is_none());
-        assert!(of_certificate(Some(&until(None)), &new).is_none());
-        assert!(of_certificate(None, &new).is_none());
+        assert!(of_certificate(Some(&new), &new, false).is_none());
+        assert!(of_certificate(Some(&new), &new, true).is_some());
+        assert!(of_certificate(Some(&until(None)), &new, true).is_none());
+        assert!(of_certificate(None, &new, true).is_none());
     }
 }

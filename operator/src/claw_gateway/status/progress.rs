@@ -17,10 +17,7 @@ pub(super) fn of(outcome: &Outcome<'_>, findings: &[Finding]) -> Option<Finding>
             let rolling = outcome
                 .deployment
                 .filter(|deployment| !readiness::is_rolled_out(deployment));
-            rolling.map(|_| {
-                let message = "pods of the version before serve until the new ones are ready";
-                Finding::is_true(RECONCILING, reason::ROLLING_OUT, message)
-            })
+            rolling.map(|_| rolling_out(outcome.reports.unready.as_deref()))
         }
         Programmed::Yes if ready.reason == reason::SCALED_TO_ZERO => None,
         Programmed::Yes => {
@@ -35,10 +32,34 @@ pub(super) fn of(outcome: &Outcome<'_>, findings: &[Finding]) -> Option<Finding>
     }
 }
 
+/// `unready` is what a new pod says it waits for.
+fn rolling_out(unready: Option<&str>) -> Finding {
+    let serving = "pods of the version before serve until the new ones are ready";
+    let message = unready.map_or_else(
+        || serving.to_owned(),
+        |unready| format!("{serving}; {unready}"),
+    );
+    Finding::is_true(RECONCILING, reason::ROLLING_OUT, message)
+}
+
 fn stalled(ready: &Finding) -> Finding {
     Finding::is_true(STALLED, ready.reason, ready.message.clone())
 }
 
 fn reconciling(ready: &Finding) -> Finding {
     Finding::is_true(RECONCILING, ready.reason, ready.message.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rollout_tells_what_the_new_pods_wait_for() {
+        let finding = rolling_out(Some("pod desk-2: model parrot is loading"));
+        assert_eq!(
+            finding.message,
+            "pods of the version before serve until the new ones are ready; pod desk-2: model parrot is loading"
+        );
+    }
 }

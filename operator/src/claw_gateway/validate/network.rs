@@ -1,4 +1,4 @@
-//! Who may reach the pods, and what they may reach: from the URLs that models and channels name.
+//! Who may reach the pods, and what they may reach: from the URLs that models, channels and traces name.
 
 mod destination;
 
@@ -20,7 +20,7 @@ pub struct ValidatedNetwork {
     pub management_from: Option<Vec<NetworkPolicyPeer>>,
     /// Where the API server is; anywhere on its usual ports when empty.
     pub api_server_ranges: Vec<String>,
-    /// What the URLs of models and channels lead to.
+    /// What the URLs of models, channels and traces lead to.
     pub destinations: BTreeSet<Destination>,
     /// What is let out besides.
     pub egress: Vec<NetworkPolicyEgressRule>,
@@ -86,5 +86,7 @@ fn urls<'a>(
         let telegram = channel.spec.telegram.as_ref()?;
         Some(telegram.api_base_url_or_default())
     });
-    remote.chain(sources).chain(platforms)
+    let tracing = spec.observability.tracing.as_ref();
+    let collector = tracing.map(|tracing| tracing.otlp_endpoint.as_str());
+    remote.chain(sources).chain(platforms).chain(collector)
 }

@@ -17,6 +17,8 @@ use crate::{claw_gateway::verdict::Fault, environment::Environment, quantity::na
 pub struct ValidatedPod {
     /// The image.
     pub image: String,
+    /// Secrets with credentials for its registry.
+    pub pull_secrets: Vec<String>,
     /// CPU request.
     pub cpu: String,
     /// Memory request and limit.
@@ -77,6 +79,7 @@ pub(super) fn validate(
             AcceleratorType::Nvidia => environment.cuda_image.clone(),
             AcceleratorType::Auto | AcceleratorType::None => environment.image.clone(),
         },
+        pull_secrets: environment.image_pull_secrets.clone(),
         cpu: quantity("spec.resources.cpu", cpu, defaults.cpu)?,
         memory: quantity("spec.resources.memory", memory, defaults.memory)?,
         storage: storage::validate(spec, claim)?,

@@ -12,7 +12,9 @@ use k8s_openapi::{
 };
 
 use super::{DRAIN_SECONDS, LINGER_SECONDS, USERS_PORT_NAME, probes, security, volumes};
-use crate::claw_gateway::validate::{ValidatedDevices, ValidatedGateway, ValidatedPod};
+use crate::claw_gateway::validate::{
+    ValidatedDevices, ValidatedGateway, ValidatedPod, ValidatedTracing,
+};
 
 pub(super) fn build(gateway: &ValidatedGateway) -> Container {
     Container {
@@ -86,7 +88,33 @@ fn environment(gateway: &ValidatedGateway) -> Vec<EnvVar> {
     if observability.is_verbose {
         variables.push(variable("CLAWDBOT_VERBOSE", "true"));
     }
+    variables.extend(
+        observability
+            .tracing
+            .iter()
+            .flat_map(|to| tracing(gateway, to)),
+    );
     variables.extend(nvidia(&gateway.pod.devices));
+    variables
+}
+
+/// As every OpenTelemetry SDK reads them
+/// (<https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>).
+fn tracing(gateway: &ValidatedGateway, to: &ValidatedTracing) -> Vec<EnvVar> {
+    let whose = format!(
+        "k8s.namespace.name={},k8s.deployment.name={}",
+        gateway.namespace,
+        gateway.name.deployment()
+    );
+    let mut variables = vec![
+        variable("OTEL_EXPORTER_OTLP_ENDPOINT", &to.endpoint),
+        variable("OTEL_RESOURCE_ATTRIBUTES", &whose),
+    ];
+    if let Some(percent) = to.sampling_percent {
+        let ratio = format!("0.{percent:02}");
+        variables.push(variable("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"));
+        variables.push(variable("OTEL_TRACES_SAMPLER_ARG", &ratio));
+    }
     variables
 }
 

@@ -45,7 +45,8 @@ fn image(pod: &str, image: &str, waiting: &ContainerStateWaiting) -> Trouble {
     Trouble {
         reason: reason::IMAGE_PULL_BACK_OFF,
         message: format!(
-            "pod {pod} cannot pull image {image}: {}; check its name and the pull Secrets",
+            "pod {pod} cannot pull image {image}: {}; check its name, and that the operator's \
+             gateway.imagePullSecrets lie in this namespace",
             excerpt(cause)
         ),
         is_final: true,

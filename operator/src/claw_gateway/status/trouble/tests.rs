@@ -39,7 +39,8 @@ fn told(status: &Value) -> Option<(&'static str, String)> {
 #[case::image(
     waiting("ErrImagePull", "not found"),
     reason::IMAGE_PULL_BACK_OFF,
-    "pod desk-1 cannot pull image bot:7: not found; check its name and the pull Secrets"
+    "pod desk-1 cannot pull image bot:7: not found; check its name, and that the operator's \
+     gateway.imagePullSecrets lie in this namespace"
 )]
 #[case::config(
     waiting("CreateContainerConfigError", "secret \"x\" not found"),
