@@ -9,6 +9,7 @@ mod admit_definitions;
 mod admit_model_route;
 mod charts_apply;
 mod charts_life;
+mod charts_notes;
 mod charts_render;
 mod charts_values;
 mod context;
@@ -70,6 +71,7 @@ fn cases() -> Vec<Case> {
         loop_edits::cases(),
         loop_model::cases(),
         charts_render::cases(),
+        charts_notes::cases(),
         charts_apply::cases(),
         charts_life::cases(),
         rbac_operator::cases(),
