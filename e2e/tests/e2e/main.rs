@@ -30,6 +30,7 @@ mod operator;
 mod operator_certificates;
 mod operator_changes;
 mod operator_children;
+mod operator_describe;
 mod operator_kinds;
 mod operator_leader;
 mod operator_references;
@@ -61,6 +62,7 @@ fn cases() -> Vec<Case> {
         operator_children::cases(),
         operator_changes::cases(),
         operator_references::cases(),
+        operator_describe::cases(),
         operator_writes::cases(),
         operator_rollout::cases(),
         operator_storage::cases(),
