@@ -16,6 +16,7 @@ mod context;
 mod fixtures;
 mod gateway;
 mod gitops_files;
+mod gitops_health;
 mod gitops_restore;
 mod helm;
 mod hostile;
@@ -79,6 +80,7 @@ fn cases() -> Vec<Case> {
         rbac_operator::cases(),
         rbac_gateway::cases(),
         gitops_files::cases(),
+        gitops_health::cases(),
         gitops_restore::cases(),
         hostile_names::cases(),
         hostile_owners::cases(),
