@@ -2,11 +2,12 @@
 
 use std::{
     ffi::OsStr,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Stdio,
 };
 
-use tokio::io::AsyncWriteExt;
+use tokio::{io::AsyncWriteExt, process::Command};
 
 /// The field manager of what users apply, in tests and in the demo.
 const FIELD_MANAGER: &str = "kubectl";
@@ -24,8 +25,10 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The API server, or kubectl, refused.
-    #[error("kubectl {arguments} failed: {message}")]
+    #[error("{program} {arguments} failed: {message}")]
     Refused {
+        /// The program.
+        program: String,
         /// The arguments, joined.
         arguments: String,
         /// Its standard error.
@@ -94,42 +97,95 @@ impl Kubectl {
         arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
         input: &str,
     ) -> Result<Output, Error> {
-        let start = |source| Error::Start {
-            program: self.program.clone(),
-            source,
-        };
-        let mut command = tokio::process::Command::new(&self.program);
-        command.arg("--kubeconfig").arg(&self.kubeconfig);
-        if let Some(namespace) = &self.namespace {
-            command.args(["--namespace", namespace]);
-        }
-        command
-            .args(arguments)
-            .kill_on_drop(true)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(start)?;
-        let mut stdin = child.stdin.take().expect("stdin is piped");
-        // Manifests are smaller than a pipe's buffer, or kubectl reads while we write; an error here means that it
-        // ended early, and its exit code says why.
-        let _ = stdin.write_all(input.as_bytes()).await;
-        drop(stdin);
-        let output = child.wait_with_output().await.map_err(start)?;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
-        if output.status.success() {
-            return Ok(Output {
-                stdout: text(&output.stdout),
-                stderr: text(&output.stderr),
-            });
-        }
-        let command = command.as_std();
-        let shown: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
-        Err(Error::Refused {
-            arguments: shown.join(" "),
-            message: text(&output.stderr),
-        })
+        let mut command = Command::new(&self.program);
+        command.args(self.arguments()).args(arguments);
+        run(command, input).await
     }
+
+    /// Run a shell script in a directory, whose `kubectl` is this user's in this namespace. It ends with the first
+    /// command that fails.
+    pub async fn run_script(&self, script: &str, directory: &Path) -> Result<Output, Error> {
+        let programs = directory.join("bin");
+        let path = std::env::var("PATH").unwrap_or_default();
+        let arguments: Vec<String> = self.arguments().iter().map(|one| quoted(one)).collect();
+        let wrapper = format!(
+            "#!/bin/sh\nPATH={}\nexec {} {} \"$@\"\n",
+            quoted(OsStr::new(&path)),
+            quoted(self.program.as_os_str()),
+            arguments.join(" "),
+        );
+        write_program(&programs, "kubectl", &wrapper).map_err(|source| Error::Start {
+            program: programs.join("kubectl"),
+            source,
+        })?;
+        let mut command = Command::new("sh");
+        command
+            .args(["-eu", "-c", script])
+            .current_dir(directory)
+            .env("PATH", format!("{}:{path}", programs.display()));
+        run(command, "").await
+    }
+
+    /// What every command begins with.
+    fn arguments(&self) -> Vec<&OsStr> {
+        let mut arguments = vec![OsStr::new("--kubeconfig"), self.kubeconfig.as_os_str()];
+        if let Some(namespace) = &self.namespace {
+            arguments.extend([OsStr::new("--namespace"), OsStr::new(namespace)]);
+        }
+        arguments
+    }
+}
+
+async fn run(mut command: Command, input: &str) -> Result<Output, Error> {
+    let program = PathBuf::from(command.as_std().get_program());
+    let start = |source| Error::Start {
+        program: program.clone(),
+        source,
+    };
+    command
+        .kill_on_drop(true)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(start)?;
+    let mut stdin = child.stdin.take().expect("stdin is piped");
+    // Manifests are smaller than a pipe's buffer, or kubectl reads while we write; an error here means that it
+    // ended early, and its exit code says why.
+    let _ = stdin.write_all(input.as_bytes()).await;
+    drop(stdin);
+    let output = child.wait_with_output().await.map_err(start)?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
+    if output.status.success() {
+        return Ok(Output {
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+        });
+    }
+    let command = command.as_std();
+    let shown: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
+    Err(Error::Refused {
+        program: name_of(&program),
+        arguments: shown.join(" "),
+        message: text(&output.stderr),
+    })
+}
+
+/// Without the cache that it lies in.
+fn name_of(program: &Path) -> String {
+    let name = program.file_name().unwrap_or(program.as_os_str());
+    name.to_string_lossy().into_owned()
+}
+
+/// As one word of a shell.
+fn quoted(text: &OsStr) -> String {
+    format!("'{}'", text.to_string_lossy().replace('\'', r"'\''"))
+}
+
+fn write_program(directory: &Path, name: &str, text: &str) -> std::io::Result<()> {
+    std::fs::create_dir_all(directory)?;
+    let path = directory.join(name);
+    std::fs::write(&path, text)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))
 }
 
 fn apply_arguments(what: &OsStr) -> [&OsStr; 7] {

@@ -66,3 +66,32 @@ pub struct Resources {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<Quantity>,
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(Size::Small, ("2", "4Gi", "50Gi", 50))]
+    #[case(Size::Medium, ("4", "8Gi", "100Gi", 200))]
+    #[case(Size::Large, ("16", "64Gi", "500Gi", 1000))]
+    fn a_size_stands_for_these_figures(
+        #[case] size: Size,
+        #[case] figures: (&str, &str, &str, u32),
+    ) {
+        let SizeDefaults {
+            cpu,
+            memory,
+            storage,
+            max_connections,
+        } = size.defaults();
+        assert_eq!((cpu, memory, storage, max_connections), figures);
+    }
+
+    #[test]
+    fn a_gateway_that_names_no_size_is_small() {
+        assert_eq!(Size::default(), Size::Small);
+    }
+}

@@ -1,4 +1,6 @@
-//! What the charts render is taken by the API server, in every combination of values, by server-side dry run.
+//! What the charts render is taken by the API server, in all combinations of values that matter, by server-side dry run.
+
+use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
@@ -9,7 +11,11 @@ use crate::{
 };
 
 pub(crate) fn cases() -> Vec<Case> {
-    let mut cases = cases![every_combination_is_taken, restricted_pods_are_asked_for];
+    let mut cases = cases![
+        every_combination_is_taken,
+        three_switches_go_together_in_every_way,
+        restricted_pods_are_asked_for,
+    ];
     let alone = cases![objects_of_prometheus_are_taken_where_their_kinds_exist];
     // Other tests rely on the absence of the kinds.
     cases.extend(alone.into_iter().map(Case::alone));
@@ -38,25 +44,67 @@ async fn ask_for_restricted_pods(context: &Context) {
     context.run(["label", "namespace", namespace, label]).await;
 }
 
-async fn every_combination_is_taken(context: Context) {
-    ask_for_restricted_pods(&context).await;
-    let helm = Helm::of(&context);
+/// How many switches stand in all combinations; the others follow from them.
+const FREE: u32 = 6;
+
+/// Values in which the first six switches take every combination, and any three of all twelve do, too: each of the other
+/// six is the sum of three free ones, no two of the same three. `has_kinds` says whether those of Prometheus exist.
+fn combination(number: u32, has_kinds: bool) -> Value {
+    let is_set = |switch: usize| (number & SWITCHES[switch]).count_ones() % 2 == 1;
+    let has_service = is_set(2);
+    json!({
+        "namespaced": is_set(0),
+        "replicas": if is_set(1) { 2 } else { 1 },
+        "serviceAccount": {"create": is_set(3)},
+        "rbac": {"create": is_set(4), "aggregateToUserRoles": is_set(7)},
+        "networkPolicy": {"enabled": is_set(5)},
+        "podDisruptionBudget": {"enabled": is_set(6)},
+        "spreadReplicas": is_set(8),
+        "metrics": {
+            "service": {"enabled": has_service},
+            "dashboard": {"enabled": is_set(9)},
+            "prometheusRule": {"enabled": has_kinds && is_set(10)},
+            // Refused without the Service.
+            "serviceMonitor": {"enabled": has_kinds && has_service && is_set(11)},
+        },
+    })
+}
+
+/// By bits of a combination's number.
+const SWITCHES: [u32; 12] = [
+    1, 2, 4, 8, 16, 32, 0b00_0111, 0b01_1001, 0b10_1010, 0b11_0100, 0b10_0101, 0b01_0110,
+];
+
+/// The objects of all combinations.
+async fn combinations(context: &Context, has_kinds: bool) -> String {
+    let helm = Helm::of(context);
     let mut manifest = String::new();
-    for number in 0..64_u32 {
-        let is_set = |bit: u32| number & (1 << bit) != 0;
-        let values = json!({
-            "namespaced": is_set(0),
-            "replicas": if is_set(1) { 2 } else { 1 },
-            "metrics": {"service": {"enabled": is_set(2)}},
-            "serviceAccount": {"create": is_set(3)},
-            "rbac": {"create": is_set(4)},
-            "networkPolicy": {"enabled": is_set(5)},
-        });
+    for number in 0..1 << FREE {
+        let values = combination(number, has_kinds);
         let rendered = helm.render(&format!("r{number}"), &values).await;
         manifest.push_str(&rendered.expect("rendered"));
         manifest.push_str("---\n");
     }
-    dry_run(&context, &manifest).await;
+    manifest
+}
+
+async fn every_combination_is_taken(context: Context) {
+    ask_for_restricted_pods(&context).await;
+    dry_run(&context, &combinations(&context, false).await).await;
+}
+
+/// Of any three switches, all eight settings are among the combinations.
+async fn three_switches_go_together_in_every_way(_: Context) {
+    for (third, c) in SWITCHES.iter().enumerate() {
+        for (second, b) in SWITCHES[..third].iter().enumerate() {
+            for a in &SWITCHES[..second] {
+                let settings: BTreeSet<[u32; 3]> = (0..1 << FREE)
+                    .map(|number: u32| [a, b, c].map(|bits| (number & bits).count_ones() % 2))
+                    .collect();
+                assert_eq!(settings.len(), 8, "{a:b} {b:b} {c:b}");
+            }
+        }
+    }
 }
 
 async fn restricted_pods_are_asked_for(context: Context) {
@@ -142,5 +190,10 @@ async fn objects_of_prometheus_are_taken_where_their_kinds_exist(context: Contex
         }
         dry_run(&context, &rendered).await;
     }
+    let manifest = combinations(&context, true).await;
+    for kind in ["ServiceMonitor", "PrometheusRule"] {
+        assert!(manifest.contains(&format!("kind: {kind}")), "{kind}");
+    }
+    dry_run(&context, &manifest).await;
     context.run(["delete", MONITORS, RULES]).await;
 }

@@ -17,7 +17,6 @@ pub(crate) fn cases() -> Vec<Case> {
         the_operator_takes_what_the_chart_passes,
         wrong_values_are_refused_by_name,
         the_definitions_are_those_of_the_repository,
-        the_notes_name_the_next_step,
     ]
 }
 
@@ -284,26 +283,4 @@ async fn the_definitions_are_those_of_the_repository(context: Context) {
         assert_eq!(metadata["labels"]["team"], "platform");
     }
     assert!(rendered.is_empty(), "{rendered:#?}");
-}
-
-async fn the_notes_name_the_next_step(context: Context) {
-    let helm = Helm::of(&context);
-    let chart = chart("claw-operator");
-    let notes = async |values: Value| {
-        let command = ["install", "first", &chart, "--dry-run=server"];
-        let shown = helm.run(command, &values).await.expect("rendered");
-        let (_, notes) = shown.split_once("NOTES:").expect("notes");
-        notes.to_owned()
-    };
-    let namespace = &context.namespace;
-    let of_all = notes(json!({})).await;
-    let status =
-        format!("kubectl --namespace {namespace} rollout status deployment/first-claw-operator");
-    assert!(of_all.contains(&status), "{of_all}");
-    assert!(of_all.contains("--all-namespaces"), "{of_all}");
-    // The kinds are there.
-    assert!(!of_all.contains("WARNING"), "{of_all}");
-    let of_one = notes(json!({"namespaced": true})).await;
-    let next = format!("kubectl --namespace {namespace} apply --filename examples/");
-    assert!(of_one.contains(&next), "{of_one}");
 }

@@ -1,8 +1,10 @@
 //! Files applied again and again, by people and by GitOps engines: nothing differs, and nobody fights.
 
+use std::path::{Path, PathBuf};
+
 use claw_crds::{Channel, ClawGateway, ModelRoute};
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::ResourceExt;
+use kube::{ResourceExt, api::ListParams};
 use serde_json::json;
 
 use crate::{
@@ -10,6 +12,7 @@ use crate::{
     fixtures::{GATEWAY, idle_shop},
     helm::{objects, repository},
     operator::{Operator, audited},
+    operator_children::example_folders,
     operator_writes::quiet,
 };
 
@@ -36,23 +39,40 @@ async fn differs_in_nothing<const N: usize>(context: &Context, arguments: [&str;
     assert_eq!(output.stdout, "");
 }
 
-async fn examples_are_programmed(context: &Context) {
-    context.reports::<ClawGateway>("support", PROGRAMMED).await;
-    context.reports::<ModelRoute>("support", PROGRAMMED).await;
-    context.reports::<Channel>("web", PROGRAMMED).await;
+/// Wait until everything in a folder is programmed.
+async fn is_programmed(context: &Context, folder: &Path) {
+    let files = std::fs::read_dir(folder).expect("readable");
+    let files = files.map(|entry| entry.expect("readable").path());
+    let is_yaml = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "yaml");
+    for file in files.filter(is_yaml) {
+        let yaml = std::fs::read_to_string(&file).expect("readable");
+        for object in objects(&yaml) {
+            let name = object["metadata"]["name"].as_str().expect("named");
+            match object["kind"].as_str() {
+                Some("ClawGateway") => context.reports::<ClawGateway>(name, PROGRAMMED).await,
+                Some("ModelRoute") => context.reports::<ModelRoute>(name, PROGRAMMED).await,
+                Some("Channel") => context.reports::<Channel>(name, PROGRAMMED).await,
+                _ => continue,
+            };
+        }
+    }
 }
 
-fn examples() -> String {
-    let path = repository().join("examples");
-    path.to_str().expect("UTF-8").to_owned()
+/// What `kubectl apply --filename` takes, which does not look into folders of a folder.
+fn examples() -> Vec<(String, PathBuf)> {
+    let folders = example_folders();
+    assert!(folders.len() > 3, "{folders:?}");
+    let named = |folder: PathBuf| (folder.to_str().expect("UTF-8").to_owned(), folder);
+    folders.into_iter().map(named).collect()
 }
 
 async fn examples_applied_twice_by_the_client_differ_in_nothing(context: Context) {
     let _operator = Operator::start(&context).await;
-    let files = examples();
-    context.run(["apply", "--filename", &files]).await;
-    examples_are_programmed(&context).await;
-    differs_in_nothing(&context, ["--filename", &files]).await;
+    for (files, folder) in examples() {
+        context.run(["apply", "--filename", &files]).await;
+        is_programmed(&context, &folder).await;
+        differs_in_nothing(&context, ["--filename", &files]).await;
+    }
     // kubectl sends Secrets with stringData again: nothing comes of it.
     let version = [
         "get",
@@ -60,21 +80,28 @@ async fn examples_applied_twice_by_the_client_differ_in_nothing(context: Context
         "--output=jsonpath={.items[*].metadata.resourceVersion}",
     ];
     let before = context.run(version).await;
-    context.run(["apply", "--filename", &files]).await;
+    for (files, _) in examples() {
+        context.run(["apply", "--filename", &files]).await;
+    }
     assert_eq!(context.run(version).await, before);
 }
 
 async fn examples_applied_twice_by_the_server_differ_in_nothing(context: Context) {
     let _operator = Operator::start(&context).await;
-    let files = examples();
-    let apply = ["apply", "--server-side", "--filename", &files];
-    context.run(apply).await;
-    examples_are_programmed(&context).await;
-    differs_in_nothing(&context, ["--server-side", "--filename", &files]).await;
-    // Without --force-conflicts: the operator has taken over no field.
-    context.run(apply).await;
-    let gateway = context.find::<ClawGateway>("support").await.expect("there");
-    assert_eq!(gateway.metadata.generation, Some(1));
+    for (files, folder) in examples() {
+        let apply = ["apply", "--server-side", "--filename", &files];
+        context.run(apply).await;
+        is_programmed(&context, &folder).await;
+        differs_in_nothing(&context, ["--server-side", "--filename", &files]).await;
+        // Without --force-conflicts: the operator has taken over no field.
+        context.run(apply).await;
+    }
+    let api = context.api::<ClawGateway>();
+    let gateways = api.list(&ListParams::default()).await;
+    for gateway in gateways.expect("listed") {
+        let name = gateway.name_any();
+        assert_eq!(gateway.metadata.generation, Some(1), "{name}");
+    }
 }
 
 async fn the_operator_writes_statuses_and_never_a_spec(context: Context) {

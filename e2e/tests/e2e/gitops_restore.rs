@@ -1,4 +1,4 @@
-//! Backup and restore as docs/backup.md tells it: what was deleted comes back, under the authority that clients trust.
+//! Backup and restore by the very commands of docs/backup.md: what was deleted comes back, under the authority that clients trust.
 
 use claw_crds::{Channel, ClawGateway, ModelRoute};
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Secret};
@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     context::{Case, Context, cases},
     fixtures::{GATEWAY, idle_shop},
+    helm::repository,
     hostile::config,
     operator::Operator,
 };
@@ -19,35 +20,23 @@ const PROGRAMMED: (&str, &str, &str) = ("Programmed", "True", "Programmed");
 const OBJECTS: &str = "clawgateways,modelroutes,channels";
 const NOT_OURS: &str = "--selector=app.kubernetes.io/managed-by!=claw-operator";
 
-/// What the API server sets itself, and would refuse or misread on another object.
-const OF_THE_OLD_OBJECT: [&str; 6] = [
-    "creationTimestamp",
-    "generation",
-    "managedFields",
-    "ownerReferences",
-    "resourceVersion",
-    "uid",
-];
-
-/// The backup: objects as they are stored, in YAML, less what belongs to the old ones alone.
-async fn saved<const N: usize>(context: &Context, what: [&str; N]) -> String {
-    let get = [&["get", "--output=yaml"], &what[..]].concat();
-    let listed = context.kubectl().run(get).await.expect("listed").stdout;
-    let mut saved: Value = serde_yaml::from_str(&listed).expect("YAML");
-    match saved.pointer_mut("/items").and_then(Value::as_array_mut) {
-        Some(items) => items.iter_mut().for_each(clean),
-        None => clean(&mut saved),
+/// The commands of the documentation, block by block.
+fn documented() -> Vec<String> {
+    let text = std::fs::read_to_string(repository().join("docs/backup.md")).expect("there");
+    let mut blocks = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let Some(indent) = line.strip_suffix("```sh") else {
+            continue;
+        };
+        let end = format!("{indent}```");
+        let block = lines.by_ref().take_while(|line| **line != end);
+        let block: Vec<&str> = block
+            .map(|line| line.strip_prefix(indent).unwrap_or(line))
+            .collect();
+        blocks.push(block.join("\n"));
     }
-    serde_yaml::to_string(&saved).expect("YAML")
-}
-
-fn clean(object: &mut Value) {
-    let object = object.as_object_mut().expect("an object");
-    object.remove("status");
-    let metadata = object["metadata"].as_object_mut().expect("metadata");
-    for field in OF_THE_OLD_OBJECT {
-        metadata.remove(field);
-    }
+    blocks
 }
 
 async fn is_programmed(context: &Context) {
@@ -81,23 +70,27 @@ async fn deleted_objects_come_back_from_a_backup(context: Context) {
     is_programmed(&context).await;
     let (before, trusted_before) = (rendered(&context).await, trusted(&context).await);
 
-    let objects = saved(&context, [OBJECTS]).await;
-    let secrets = saved(&context, ["secrets", NOT_OURS]).await;
-    let authority = saved(&context, ["secret", &format!("{GATEWAY}-ca")]).await;
+    let blocks = documented();
+    let [back_up, restore, restore_authorities] = &blocks[..] else {
+        unreachable!("docs/backup.md has other commands: {blocks:#?}")
+    };
+    let directory = context.directory();
+    let kubectl = context.kubectl();
+    let run = async |script: &str| {
+        let ran = kubectl.run_script(script, &directory).await;
+        ran.expect("the documented commands succeed");
+    };
+    run(back_up).await;
     context.run(["delete", OBJECTS, "--all"]).await;
     context.run(["delete", "secrets", NOT_OURS]).await;
     context.vanishes::<Deployment>(GATEWAY).await;
     context.vanishes::<Secret>(&format!("{GATEWAY}-ca")).await;
 
-    for backup in [&secrets, &objects] {
-        let restored = context.kubectl().apply(backup).await;
-        restored.expect("restored");
-    }
+    run(restore).await;
     is_programmed(&context).await;
     // A new authority by now. The old one in its place signs a new certificate, and clients go on trusting it.
     assert_ne!(trusted(&context).await, trusted_before);
-    let restored = context.kubectl().apply(&authority).await;
-    restored.expect("restored");
+    run(restore_authorities).await;
     context
         .eventually("the certificate is of the old authority", async || {
             (trusted(&context).await == trusted_before).then_some(())

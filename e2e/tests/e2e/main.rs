@@ -9,12 +9,14 @@ mod admit_definitions;
 mod admit_model_route;
 mod charts_apply;
 mod charts_life;
+mod charts_notes;
 mod charts_render;
 mod charts_values;
 mod context;
 mod fixtures;
 mod gateway;
 mod gitops_files;
+mod gitops_health;
 mod gitops_restore;
 mod helm;
 mod hostile;
@@ -29,6 +31,7 @@ mod operator;
 mod operator_certificates;
 mod operator_changes;
 mod operator_children;
+mod operator_describe;
 mod operator_kinds;
 mod operator_leader;
 mod operator_references;
@@ -60,6 +63,7 @@ fn cases() -> Vec<Case> {
         operator_children::cases(),
         operator_changes::cases(),
         operator_references::cases(),
+        operator_describe::cases(),
         operator_writes::cases(),
         operator_rollout::cases(),
         operator_storage::cases(),
@@ -70,11 +74,13 @@ fn cases() -> Vec<Case> {
         loop_edits::cases(),
         loop_model::cases(),
         charts_render::cases(),
+        charts_notes::cases(),
         charts_apply::cases(),
         charts_life::cases(),
         rbac_operator::cases(),
         rbac_gateway::cases(),
         gitops_files::cases(),
+        gitops_health::cases(),
         gitops_restore::cases(),
         hostile_names::cases(),
         hostile_owners::cases(),

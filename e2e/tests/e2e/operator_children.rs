@@ -262,7 +262,7 @@ fn examples() -> PathBuf {
 }
 
 /// Every YAML file with objects, in each folder of `examples/`.
-fn example_folders() -> Vec<PathBuf> {
+pub(crate) fn example_folders() -> Vec<PathBuf> {
     let examples = examples();
     let entries = std::fs::read_dir(&examples).expect("examples are there");
     let folders = entries.map(|entry| entry.expect("readable").path());

@@ -22,7 +22,8 @@ pub(crate) fn cases() -> Vec<Case> {
     ]
 }
 
-async fn pods(context: &Context, count: usize) -> Vec<Pod> {
+/// Wait until there are so many pods.
+pub(crate) async fn pods(context: &Context, count: usize) -> Vec<Pod> {
     let api = context.api::<Pod>();
     context
         .eventually("the Deployment has its pods", async || {
@@ -32,7 +33,8 @@ async fn pods(context: &Context, count: usize) -> Vec<Pod> {
         .await
 }
 
-async fn says(context: &Context, pod: &Pod, status: &Value) {
+/// Report a pod's status, as its kubelet would.
+pub(crate) async fn says(context: &Context, pod: &Pod, status: &Value) {
     let patch = Patch::Merge(json!({ "status": status }));
     let patched = context
         .api::<Pod>()
@@ -41,13 +43,15 @@ async fn says(context: &Context, pod: &Pod, status: &Value) {
     patched.expect("the pod's status is written");
 }
 
-fn container(state: &Value) -> Value {
+/// The status of a pod whose container is in that state.
+pub(crate) fn container(state: &Value) -> Value {
     json!({"containerStatuses": [{
         "name": "gateway", "image": "clawdbot:test", "imageID": "", "ready": false, "restartCount": 0, "state": state,
     }]})
 }
 
-fn running() -> Value {
+/// The status of a pod that serves.
+pub(crate) fn running() -> Value {
     let mut status = container(&json!({"running": {}}));
     status["phase"] = json!("Running");
     status["conditions"] =

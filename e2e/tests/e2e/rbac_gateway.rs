@@ -1,5 +1,7 @@
 //! A gateway's permissions: it reads its own configuration, and can neither read anything else nor write at all.
 
+use std::fmt;
+
 use claw_crds::{ClawGateway, ModelRoute};
 use claw_e2e::{
     control_plane::client_from,
@@ -21,6 +23,7 @@ use crate::{
     context::{Case, Context, cases},
     fixtures::{API_KEY, GATEWAY, idle_shop},
     gateway::Gateway,
+    hostile::gateway,
     operator::Operator,
     rbac_usage::refused,
 };
@@ -61,7 +64,20 @@ struct What {
     namespace: String,
     group: String,
     resource: String,
+    subresource: Option<String>,
     name: Option<String>,
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            Some(&self.resource),
+            self.subresource.as_ref(),
+            self.name.as_ref(),
+        ];
+        let parts: Vec<&str> = parts.into_iter().flatten().map(String::as_str).collect();
+        formatter.write_str(&parts.join("/"))
+    }
 }
 
 /// Whether the gateway's account may do this.
@@ -71,6 +87,7 @@ async fn is_allowed(context: &Context, verb: &str, what: &What) -> bool {
         namespace: place,
         group,
         resource,
+        subresource,
         name,
     } = what.clone();
     let review = SubjectAccessReview {
@@ -86,6 +103,7 @@ async fn is_allowed(context: &Context, verb: &str, what: &What) -> bool {
                 verb: Some(verb.to_owned()),
                 group: Some(group),
                 resource: Some(resource),
+                subresource,
                 name,
                 ..ResourceAttributes::default()
             }),
@@ -101,7 +119,7 @@ async fn is_allowed(context: &Context, verb: &str, what: &What) -> bool {
         .is_some_and(|status| status.allowed)
 }
 
-/// Every namespaced resource of the cluster, by kind and by the name of a Secret.
+/// Every namespaced resource of the cluster and every part of one, by kind and by the name of a Secret.
 async fn everything(context: &Context) -> Vec<What> {
     let discovery = Discovery::new(context.client.clone())
         .run()
@@ -110,26 +128,42 @@ async fn everything(context: &Context) -> Vec<What> {
     let mut all = Vec::new();
     for group in discovery.groups() {
         for (resource, capabilities) in group.recommended_resources() {
-            if capabilities.scope == Scope::Namespaced {
-                all.push(What {
-                    namespace: context.namespace.clone(),
-                    group: resource.group,
-                    resource: resource.plural,
-                    name: None,
-                });
+            if capabilities.scope != Scope::Namespaced {
+                continue;
             }
+            let what = What {
+                namespace: context.namespace.clone(),
+                group: resource.group,
+                resource: resource.plural,
+                subresource: None,
+                name: None,
+            };
+            let parts = capabilities.subresources.into_iter().map(|(part, _)| What {
+                subresource: Some(part.plural),
+                ..what.clone()
+            });
+            all.extend(parts);
+            all.push(what);
         }
     }
     let secret = |namespace: &str, name: &str| What {
         namespace: namespace.to_owned(),
         group: String::new(),
         resource: "secrets".to_owned(),
+        subresource: None,
         name: Some(name.to_owned()),
     };
     for name in ["config", "tls", "ca"] {
         all.push(secret(&context.namespace, &format!("{GATEWAY}-{name}")));
     }
-    for name in ["provider", "bot", "keys", "other-config"] {
+    for name in [
+        "provider",
+        "bot",
+        "keys",
+        "till-config",
+        "till-tls",
+        "till-ca",
+    ] {
         all.push(secret(&context.namespace, name));
     }
     all.push(secret("default", &format!("{GATEWAY}-config")));
@@ -139,7 +173,17 @@ async fn everything(context: &Context) -> Vec<What> {
 async fn nobody_grants_a_gateway_more_than_its_configuration(context: Context) {
     let _operator = programmed_shop(&context).await;
     let all = everything(&context).await;
-    assert!(all.len() > 30, "{all:?}");
+    assert!(all.len() > 60, "{all:?}");
+    let named: Vec<String> = all.iter().map(What::to_string).collect();
+    for part in [
+        "pods/exec",
+        "pods/log",
+        "serviceaccounts/token",
+        "deployments/status",
+        "clawgateways/status",
+    ] {
+        assert!(named.iter().any(|name| name == part), "{part}: {named:?}");
+    }
     let context = &context;
     let questions: Vec<(&str, What)> = all
         .into_iter()
@@ -148,14 +192,13 @@ async fn nobody_grants_a_gateway_more_than_its_configuration(context: Context) {
     let allowed: Vec<String> = stream::iter(questions)
         .map(|(verb, what)| async move {
             let is_allowed = is_allowed(context, verb, &what).await;
-            is_allowed.then(|| format!("{verb} {} {:?}", what.resource, what.name))
+            is_allowed.then(|| format!("{verb} {what}"))
         })
         .buffered(AT_ONCE)
         .filter_map(async |answer| answer)
         .collect()
         .await;
-    let config = Some(format!("{GATEWAY}-config"));
-    let expected = ["get", "list", "watch"].map(|verb| format!("{verb} secrets {config:?}"));
+    let expected = ["get", "list", "watch"].map(|verb| format!("{verb} secrets/{GATEWAY}-config"));
     assert_eq!(allowed, expected);
 }
 
@@ -182,6 +225,10 @@ fn is_forbidden<T>(answer: kube::Result<T>, what: &str) {
 
 async fn the_api_server_refuses_all_else_to_a_gateways_token(context: Context) {
     let _operator = programmed_shop(&context).await;
+    let till = context.kubectl().apply(&gateway("till")).await;
+    till.expect("applied");
+    let programmed = ("Programmed", "True", "Programmed");
+    context.reports::<ClawGateway>("till", programmed).await;
     let client = gateway_client(&context).await;
     let namespace = &context.namespace;
     let own = format!("{GATEWAY}-config");
@@ -189,7 +236,18 @@ async fn the_api_server_refuses_all_else_to_a_gateways_token(context: Context) {
     let read = secrets.get(&own).await.expect("its own configuration");
     assert_eq!(read.name_any(), own);
 
-    for name in ["provider", "bot", "keys", "helpdesk-tls", "helpdesk-ca"] {
+    for name in [
+        "provider",
+        "bot",
+        "keys",
+        "helpdesk-tls",
+        "helpdesk-ca",
+        "till-config",
+        "till-tls",
+        "till-ca",
+    ] {
+        // Not hidden by its absence.
+        assert!(context.find::<Secret>(name).await.is_some(), "{name}");
         is_forbidden(secrets.get(name).await, name);
     }
     is_forbidden(
@@ -228,8 +286,53 @@ async fn the_api_server_refuses_all_else_to_a_gateways_token(context: Context) {
         metadata,
         ..Pod::default()
     };
-    let pods = Api::<Pod>::namespaced(client, namespace);
+    let pods = Api::<Pod>::namespaced(client.clone(), namespace);
     is_forbidden(pods.create(&post, &pod).await, "creating a pod");
+    the_ways_around_are_refused(&client, namespace).await;
+}
+
+/// A shell in a pod, its log, a token, one's own status: each would give more than a Secret to read.
+async fn the_ways_around_are_refused(client: &Client, namespace: &str) {
+    let status = json!({"status": {"observedGeneration": 1}}).to_string();
+    let token = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"audiences": []}});
+    let token = token.to_string();
+    for (method, group, path, body) in [
+        ("POST", "api/v1", "pods/x/exec?command=id&stdout=true", ""),
+        ("GET", "api/v1", "pods/x/exec?command=id&stdout=true", ""),
+        ("GET", "api/v1", "pods/x/log", ""),
+        ("POST", "api/v1", "pods/x/eviction", "{}"),
+        ("POST", "api/v1", "serviceaccounts/helpdesk/token", &token),
+        (
+            "POST",
+            "api/v1",
+            "serviceaccounts/claw-operator/token",
+            &token,
+        ),
+        (
+            "PATCH",
+            "apis/claw.dev/v1alpha1",
+            "clawgateways/helpdesk/status",
+            &status,
+        ),
+        ("PATCH", "apis/apps/v1", "deployments/helpdesk/scale", "{}"),
+    ] {
+        let request = http::Request::builder()
+            .method(method)
+            .uri(format!("/{group}/namespaces/{namespace}/{path}"))
+            .header("content-type", content_type(method))
+            .body(body.as_bytes().to_vec())
+            .expect("a request");
+        let answer = client.request_text(request).await;
+        is_forbidden(answer, &format!("{method} {path}"));
+    }
+}
+
+fn content_type(method: &str) -> &'static str {
+    if method == "PATCH" {
+        "application/merge-patch+json"
+    } else {
+        "application/json"
+    }
 }
 
 async fn a_gateway_at_work_asks_for_nothing_else(context: Context) {

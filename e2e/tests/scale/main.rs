@@ -3,7 +3,9 @@
 //!
 //! `cargo xtask test scale` runs it with a thousand gateways, `cargo xtask bench scale` with the numbers it is given.
 //! Times are printed, not asserted: machines differ. What is asserted does not depend on the machine's speed: that
-//! everything gets reconciled, that nothing is written afterwards, and how much memory it takes.
+//! everything gets reconciled, that nobody writes afterwards and the operator hardly computes, and how much memory it
+//! takes. Writes, CPU time and memory for each gateway show, when runs of different sizes are compared, whether cost grows
+//! faster than their number.
 
 mod figures;
 mod measure;

@@ -49,6 +49,21 @@ fn a_full_gateway_has_these_children() {
         disruption_budget, http_route, ingress, pod_monitor, prometheus_rule
     );
     assert_yaml_snapshot!("full_config", without_data(&resources.config));
+    assert_yaml_snapshot!(
+        "full_dashboard",
+        with_parsed_files(&resources.dashboard.expect("one"))
+    );
+}
+
+/// Files of JSON as what they hold, so that a change of one line shows as such.
+fn with_parsed_files(map: &impl Serialize) -> Value {
+    let mut value = serde_json::to_value(map).expect("serializes");
+    let data = value["data"].as_object_mut().expect("data");
+    for file in data.values_mut() {
+        let text = file.as_str().expect("text");
+        *file = serde_json::from_str(text).expect("JSON");
+    }
+    value
 }
 
 fn edited(yaml: &str, edit: impl FnOnce(&mut Value)) -> ValidatedGateway {
