@@ -13,7 +13,7 @@ pub mod watch;
 pub(crate) mod fixture;
 
 pub use certificate::Certificate;
-pub use model_entry::{Backend, ModelEntry};
+pub use model_entry::{Backend, ModelEntry, Remote};
 pub use runtime::{Prepared, RuntimeConfig, SharedRuntime, prepare};
 
 /// A configuration that cannot be used, with everything that is wrong with it.

@@ -6,6 +6,7 @@
 mod attempts;
 mod channel_replies;
 mod local;
+mod remote;
 mod stream;
 
 use std::sync::Arc;
@@ -83,7 +84,7 @@ impl Dispatcher {
             let mut completion = match &entry.backend {
                 Backend::Local(slot) => local::complete(&entry.name, slot, request).await?,
                 Backend::Remote(remote) => {
-                    self.provider.complete(&entry.name, remote, request).await?
+                    remote::complete(&self.provider, &entry.name, remote, request).await?
                 }
                 Backend::Unavailable { reason } => return Err(unavailable(entry, reason)),
             };
@@ -111,7 +112,8 @@ impl Dispatcher {
                     Ok(finisher().finish(head, rest))
                 }
                 Backend::Remote(remote) => {
-                    let (head, rest) = self.provider.stream(&entry.name, remote, request).await?;
+                    let (head, rest) =
+                        remote::stream(&self.provider, &entry.name, remote, request).await?;
                     Ok(finisher().finish(head, rest))
                 }
                 Backend::Unavailable { reason } => Err(unavailable(entry, reason)),

@@ -7,7 +7,7 @@ mod labels;
 mod log_events;
 mod process;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use claw_crds::metric_catalog::{Metric, gateway as catalog};
 use prometheus_client::metrics::counter::Counter;
@@ -48,6 +48,7 @@ pub struct Metrics {
     config_refused: Gauge,
     channel_messages: Family<ChannelLabels, Counter>,
     model_states: Family<ModelStateLabels, Gauge>,
+    resting: Family<ModelLabels, Gauge>,
     certificate: Family<NoLabels, Gauge>,
     max_connections: Family<NoLabels, Gauge>,
     store_writable: Family<NoLabels, Gauge>,
@@ -87,6 +88,7 @@ impl Metrics {
             reloads: Family::default(),
             config_refused: Gauge::default(),
             model_states: Family::default(),
+            resting: Family::default(),
             certificate: Family::default(),
             max_connections: Family::default(),
             store_writable: Family::default(),
@@ -111,6 +113,7 @@ impl Metrics {
             reloads,
             config_refused,
             model_states,
+            resting,
             certificate,
             max_connections,
             store_writable,
@@ -145,6 +148,7 @@ impl Metrics {
         add(registry, &catalog::CONFIG_RELOADS, reloads.clone());
         add(registry, &catalog::CONFIG_REFUSED, config_refused.clone());
         add(registry, &catalog::MODEL_STATE, model_states.clone());
+        add(registry, &catalog::MODEL_RESTING, resting.clone());
         add(registry, &catalog::CERTIFICATE_EXPIRY, certificate.clone());
         add(registry, &catalog::LOG_EVENTS, log_events.0.clone());
         add(registry, &catalog::STORE_WRITABLE, store_writable.clone());
@@ -242,6 +246,7 @@ impl Metrics {
                 .set(writable.into());
         }
         self.model_states.clear();
+        self.resting.clear();
         self.certificate.clear();
         self.max_connections.clear();
         if let Some(runtime) = runtime {
@@ -269,7 +274,14 @@ impl Metrics {
             Backend::Local(slot) => slot.state().label(),
             Backend::Unavailable { .. } => UNAVAILABLE,
             // Whether a remote model answers is told by its requests.
-            Backend::Remote(_) => return,
+            Backend::Remote(remote) => {
+                let labels = ModelLabels {
+                    model: model.name.clone(),
+                };
+                let is_resting = remote.health.rest(Instant::now()).is_some();
+                self.resting.get_or_create(&labels).set(is_resting.into());
+                return;
+            }
         };
         for state in SlotState::LABELS.into_iter().chain([UNAVAILABLE]) {
             let labels = ModelStateLabels {

@@ -4,6 +4,7 @@
 //! closes the connection, which tells the API that nobody listens any more.
 
 mod attempt;
+mod health;
 mod response;
 mod sse;
 mod upstream_stream;
@@ -15,6 +16,7 @@ use claw_crds::gateway_config::RemoteModelConfig;
 use crate::error::GatewayError;
 use crate::types::{ChatChunk, ChatCompletion, ChatRequest};
 
+pub use health::{Cause, Health, Rest};
 pub use upstream_stream::UpstreamStream;
 
 /// How long a silent API is waited for.

@@ -77,6 +77,12 @@ pub const MODEL_STATE: Metric = Metric::gauge(
     &["model", "state"],
     "1 for the state that a local or unavailable model is in, 0 for its other states",
 );
+/// APIs that are left alone.
+pub const MODEL_RESTING: Metric = Metric::gauge(
+    "claw_gateway_model_resting",
+    &["model"],
+    "1 while a remote model is left alone, since its API keeps failing or asked for a pause",
+);
 /// The end of the serving certificate.
 pub const CERTIFICATE_EXPIRY: Metric = Metric::gauge(
     "claw_gateway_certificate_expiry_timestamp_seconds",
@@ -131,6 +137,7 @@ pub const ALL: &[&Metric] = &[
     &CONFIG_RELOADS,
     &CONFIG_REFUSED,
     &MODEL_STATE,
+    &MODEL_RESTING,
     &CERTIFICATE_EXPIRY,
     &LOG_EVENTS,
     &STORE_WRITABLE,

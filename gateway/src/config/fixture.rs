@@ -51,7 +51,7 @@ pub(crate) fn remote(name: &str, base_url: &str) -> ModelConfig {
 pub(crate) fn runtime(config: GatewayConfig) -> RuntimeConfig {
     prepare("a test", config)
         .expect("a valid fixture")
-        .install(|key| Arc::new(ModelSlot::new(key)))
+        .install(|key| Arc::new(ModelSlot::new(key)), None)
 }
 
 pub(crate) fn tls(host: &str) -> TlsConfig {

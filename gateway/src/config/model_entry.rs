@@ -5,6 +5,7 @@ use std::sync::Arc;
 use claw_crds::gateway_config::RemoteModelConfig;
 
 use crate::models::ModelSlot;
+use crate::provider::Health;
 
 /// A model under the name that clients use.
 #[derive(Clone, Debug)]
@@ -21,12 +22,21 @@ pub enum Backend {
     /// An engine in this process.
     Local(Arc<ModelSlot>),
     /// An API elsewhere.
-    Remote(RemoteModelConfig),
+    Remote(Remote),
     /// Nothing, for this reason.
     Unavailable {
         /// What is wrong, safe to show.
         reason: String,
     },
+}
+
+/// An API elsewhere.
+#[derive(Clone, Debug)]
+pub struct Remote {
+    /// Where it is.
+    pub config: RemoteModelConfig,
+    /// How it has been, as long as its configuration stays the same.
+    pub health: Arc<Health>,
 }
 
 impl Backend {

@@ -77,7 +77,7 @@ impl Reloader {
         self.management
             .warnings
             .store((!warnings.is_empty()).then(|| Arc::new(warnings)));
-        let runtime = Arc::new(prepared.install(|key| self.pool.acquire(key)));
+        let runtime = Arc::new(prepared.install(|key| self.pool.acquire(key), current.as_deref()));
         log(&runtime);
         match self.management.runtime.get() {
             Some(shared) => shared.store(runtime),

@@ -7,11 +7,11 @@ use arc_swap::ArcSwap;
 use claw_crds::GatewayConfig;
 use claw_crds::gateway_config::{
     ChannelConfig, DeviceConfig, GatewayIdentity, LimitsConfig, ModelBackend, ModelConfig,
-    SCHEMA_VERSION,
+    RemoteModelConfig, SCHEMA_VERSION,
 };
 use sha2::{Digest, Sha256};
 
-use super::{Backend, Certificate, ConfigError, ModelEntry, chain};
+use super::{Backend, Certificate, ConfigError, ModelEntry, Remote, chain};
 use crate::auth::AccessPolicy;
 use crate::models::{ModelSlot, SlotKey};
 use crate::routing::RouteTable;
@@ -111,8 +111,13 @@ impl Prepared {
         &self.hash
     }
 
-    /// Take the models that it names; `acquire` shares those which run already.
-    pub fn install(self, mut acquire: impl FnMut(SlotKey) -> Arc<ModelSlot>) -> RuntimeConfig {
+    /// Take the models that it names: `acquire` shares those which run already, and what is known of an API stays known
+    /// where `before`, the configuration in force, has the same one.
+    pub fn install(
+        self,
+        mut acquire: impl FnMut(SlotKey) -> Arc<ModelSlot>,
+        before: Option<&RuntimeConfig>,
+    ) -> RuntimeConfig {
         let Self {
             origin,
             hash,
@@ -133,7 +138,10 @@ impl Prepared {
                         model: local,
                         device,
                     })),
-                    ModelBackend::Remote(remote) => Backend::Remote(remote),
+                    ModelBackend::Remote(config) => {
+                        let known = before.and_then(|before| before.model(&model.name));
+                        Backend::Remote(remote(config, known))
+                    }
                     ModelBackend::Unavailable { reason } => Backend::Unavailable { reason },
                 };
                 ModelEntry {
@@ -166,6 +174,14 @@ impl RuntimeConfig {
     pub fn channel(&self, name: &str) -> Option<&ChannelConfig> {
         self.channels.iter().find(|channel| channel.name == name)
     }
+}
+
+fn remote(config: RemoteModelConfig, known: Option<&ModelEntry>) -> Remote {
+    let health = match known.map(|entry| &entry.backend) {
+        Some(Backend::Remote(known)) if known.config == config => Arc::clone(&known.health),
+        _ => Arc::default(),
+    };
+    Remote { config, health }
 }
 
 fn hash(config: &GatewayConfig) -> String {

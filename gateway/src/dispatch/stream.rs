@@ -10,7 +10,6 @@ use futures::future::BoxFuture;
 
 use crate::error::GatewayError;
 use crate::metrics::Metrics;
-use crate::provider::UpstreamStream;
 use crate::types::{ChatChunk, ChatRequest, Content, Usage, completion_id};
 
 /// The pieces of an answer. An `Err` is the last item.
@@ -19,12 +18,6 @@ pub type ChunkStream = Pin<Box<dyn Stream<Item = Result<ChatChunk, GatewayError>
 /// The rest of an answer, from wherever it comes.
 pub(super) trait Rest: Send + 'static {
     fn next(&mut self) -> BoxFuture<'_, Result<Option<ChatChunk>, GatewayError>>;
-}
-
-impl Rest for UpstreamStream {
-    fn next(&mut self) -> BoxFuture<'_, Result<Option<ChatChunk>, GatewayError>> {
-        Box::pin(Self::next(self))
-    }
 }
 
 pub(super) struct Finisher {

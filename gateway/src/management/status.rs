@@ -1,5 +1,7 @@
 //! What the operator and people read: the configuration in force and how its parts are.
 
+use std::time::Instant;
+
 use claw_crds::gateway_config::PlatformConfig;
 use serde::Serialize;
 
@@ -124,7 +126,14 @@ impl Model {
             progress: None,
         };
         match &entry.backend {
-            Backend::Remote(_) => model,
+            Backend::Remote(remote) => match remote.health.rest(Instant::now()) {
+                Some(rest) => Self {
+                    state: "resting",
+                    reason: Some(rest.told(Instant::now())),
+                    ..model
+                },
+                None => model,
+            },
             Backend::Unavailable { reason } => Self {
                 state: "unavailable",
                 reason: Some(reason.clone()),

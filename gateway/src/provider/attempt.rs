@@ -1,6 +1,6 @@
 //! One request to an API, up to the status of its answer.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use claw_crds::gateway_config::RemoteModelConfig;
 use http::header::RETRY_AFTER;
@@ -73,7 +73,7 @@ async fn refusal(name: &str, response: reqwest::Response) -> GatewayError {
     match status {
         StatusCode::TOO_MANY_REQUESTS => GatewayError::UpstreamRateLimited {
             model,
-            retry_after: retry_after(&response),
+            retry_after: retry_after(response.headers(), SystemTime::now()),
         },
         // The gateway's credential, address or model name is wrong, not the caller's request.
         StatusCode::UNAUTHORIZED
@@ -90,16 +90,15 @@ async fn refusal(name: &str, response: reqwest::Response) -> GatewayError {
     }
 }
 
-fn retry_after(response: &reqwest::Response) -> Option<Duration> {
-    let seconds = response
-        .headers()
-        .get(RETRY_AFTER)?
-        .to_str()
-        .ok()?
-        .trim()
-        .parse()
-        .ok()?;
-    Some(Duration::from_secs(seconds))
+/// Seconds, or a date (<https://www.rfc-editor.org/rfc/rfc9110#field.retry-after>).
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    // One that has passed allows to come back at once.
+    Some(date.duration_since(now).unwrap_or_default())
 }
 
 async fn detail(name: &str, response: reqwest::Response) -> ErrorDetail {
@@ -118,4 +117,29 @@ async fn detail(name: &str, response: reqwest::Response) -> ErrorDetail {
         },
         |body| body.error,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::seconds("7", Some(7))]
+    #[case::date("Sun, 06 Nov 1994 08:49:47 GMT", Some(10))]
+    #[case::past("Sun, 06 Nov 1994 08:00:00 GMT", Some(0))]
+    #[case::words("soon", None)]
+    #[case::negative("-1", None)]
+    fn a_time_to_come_back_is_seconds_or_a_date(
+        #[case] value: &'static str,
+        #[case] expected: Option<u64>,
+    ) {
+        // Sun, 06 Nov 1994 08:49:37 GMT, the example of RFC 9110.
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(value))]);
+        let told = retry_after(&headers, now);
+        assert_eq!(told, expected.map(Duration::from_secs));
+    }
 }

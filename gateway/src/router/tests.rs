@@ -45,7 +45,7 @@ impl Gateway {
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
         let shop = workshop(&Arc::new(FakeLoader::default()), folder.path());
         let pool = ModelPool::new(shop, tasks.clone(), shutdown.clone());
-        let runtime = runtime.install(|key| pool.acquire(key));
+        let runtime = runtime.install(|key| pool.acquire(key), None);
         let Some(Backend::Local(slot)) = runtime.model("near").map(|model| model.backend.clone())
         else {
             panic!("a local model")

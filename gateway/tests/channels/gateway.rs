@@ -113,7 +113,7 @@ impl Gateway {
 fn runtime(config: GatewayConfig) -> RuntimeConfig {
     prepare("a test", config)
         .expect("valid")
-        .install(|_| unreachable!("there are no local models"))
+        .install(|_| unreachable!("there are no local models"), None)
 }
 
 pub(crate) fn config(channels: Vec<ChannelConfig>) -> GatewayConfig {

@@ -135,3 +135,53 @@ async fn without_another_model_the_failure_is_told(#[case] name: &str, #[case] e
         "{message}"
     );
 }
+
+#[tokio::test]
+async fn an_api_that_asked_for_a_pause_gets_it() {
+    let upstream = Upstream::start().await;
+    let gateway = with_fallback(&upstream, "busy").await;
+    for _ in 0..3 {
+        let (status, answer) = gateway.ask("/ask", &chat("busy")).await;
+        assert_eq!((status, &answer["model"]), (200, &json!("good")));
+    }
+    let response = gateway
+        .chat("/v1/chat/completions", &chat("busy"))
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(response.status(), 429);
+    let seconds = response.headers()["retry-after"].to_str().expect("text");
+    assert!((1..=7).contains(&seconds.parse().expect("a number")));
+    let asked = upstream.requests();
+    let busy = asked.iter().filter(|body| body["model"] == "busy");
+    assert_eq!(busy.count(), 1, "{asked:?}");
+    let model = |status: &Value| status["models"].as_array().expect("models")[1].clone();
+    let status = model(&gateway.status().await);
+    assert_eq!(status["state"], "resting", "{status}");
+    let reason = status["reason"].as_str().expect("a reason");
+    assert!(reason.contains("asked for a pause"), "{reason}");
+    let (_, metrics) = gateway.managed("/metrics").await;
+    for (name, expected) in [("busy", 1), ("good", 0)] {
+        let line = format!(r#"model_resting{{model="{name}"}} {expected}"#);
+        assert!(metrics.contains(&line), "{line} is not in {metrics}");
+    }
+}
+
+#[tokio::test]
+async fn an_api_that_keeps_failing_is_left_alone_until_it_is_repaired() {
+    let upstream = Upstream::start().await;
+    let gateway = with_fallback(&upstream, "broken").await;
+    for _ in 0..8 {
+        let (status, _) = gateway.ask("/ask", &chat("broken")).await;
+        assert_eq!(status, 200);
+    }
+    let asked = |upstream: &Upstream| {
+        let requests = upstream.requests();
+        let broken = requests.iter().filter(|body| body["model"] == "broken");
+        broken.count()
+    };
+    assert_eq!(asked(&upstream), 5);
+    // Nobody else is there: it is asked all the same.
+    let (status, _) = gateway.ask("/v1/chat/completions", &chat("broken")).await;
+    assert_eq!((status, asked(&upstream)), (502, 6));
+}

@@ -9,6 +9,7 @@
 mod bad_input;
 mod binary;
 mod failover;
+mod failure_points;
 mod local_model;
 mod metrics;
 mod reload;

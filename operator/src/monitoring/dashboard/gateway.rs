@@ -79,15 +79,21 @@ fn errors() -> Vec<Panel> {
 
 fn models() -> Vec<Panel> {
     let state = metrics::MODEL_STATE.name;
+    let resting = metrics::MODEL_RESTING.name;
     vec![
         Panel::new("Ready pods of each model", "short").line(
             format!(r#"sum by (model) ({state}{{{OF},state="ready"}})"#),
             "{{model}}",
         ),
-        Panel::new("Models that are not ready", "short").line(
-            format!(r#"sum by (model, state) ({state}{{{OF},state!="ready"}}) > 0"#),
-            "{{model}} {{state}}",
-        ),
+        Panel::new("Models that are not ready", "short")
+            .line(
+                format!(r#"sum by (model, state) ({state}{{{OF},state!="ready"}}) > 0"#),
+                "{{model}} {{state}}",
+            )
+            .line(
+                format!("sum by (model) ({resting}{{{OF}}}) > 0"),
+                "{{model}} resting",
+            ),
         Panel::new("Answers of each model", "reqps")
             .line(rate(&metrics::REQUESTS, "model"), "{{model}}"),
     ]

@@ -1,0 +1,78 @@
+//! Answers of remote APIs, and what they tell of an API's health.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::future::BoxFuture;
+
+use super::stream::Rest;
+use crate::config::Remote;
+use crate::error::GatewayError;
+use crate::provider::{Health, Provider, UpstreamStream};
+use crate::types::{ChatChunk, ChatCompletion, ChatRequest};
+
+/// The rest of a streamed answer.
+pub(super) struct Answer {
+    model: String,
+    stream: UpstreamStream,
+    health: Arc<Health>,
+}
+
+pub(super) async fn complete(
+    provider: &Provider,
+    model: &str,
+    remote: &Remote,
+    request: &ChatRequest,
+) -> Result<ChatCompletion, GatewayError> {
+    let outcome = provider.complete(model, &remote.config, request).await;
+    match &outcome {
+        Ok(_) => remote.health.succeeded(),
+        Err(error) => note_failure(model, &remote.health, error),
+    }
+    outcome
+}
+
+pub(super) async fn stream(
+    provider: &Provider,
+    model: &str,
+    remote: &Remote,
+    request: &ChatRequest,
+) -> Result<(Vec<ChatChunk>, Answer), GatewayError> {
+    let (head, stream) = provider
+        .stream(model, &remote.config, request)
+        .await
+        .inspect_err(|error| note_failure(model, &remote.health, error))?;
+    remote.health.began();
+    let answer = Answer {
+        model: model.to_owned(),
+        stream,
+        health: Arc::clone(&remote.health),
+    };
+    Ok((head, answer))
+}
+
+fn note_failure(model: &str, health: &Health, error: &GatewayError) {
+    let now = Instant::now();
+    if let Some(rest) = health.failed(error, now) {
+        tracing::warn!(
+            model.name = model,
+            reason = error.metric_label(),
+            seconds = rest.left(now).as_secs(),
+            "an API is left alone for a while"
+        );
+    }
+}
+
+impl Rest for Answer {
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<ChatChunk>, GatewayError>> {
+        Box::pin(async {
+            let next = self.stream.next().await;
+            match &next {
+                Ok(Some(_)) => {}
+                Ok(None) => self.health.succeeded(),
+                Err(error) => note_failure(&self.model, &self.health, error),
+            }
+            next
+        })
+    }
+}
