@@ -153,6 +153,12 @@ async fn engines_see_routes_and_channels_wait_for_their_gateway_and_fail_by_them
     is_seen(&context, ("modelroute", "early"), IN_PROGRESS).await;
     let unknown = json!({"spec": {"routes": [{"pattern": "^/ask", "model": "nobody"}]}});
     context.edit::<ModelRoute>("pages", &unknown).await;
+    let told = ("ResolvedRefs", "False", "ModelNotFound");
+    context.reports::<ModelRoute>("pages", told).await;
+    // The gateway may get the model with the next commit.
+    is_seen(&context, ATTACHED[0], IN_PROGRESS).await;
+    let wrong = json!({"spec": {"routes": [{"pattern": "^/a(b", "model": "big"}]}});
+    context.edit::<ModelRoute>("pages", &wrong).await;
     is_seen(&context, ATTACHED[0], FAILED).await;
     is_seen(&context, ATTACHED[1], SERVES).await;
 }

@@ -248,7 +248,7 @@ mod tests {
     fn busy() -> GatewayError {
         GatewayError::UpstreamRateLimited {
             model: "busy".into(),
-            retry_after: Some(Duration::from_secs(60)),
+            retry_after: Some(Duration::from_mins(1)),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use claw_crds::{
     Channel, ChannelStatus, ModelRoute, ModelRouteStatus,
-    condition::{Finding, HasConditions, PROGRAMMED, READY, STALLED, merge, reason},
+    condition::{ACCEPTED, Finding, HasConditions, PROGRAMMED, READY, STALLED, merge, reason},
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -68,9 +68,10 @@ where
 {
     let verdict = &attachment.verdict;
     let ready = ready_finding(attachment, programmed, gateway_is_ready);
-    // Nothing changes until somebody corrects an object: what kstatus calls failed.
+    // Nothing changes until somebody corrects the object: what kstatus calls failed. What it refers to may still come.
     let stalled = verdict
         .first_bad()
+        .filter(|bad| bad.condition == ACCEPTED)
         .map(|bad| Finding::is_true(STALLED, bad.reason, ready.message.clone()));
     let mut findings = vec![
         verdict.accepted.clone(),

@@ -1,7 +1,7 @@
-//! The conditions that kstatus knows: Reconciling and Stalled, there only while true. By them kubectl, Flux and Argo CD
-//! tell a gateway that is on its way from one that needs help. Pure.
+//! The conditions that kstatus knows: Reconciling and Stalled, there only while true. By them Flux, and Argo CD with
+//! `deploy/argo-cd`, tell a gateway that is on its way from one that needs help. Pure.
 
-use claw_crds::condition::{Finding, READY, RECONCILING, STALLED, reason};
+use claw_crds::condition::{ACCEPTED, Finding, READY, RECONCILING, STALLED, reason};
 
 use super::{Outcome, Programmed, readiness, trouble};
 
@@ -9,7 +9,9 @@ use super::{Outcome, Programmed, readiness, trouble};
 pub(super) fn of(outcome: &Outcome<'_>, findings: &[Finding]) -> Option<Finding> {
     let ready = findings.iter().find(|finding| finding.condition == READY)?;
     match &outcome.programmed {
-        // Nothing changes until somebody corrects an object.
+        // What the spec refers to may still come.
+        Programmed::Kept | Programmed::Never if is_accepted(findings) => Some(reconciling(ready)),
+        // Nothing changes until somebody corrects the object.
         Programmed::Kept | Programmed::Never => Some(stalled(ready)),
         Programmed::Failed(failure) if failure.is_final => Some(stalled(ready)),
         Programmed::Failed(_) => Some(reconciling(ready)),
@@ -40,6 +42,11 @@ fn rolling_out(unready: Option<&str>) -> Finding {
         |unready| format!("{serving}; {unready}"),
     );
     Finding::is_true(RECONCILING, reason::ROLLING_OUT, message)
+}
+
+fn is_accepted(findings: &[Finding]) -> bool {
+    let mut findings = findings.iter();
+    findings.any(|finding| finding.condition == ACCEPTED && finding.status == "True")
 }
 
 fn stalled(ready: &Finding) -> Finding {
