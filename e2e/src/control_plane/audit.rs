@@ -1,7 +1,11 @@
 //! The API server's own record of who asked for what: the judge of "reconciling again writes nothing", and of whether
 //! permissions are neither too many nor too few.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    io::{Seek, SeekFrom},
+    path::{Path, PathBuf},
+};
 
 use serde_json::Value;
 
@@ -22,6 +26,9 @@ rules:
 ";
 /// The verbs that change something.
 const WRITES: [&str; 5] = ["create", "update", "patch", "delete", "deletecollection"];
+
+/// How an event says that no permission covers the request; other things are answered with 403, too.
+const FORBID: &str = "\"authorization.k8s.io/decision\":\"forbid\"";
 
 /// The audit log of a control plane.
 #[derive(Clone, Debug)]
@@ -67,8 +74,18 @@ impl Audit {
 
     /// All writes until now, in order. An event is in the log before its request is answered.
     pub fn writes(&self) -> Vec<AuditedRequest> {
-        let is_write = |request: &AuditedRequest| WRITES.contains(&request.verb.as_str());
         self.read().filter(is_write).collect()
+    }
+
+    /// Where the log ends now, for `writes_after`.
+    pub fn end(&self) -> u64 {
+        std::fs::metadata(&self.log).map_or(0, |file| file.len())
+    }
+
+    /// The writes since the log ended at `end`, in order. Quick to ask again and again, however long the log is.
+    pub fn writes_after(&self, end: u64) -> Vec<AuditedRequest> {
+        let log = tail(&self.log, end).unwrap_or_default();
+        log.lines().filter_map(parse).filter(is_write).collect()
     }
 
     /// All requests of a ServiceAccount until now, in order. A watch is there twice: when it begins and when it ends.
@@ -76,11 +93,38 @@ impl Audit {
         self.read().filter(|request| request.user == user).collect()
     }
 
+    /// What ServiceAccounts asked for without a permission, in order, until the namespace in question was deleted:
+    /// then permissions go before those who had them.
+    pub fn refused(&self) -> Vec<AuditedRequest> {
+        let mut refused: Vec<AuditedRequest> = Vec::new();
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let mut deleted = BTreeSet::new();
+        for line in log.lines() {
+            let Some(request) = parse(line) else { continue };
+            if request.verb == "delete" && request.resource == "namespaces" {
+                deleted.insert(request.name);
+            } else if line.contains(FORBID) && !deleted.contains(&request.namespace) {
+                refused.push(request);
+            }
+        }
+        refused
+    }
+
     fn read(&self) -> impl Iterator<Item = AuditedRequest> {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let requests: Vec<AuditedRequest> = log.lines().filter_map(parse).collect();
         requests.into_iter()
     }
+}
+
+fn is_write(request: &AuditedRequest) -> bool {
+    WRITES.contains(&request.verb.as_str())
+}
+
+fn tail(log: &Path, start: u64) -> std::io::Result<String> {
+    let mut log = std::fs::File::open(log)?;
+    log.seek(SeekFrom::Start(start))?;
+    std::io::read_to_string(log)
 }
 
 fn parse(line: &str) -> Option<AuditedRequest> {
@@ -124,5 +168,29 @@ mod tests {
         };
         assert_eq!(parse(line), Some(request));
         assert_eq!(parse(&line[..40]), None);
+    }
+
+    #[test]
+    fn what_was_written_before_is_left_out() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let audit = Audit {
+            policy: PathBuf::new(),
+            log: directory.path().join("audit.log"),
+        };
+        assert_eq!(audit.end(), 0);
+        let event = |name: &str| {
+            format!(
+                "{{\"verb\":\"patch\",\"objectRef\":{{\"name\":\"{name}\"}},\"responseStatus\":{{\"code\":200}}}}\n"
+            )
+        };
+        std::fs::write(&audit.log, event("one")).expect("writable");
+        let end = audit.end();
+        std::fs::write(&audit.log, event("one") + &event("two")).expect("writable");
+        let names: Vec<String> = audit
+            .writes_after(end)
+            .into_iter()
+            .map(|write| write.name)
+            .collect();
+        assert_eq!(names, ["two"]);
     }
 }
