@@ -17,8 +17,10 @@ mod images;
 mod load;
 mod platform;
 mod processes;
+mod rollout;
 mod security;
 mod shop;
+mod streams;
 mod upgrade;
 
 use std::process::ExitCode;
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         faults_gateway::cases(),
         faults_operator::cases(),
         faults_storage::cases(),
+        rollout::cases(),
         upgrade::cases(),
         faults_control_plane::cases(),
     ];
