@@ -13,6 +13,7 @@ mod faults_storage;
 mod gateway;
 mod gitops;
 mod gpu;
+mod image_contents;
 mod images;
 mod load;
 mod platform;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
     let cases = [
         examples::cases(),
         security::cases(),
+        image_contents::cases(),
         edits::cases(),
         certificates::cases(),
         gpu::cases(),
