@@ -23,6 +23,7 @@ mod security;
 mod shop;
 mod streams;
 mod upgrade;
+mod volume;
 
 use std::process::ExitCode;
 
