@@ -93,18 +93,33 @@ impl Audit {
         self.read().filter(|request| request.user == user).collect()
     }
 
-    /// What ServiceAccounts asked for without a permission, in order, until the namespace in question was deleted:
-    /// then permissions go before those who had them.
+    /// What ServiceAccounts asked for without a permission, in order. Not where the namespace or a binding in it was
+    /// deleted before: whoever is about to end there may have lost its permissions a moment earlier.
     pub fn refused(&self) -> Vec<AuditedRequest> {
-        let mut refused: Vec<AuditedRequest> = Vec::new();
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let mut deleted = BTreeSet::new();
+        let mut refused = Vec::new();
         for line in log.lines() {
             let Some(request) = parse(line) else { continue };
-            if request.verb == "delete" && request.resource == "namespaces" {
-                deleted.insert(request.name);
-            } else if line.contains(FORBID) && !deleted.contains(&request.namespace) {
-                refused.push(request);
+            let scope = (request.resource.clone(), request.namespace.clone());
+            let is_refused = line.contains(FORBID);
+            match (request.resource.as_str(), request.verb.as_str()) {
+                _ if is_refused => {
+                    let namespace = &request.namespace;
+                    if !deleted.iter().any(|(_, deleted)| deleted == namespace) {
+                        refused.push(request);
+                    }
+                }
+                ("namespaces", "delete") => {
+                    deleted.insert((request.resource, request.name));
+                }
+                ("rolebindings", "delete") => {
+                    deleted.insert(scope);
+                }
+                ("rolebindings", "create" | "patch") => {
+                    deleted.remove(&scope);
+                }
+                _ => {}
             }
         }
         refused
@@ -170,27 +185,59 @@ mod tests {
         assert_eq!(parse(&line[..40]), None);
     }
 
+    /// An event of a log without a user.
+    fn event(verb: &str, resource: &str, namespace: &str, name: &str, decision: &str) -> String {
+        format!(
+            "{{\"verb\":\"{verb}\",\"objectRef\":{{\"resource\":\"{resource}\",\"namespace\":\"{namespace}\",\
+             \"name\":\"{name}\"}},\"responseStatus\":{{\"code\":200}},\
+             \"annotations\":{{\"authorization.k8s.io/decision\":\"{decision}\"}}}}\n"
+        )
+    }
+
+    fn audit(directory: &tempfile::TempDir) -> Audit {
+        Audit {
+            policy: PathBuf::new(),
+            log: directory.path().join("audit.log"),
+        }
+    }
+
+    fn names(requests: Vec<AuditedRequest>) -> Vec<String> {
+        requests.into_iter().map(|request| request.name).collect()
+    }
+
     #[test]
     fn what_was_written_before_is_left_out() {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let audit = Audit {
-            policy: PathBuf::new(),
-            log: directory.path().join("audit.log"),
-        };
+        let audit = audit(&directory);
         assert_eq!(audit.end(), 0);
-        let event = |name: &str| {
-            format!(
-                "{{\"verb\":\"patch\",\"objectRef\":{{\"name\":\"{name}\"}},\"responseStatus\":{{\"code\":200}}}}\n"
-            )
-        };
-        std::fs::write(&audit.log, event("one")).expect("writable");
+        let one = event("patch", "secrets", "shop", "one", "allow");
+        std::fs::write(&audit.log, &one).expect("writable");
         let end = audit.end();
-        std::fs::write(&audit.log, event("one") + &event("two")).expect("writable");
-        let names: Vec<String> = audit
-            .writes_after(end)
-            .into_iter()
-            .map(|write| write.name)
-            .collect();
-        assert_eq!(names, ["two"]);
+        let two = event("patch", "secrets", "shop", "two", "allow");
+        std::fs::write(&audit.log, one + &two).expect("writable");
+        assert_eq!(names(audit.writes_after(end)), ["two"]);
+    }
+
+    #[test]
+    fn what_is_refused_where_permissions_were_deleted_does_not_count() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let audit = audit(&directory);
+        let refused =
+            |namespace: &str, name: &str| event("get", "leases", namespace, name, "forbid");
+        let log = [
+            event("get", "leases", "claw", "allowed", "allow"),
+            refused("claw", "while it runs"),
+            event("delete", "rolebindings", "claw", "operator", "allow"),
+            refused("claw", "while it ends"),
+            refused("shop", "elsewhere"),
+            event("patch", "rolebindings", "claw", "operator", "allow"),
+            refused("claw", "when it is back"),
+            event("delete", "namespaces", "", "claw", "allow"),
+            event("patch", "rolebindings", "claw", "operator", "allow"),
+            refused("claw", "when all is deleted"),
+        ];
+        std::fs::write(&audit.log, log.concat()).expect("writable");
+        let expected = ["while it runs", "elsewhere", "when it is back"];
+        assert_eq!(names(audit.refused()), expected);
     }
 }

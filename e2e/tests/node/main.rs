@@ -16,6 +16,7 @@ mod gpu;
 mod image_contents;
 mod images;
 mod load;
+mod permissions;
 mod platform;
 mod processes;
 mod rollout;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         rollout::cases(),
         upgrade::cases(),
         faults_control_plane::cases(),
+        permissions::cases(),
     ];
     let cases = cases.into_iter().flatten().collect();
     testing::main(Kind::Node, cases, images::OPERATOR_VARIABLE)
