@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use claw_crds::{ClawGateway, condition::HasConditions};
+use claw_crds::{
+    ClawGateway,
+    condition::{HasConditions, RECONCILING},
+};
 use claw_e2e::{
     cases,
     testing::{Case, Context},
@@ -146,11 +149,8 @@ async fn pods_that_never_get_ready_leave_the_old_ones_serving(context: Context) 
                 let new = pods.iter().find(|pod| !is_ready(pod) && is_running(pod));
                 let status = context.find::<ClawGateway>(GATEWAY).await?.status?;
                 let mut conditions = status.conditions().iter();
-                let is_told = conditions.any(|condition| {
-                    condition.type_ == "Reconciling" && condition.status == "True"
-                });
-                let text = serde_json::to_string(&status).expect("serializes");
-                (new.is_some() && is_told && text.contains(MISSING)).then_some(())
+                let told = conditions.find(|one| one.type_ == RECONCILING)?;
+                (new.is_some() && told.message.contains(MISSING)).then_some(())
             })
             .await;
         let good = json!({"spec": {"models": models, "resources": {"memory": "256Mi"}}});
