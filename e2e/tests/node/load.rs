@@ -6,7 +6,7 @@ use std::{
         Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use claw_e2e::wait::until;
@@ -27,6 +27,8 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(1
 #[derive(Debug)]
 pub(crate) struct Tally {
     pub(crate) answered: u64,
+    /// In which time.
+    pub(crate) time: Duration,
     /// Why requests were tried again.
     pub(crate) retries: Vec<String>,
     /// Why they failed in the end.
@@ -39,8 +41,9 @@ impl Tally {
         let failures = &self.failures;
         let _ = writeln!(
             std::io::stderr(),
-            "{} requests answered, {} tries failed",
+            "{} requests answered in {:.1} s, {} tries failed",
             self.answered,
+            self.time.as_secs_f64(),
             self.retries.len() + failures.len(),
         );
         assert!(
@@ -80,6 +83,7 @@ pub(crate) async fn paced<T>(
     let answered = AtomicU64::new(0);
     let (retries, failures) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
     let clients = futures::future::join_all((0..CLIENTS).map(|_| connected(gateway))).await;
+    let start = Instant::now();
     let keep_asking = async |client: Client| {
         while !is_over.load(Ordering::Relaxed) {
             let (outcome, tried) = ask_with_retries(gateway, &client).await;
@@ -102,6 +106,7 @@ pub(crate) async fn paced<T>(
     let (outcome, _) = futures::join!(act, clients);
     let tally = Tally {
         answered: answered.into_inner(),
+        time: start.elapsed(),
         retries: retries.into_inner().expect("no panic"),
         failures: failures.into_inner().expect("no panic"),
     };
