@@ -249,10 +249,39 @@ async fn serve(
     }
 }
 
-/// Unlike any other process, and telling for people: the pod's name first.
 fn identity() -> String {
-    let host = std::env::var("POD_NAME")
-        .or_else(|_| std::env::var("HOSTNAME"))
-        .unwrap_or_else(|_| "claw-operator".to_owned());
-    format!("{host}_{:016x}", rand::random::<u64>())
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    identity_of(variable("POD_NAME"), variable("HOSTNAME"), rand::random())
+}
+
+/// Unlike any other process that runs, and telling for people.
+///
+/// In a pod the pod's name is enough: its container starts again only after the one before has ended, so that a leader
+/// which crashed finds its own Lease and goes on at once, where with another name it would have to wait the Lease out.
+/// Elsewhere many processes may run on one host.
+fn identity_of(pod: Option<String>, host: Option<String>, random: u64) -> String {
+    pod.unwrap_or_else(|| {
+        let host = host.unwrap_or_else(|| "claw-operator".to_owned());
+        format!("{host}_{random:016x}")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(pod: Option<&str>, host: Option<&str>) -> String {
+        identity_of(pod.map(str::to_owned), host.map(str::to_owned), 0xab)
+    }
+
+    #[test]
+    fn a_pod_keeps_its_identity_when_its_container_starts_again() {
+        assert_eq!(identity(Some("claw-1"), Some("claw-1")), "claw-1");
+    }
+
+    #[test]
+    fn processes_of_one_host_differ() {
+        assert_eq!(identity(None, Some("laptop")), "laptop_00000000000000ab");
+        assert_eq!(identity(None, None), "claw-operator_00000000000000ab");
+    }
 }

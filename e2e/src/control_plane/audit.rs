@@ -1,7 +1,11 @@
 //! The API server's own record of who asked for what: the judge of "reconciling again writes nothing", and of whether
 //! permissions are neither too many nor too few.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    io::{Seek, SeekFrom},
+    path::{Path, PathBuf},
+};
 
 use serde_json::Value;
 
@@ -22,6 +26,9 @@ rules:
 ";
 /// The verbs that change something.
 const WRITES: [&str; 5] = ["create", "update", "patch", "delete", "deletecollection"];
+
+/// How an event says that no permission covers the request; other things are answered with 403, too.
+const FORBID: &str = "\"authorization.k8s.io/decision\":\"forbid\"";
 
 /// The audit log of a control plane.
 #[derive(Clone, Debug)]
@@ -67,8 +74,18 @@ impl Audit {
 
     /// All writes until now, in order. An event is in the log before its request is answered.
     pub fn writes(&self) -> Vec<AuditedRequest> {
-        let is_write = |request: &AuditedRequest| WRITES.contains(&request.verb.as_str());
         self.read().filter(is_write).collect()
+    }
+
+    /// Where the log ends now, for `writes_after`.
+    pub fn end(&self) -> u64 {
+        std::fs::metadata(&self.log).map_or(0, |file| file.len())
+    }
+
+    /// The writes since the log ended at `end`, in order. Quick to ask again and again, however long the log is.
+    pub fn writes_after(&self, end: u64) -> Vec<AuditedRequest> {
+        let log = tail(&self.log, end).unwrap_or_default();
+        log.lines().filter_map(parse).filter(is_write).collect()
     }
 
     /// All requests of a ServiceAccount until now, in order. A watch is there twice: when it begins and when it ends.
@@ -76,11 +93,53 @@ impl Audit {
         self.read().filter(|request| request.user == user).collect()
     }
 
+    /// What ServiceAccounts asked for without a permission, in order. Not where the namespace or a binding in it was
+    /// deleted before: whoever is about to end there may have lost its permissions a moment earlier.
+    pub fn refused(&self) -> Vec<AuditedRequest> {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let mut deleted = BTreeSet::new();
+        let mut refused = Vec::new();
+        for line in log.lines() {
+            let Some(request) = parse(line) else { continue };
+            let scope = (request.resource.clone(), request.namespace.clone());
+            let is_refused = line.contains(FORBID);
+            match (request.resource.as_str(), request.verb.as_str()) {
+                _ if is_refused => {
+                    let namespace = &request.namespace;
+                    if !deleted.iter().any(|(_, deleted)| deleted == namespace) {
+                        refused.push(request);
+                    }
+                }
+                ("namespaces", "delete") => {
+                    deleted.insert((request.resource, request.name));
+                }
+                ("rolebindings", "delete") => {
+                    deleted.insert(scope);
+                }
+                ("rolebindings", "create" | "patch") => {
+                    deleted.remove(&scope);
+                }
+                _ => {}
+            }
+        }
+        refused
+    }
+
     fn read(&self) -> impl Iterator<Item = AuditedRequest> {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let requests: Vec<AuditedRequest> = log.lines().filter_map(parse).collect();
         requests.into_iter()
     }
+}
+
+fn is_write(request: &AuditedRequest) -> bool {
+    WRITES.contains(&request.verb.as_str())
+}
+
+fn tail(log: &Path, start: u64) -> std::io::Result<String> {
+    let mut log = std::fs::File::open(log)?;
+    log.seek(SeekFrom::Start(start))?;
+    std::io::read_to_string(log)
 }
 
 fn parse(line: &str) -> Option<AuditedRequest> {
@@ -124,5 +183,61 @@ mod tests {
         };
         assert_eq!(parse(line), Some(request));
         assert_eq!(parse(&line[..40]), None);
+    }
+
+    /// An event of a log without a user.
+    fn event(verb: &str, resource: &str, namespace: &str, name: &str, decision: &str) -> String {
+        format!(
+            "{{\"verb\":\"{verb}\",\"objectRef\":{{\"resource\":\"{resource}\",\"namespace\":\"{namespace}\",\
+             \"name\":\"{name}\"}},\"responseStatus\":{{\"code\":200}},\
+             \"annotations\":{{\"authorization.k8s.io/decision\":\"{decision}\"}}}}\n"
+        )
+    }
+
+    fn audit(directory: &tempfile::TempDir) -> Audit {
+        Audit {
+            policy: PathBuf::new(),
+            log: directory.path().join("audit.log"),
+        }
+    }
+
+    fn names(requests: Vec<AuditedRequest>) -> Vec<String> {
+        requests.into_iter().map(|request| request.name).collect()
+    }
+
+    #[test]
+    fn what_was_written_before_is_left_out() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let audit = audit(&directory);
+        assert_eq!(audit.end(), 0);
+        let one = event("patch", "secrets", "shop", "one", "allow");
+        std::fs::write(&audit.log, &one).expect("writable");
+        let end = audit.end();
+        let two = event("patch", "secrets", "shop", "two", "allow");
+        std::fs::write(&audit.log, one + &two).expect("writable");
+        assert_eq!(names(audit.writes_after(end)), ["two"]);
+    }
+
+    #[test]
+    fn what_is_refused_where_permissions_were_deleted_does_not_count() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let audit = audit(&directory);
+        let refused =
+            |namespace: &str, name: &str| event("get", "leases", namespace, name, "forbid");
+        let log = [
+            event("get", "leases", "claw", "allowed", "allow"),
+            refused("claw", "while it runs"),
+            event("delete", "rolebindings", "claw", "operator", "allow"),
+            refused("claw", "while it ends"),
+            refused("shop", "elsewhere"),
+            event("patch", "rolebindings", "claw", "operator", "allow"),
+            refused("claw", "when it is back"),
+            event("delete", "namespaces", "", "claw", "allow"),
+            event("patch", "rolebindings", "claw", "operator", "allow"),
+            refused("claw", "when all is deleted"),
+        ];
+        std::fs::write(&audit.log, log.concat()).expect("writable");
+        let expected = ["while it runs", "elsewhere", "when it is back"];
+        assert_eq!(names(audit.refused()), expected);
     }
 }

@@ -56,5 +56,5 @@ async fn a_hundred_edits_in_the_cluster_are_served_and_lose_no_request(context: 
         tally.answered,
         tally.failures.len(),
     );
-    tally.expect_none_failed();
+    tally.expect_none_tried_again();
 }

@@ -58,7 +58,7 @@ async fn the_gateway_serves_through_restarts_of_api_server_and_store(context: Co
         }
     };
     let ((), tally) = load::during(&gateway, faults).await;
-    tally.expect_none_failed();
+    tally.expect_none_tried_again();
 }
 
 async fn everything_comes_back_after_a_reboot_of_the_node(context: Context) {

@@ -1,23 +1,34 @@
 //! What goes wrong with a gateway's pods, Secrets and images, while clients ask.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use claw_crds::ClawGateway;
+use claw_crds::{ClawGateway, condition::HasConditions};
 use claw_e2e::{
     cases,
     testing::{Case, Context},
 };
+use futures::future::join_all;
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{Pod, Secret},
 };
-use kube::ResourceExt;
+use kube::{
+    ResourceExt,
+    api::{ObjectMeta, PostParams},
+};
 
 use crate::{
     gateway::wait_until_ready,
     images::{GATEWAY_VARIABLE, image},
     load, platform,
-    processes::{kill, pods},
+    processes::{kill, lives, pods},
     shop::{self, GATEWAY},
 };
 
@@ -25,12 +36,18 @@ pub(crate) fn cases() -> Vec<Case> {
     let cases = cases![
         a_killed_pod_of_two_loses_no_request,
         a_deleted_secret_comes_back_and_loses_no_request,
+        without_its_secret_a_key_is_refused_and_with_it_taken_again,
         an_image_that_cannot_be_pulled_leaves_the_old_pods_serving,
     ];
     cases.into_iter().map(Case::alone).collect()
 }
 
 const RECOVERY: Duration = Duration::from_mins(2);
+/// Until what somebody does to the keys holds in every pod.
+const TAKE_OVER: Duration = Duration::from_secs(10);
+const CLIENTS: usize = 4;
+/// New connections that have to agree: each reaches one of two pods.
+const WITNESSES: usize = 8;
 
 fn selector() -> String {
     format!("app.kubernetes.io/instance={GATEWAY}")
@@ -77,7 +94,55 @@ async fn a_deleted_secret_comes_back_and_loses_no_request(context: Context) {
         wait_until_ready(&context, GATEWAY).await;
     };
     let ((), tally) = load::during(&gateway, fault).await;
-    tally.expect_none_failed();
+    tally.expect_none_tried_again();
+}
+
+/// The API keys are somebody else's Secret: nobody makes it again but who made it.
+async fn without_its_secret_a_key_is_refused_and_with_it_taken_again(context: Context) {
+    let gateway = shop::open(&context).await;
+    let before = lives(&pods(&context, &context.namespace, &selector()).await);
+    let mut keys = context.find::<Secret>("keys").await.expect("there");
+    keys.metadata = ObjectMeta {
+        name: keys.metadata.name,
+        labels: keys.metadata.labels,
+        ..ObjectMeta::default()
+    };
+    let (is_over, statuses) = (AtomicBool::new(false), Mutex::new(BTreeSet::new()));
+    let client = async || {
+        let client = gateway.client();
+        while !is_over.load(Ordering::Relaxed) {
+            let status = load::status(&gateway, &client).await;
+            statuses.lock().expect("no panic").insert(status);
+        }
+    };
+    let fault = async {
+        // By new connections: each reaches one of the two pods.
+        let all_get = async |wanted: u16| {
+            let what = format!("every pod answers {wanted}");
+            context
+                .within(TAKE_OVER, &what, async || {
+                    for _ in 0..WITNESSES {
+                        let status = load::status(&gateway, &gateway.client()).await;
+                        (status == wanted).then_some(())?;
+                    }
+                    Some(())
+                })
+                .await;
+        };
+        all_get(200).await;
+        context.delete::<Secret>("keys").await;
+        all_get(401).await;
+        let secrets = context.api::<Secret>();
+        let created = secrets.create(&PostParams::default(), &keys).await;
+        created.expect("created");
+        all_get(200).await;
+        is_over.store(true, Ordering::Relaxed);
+    };
+    futures::join!(fault, join_all((0..CLIENTS).map(|_| client())));
+    let statuses = statuses.into_inner().expect("no panic");
+    assert_eq!(statuses, BTreeSet::from([200, 401]));
+    let after = lives(&pods(&context, &context.namespace, &selector()).await);
+    assert_eq!(after, before, "no pod restarts");
 }
 
 async fn an_image_that_cannot_be_pulled_leaves_the_old_pods_serving(context: Context) {
@@ -98,6 +163,16 @@ async fn an_image_that_cannot_be_pulled_leaves_the_old_pods_serving(context: Con
                 },
             )
             .await;
+        let told = context
+            .within(RECOVERY, "the status says what is wrong", async || {
+                let gateway = context.find::<ClawGateway>(GATEWAY).await?;
+                let status = gateway.status?;
+                let mut conditions = status.conditions().iter();
+                let found = conditions.find(|one| one.reason == "ImagePullBackOff")?;
+                Some(found.message.clone())
+            })
+            .await;
+        assert!(told.contains(&unknown), "{told}");
         let deployment = context.find::<Deployment>(GATEWAY).await.expect("there");
         let status = deployment.status.expect("reported");
         assert_eq!(status.available_replicas, Some(2), "the old pods serve");
@@ -110,14 +185,11 @@ async fn an_image_that_cannot_be_pulled_leaves_the_old_pods_serving(context: Con
                 is_done.then_some(())
             })
             .await;
-        wait_until_ready(&context, GATEWAY).await;
-        context
-            .find::<ClawGateway>(GATEWAY)
-            .await
-            .expect("still there");
+        let is_ready = ("Ready", "True", "Ready");
+        context.reports::<ClawGateway>(GATEWAY, is_ready).await;
     };
     let ((), tally) = load::during(&gateway, fault).await;
-    tally.expect_none_failed();
+    tally.expect_none_tried_again();
 }
 
 fn is_waiting_for_image(pod: &Pod) -> Option<bool> {

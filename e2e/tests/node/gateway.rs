@@ -50,6 +50,7 @@ impl Gateway {
         Client::builder()
             .tls_certs_only(authorities)
             .resolve(&self.host, self.forward.address())
+            .tls_info(true)
             .timeout(Duration::from_secs(30))
             .build()
             .expect("a client")

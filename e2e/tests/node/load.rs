@@ -1,13 +1,15 @@
 //! Clients that ask again and again while something else happens.
 
 use std::{
+    io::Write as _,
     sync::{
         Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use claw_e2e::wait::until;
 use reqwest::Client;
 use serde_json::Value;
 
@@ -17,31 +19,51 @@ use crate::{
 };
 
 const CLIENTS: usize = 4;
-/// As the official clients do: a connection that breaks is tried again, with growing pauses.
-const PAUSES: [Duration; 4] = [
-    Duration::from_millis(250),
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-];
+const CONNECTING: Duration = Duration::from_secs(10);
+/// As the official clients do: what fails is tried again twice, with growing pauses.
+const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(1)];
 
 /// What became of the requests.
 #[derive(Debug)]
 pub(crate) struct Tally {
     pub(crate) answered: u64,
+    /// In which time.
+    pub(crate) time: Duration,
+    /// Why requests were tried again.
+    pub(crate) retries: Vec<String>,
+    /// Why they failed in the end.
     pub(crate) failures: Vec<String>,
 }
 
 impl Tally {
-    /// There were requests, and none failed.
+    /// There were requests, and none failed. Shows how many were tried again.
     pub(crate) fn expect_none_failed(&self) {
         let failures = &self.failures;
+        let _ = writeln!(
+            std::io::stderr(),
+            "{} requests answered in {:.1} s, {} tries failed",
+            self.answered,
+            self.time.as_secs_f64(),
+            self.retries.len() + failures.len(),
+        );
         assert!(
             failures.is_empty(),
             "{} requests failed: {failures:?}",
             failures.len()
         );
         assert!(self.answered > 0, "there was no load");
+    }
+
+    /// And none had to be tried again: nobody noticed anything.
+    pub(crate) fn expect_none_tried_again(&self) {
+        self.expect_none_failed();
+        let retries = &self.retries;
+        assert!(
+            retries.is_empty(),
+            "{} of {} requests were tried again: {retries:?}",
+            retries.len(),
+            self.answered,
+        );
     }
 }
 
@@ -59,11 +81,14 @@ pub(crate) async fn paced<T>(
 ) -> (T, Tally) {
     let is_over = AtomicBool::new(false);
     let answered = AtomicU64::new(0);
-    let failures = Mutex::new(Vec::new());
+    let (retries, failures) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
     let clients = futures::future::join_all((0..CLIENTS).map(|_| connected(gateway))).await;
+    let start = Instant::now();
     let keep_asking = async |client: Client| {
         while !is_over.load(Ordering::Relaxed) {
-            match ask_with_retries(gateway, &client).await {
+            let (outcome, tried) = ask_with_retries(gateway, &client).await;
+            retries.lock().expect("no panic").extend(tried);
+            match outcome {
                 Ok(_) => {
                     answered.fetch_add(1, Ordering::Relaxed);
                 }
@@ -81,6 +106,8 @@ pub(crate) async fn paced<T>(
     let (outcome, _) = futures::join!(act, clients);
     let tally = Tally {
         answered: answered.into_inner(),
+        time: start.elapsed(),
+        retries: retries.into_inner().expect("no panic"),
         failures: failures.into_inner().expect("no panic"),
     };
     (outcome, tally)
@@ -90,19 +117,31 @@ pub(crate) async fn paced<T>(
 /// after the gateway is Ready.
 async fn connected(gateway: &Gateway) -> Client {
     let client = gateway.client();
-    let answer = ask_with_retries(gateway, &client).await;
+    let answer = until(CONNECTING, async || ask(gateway, &client).await.ok()).await;
     answer.expect("an answer before anything happens");
     client
 }
 
-async fn ask_with_retries(gateway: &Gateway, client: &Client) -> Result<String, String> {
+/// The answer in the end, and why each try before it failed.
+async fn ask_with_retries(
+    gateway: &Gateway,
+    client: &Client,
+) -> (Result<String, String>, Vec<String>) {
+    let mut tried = Vec::new();
     for pause in PAUSES {
-        if let Ok(answer) = ask(gateway, client).await {
-            return Ok(answer);
+        match ask(gateway, client).await {
+            Ok(answer) => return (Ok(answer), tried),
+            Err(error) => tried.push(error),
         }
         tokio::time::sleep(pause).await;
     }
-    ask(gateway, client).await
+    (ask(gateway, client).await, tried)
+}
+
+/// The HTTP status that a question gets now.
+pub(crate) async fn status(gateway: &Gateway, client: &Client) -> u16 {
+    let answer = gateway.ask(client, "/ask").bearer_auth(API_KEY).send();
+    answer.await.expect("an answer").status().as_u16()
 }
 
 /// What the route answers now.

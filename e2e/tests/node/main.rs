@@ -13,13 +13,18 @@ mod faults_storage;
 mod gateway;
 mod gitops;
 mod gpu;
+mod image_contents;
 mod images;
 mod load;
+mod permissions;
 mod platform;
 mod processes;
+mod rollout;
 mod security;
 mod shop;
+mod streams;
 mod upgrade;
+mod volume;
 
 use std::process::ExitCode;
 
@@ -29,6 +34,7 @@ fn main() -> ExitCode {
     let cases = [
         examples::cases(),
         security::cases(),
+        image_contents::cases(),
         edits::cases(),
         certificates::cases(),
         gpu::cases(),
@@ -37,8 +43,10 @@ fn main() -> ExitCode {
         faults_gateway::cases(),
         faults_operator::cases(),
         faults_storage::cases(),
+        rollout::cases(),
         upgrade::cases(),
         faults_control_plane::cases(),
+        permissions::cases(),
     ];
     let cases = cases.into_iter().flatten().collect();
     testing::main(Kind::Node, cases, images::OPERATOR_VARIABLE)

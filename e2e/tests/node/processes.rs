@@ -32,19 +32,27 @@ pub(crate) fn lives(pods: &[Pod]) -> BTreeMap<String, i32> {
 
 /// SIGKILL for a program in a pod; whether it was there.
 pub(crate) fn kill(pod: &Pod, program: &str) -> bool {
+    let found = find(pod, program);
+    found.into_iter().filter(|id| end(*id)).count() > 0
+}
+
+/// The processes of a program in a pod.
+pub(crate) fn find(pod: &Pod, program: &str) -> Vec<Pid> {
     let uid = pod.uid().expect("a stored pod has one");
-    let mut was_there = false;
+    let mut found = Vec::new();
     for entry in fs::read_dir("/proc").expect("readable").flatten() {
         let path = entry.path();
         // Processes come and go while this looks.
         let read = |file: &str| fs::read_to_string(path.join(file)).unwrap_or_default();
         if read("comm").trim() == program && read("cgroup").contains(&format!("pod{uid}")) {
             let id = entry.file_name().to_string_lossy().parse().ok();
-            let killed = id
-                .and_then(Pid::from_raw)
-                .map(|id| kill_process(id, Signal::KILL));
-            was_there |= killed.is_some_and(|outcome| outcome.is_ok());
+            found.extend(id.and_then(Pid::from_raw));
         }
     }
-    was_there
+    found
+}
+
+/// SIGKILL for a process; whether it was there.
+pub(crate) fn end(process: Pid) -> bool {
+    kill_process(process, Signal::KILL).is_ok()
 }

@@ -8,7 +8,7 @@ use claw_e2e::{
     testing::{Case, Context},
 };
 use k8s_openapi::{
-    api::apps::v1::Deployment,
+    api::{apps::v1::Deployment, core::v1::PersistentVolumeClaim},
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{Api, ResourceExt, api::ListParams};
@@ -21,12 +21,14 @@ use crate::{
     platform::{self, NAMESPACE, RELEASE, chart, helm},
     processes::{lives, pods},
     shop::{self, GATEWAY, ROUTE},
+    volume::{self, VOLUME, shell},
 };
 
 pub(crate) fn cases() -> Vec<Case> {
     let cases = cases![
         another_version_of_the_operator_and_back_leave_the_pods_alone,
         without_the_operator_the_pods_serve_and_another_one_picks_up_again,
+        what_is_on_a_volume_outlives_the_operator,
     ];
     cases.into_iter().map(Case::alone).collect()
 }
@@ -117,13 +119,23 @@ async fn another_version_of_the_operator_and_back_leave_the_pods_alone(context: 
         assert_eq!(operator_images(&context).await, [this.as_str()]);
     };
     let ((), tally) = load::during(&gateway, changes).await;
-    tally.expect_none_failed();
+    tally.expect_none_tried_again();
     assert_eq!(
         lives_of_pods(&context).await,
         pods_before,
         "after the rollback"
     );
     assert_eq!(deployment_writes(&context), writes_before);
+}
+
+async fn uninstall(context: &Context) {
+    helm(context, &["uninstall", RELEASE, "--wait"]).await;
+    helm(context, &["uninstall", "claw-crds", "--wait"]).await;
+}
+
+async fn install(context: &Context) {
+    helm(context, &["install", "claw-crds", &chart("claw-crds")]).await;
+    platform::upgrade(context, &image(GATEWAY_VARIABLE).name).await;
 }
 
 async fn without_the_operator_the_pods_serve_and_another_one_picks_up_again(context: Context) {
@@ -133,8 +145,7 @@ async fn without_the_operator_the_pods_serve_and_another_one_picks_up_again(cont
     let deployment = context.find::<Deployment>(GATEWAY).await.expect("there");
     let client = gateway.client();
     let changes = async {
-        helm(&context, &["uninstall", RELEASE, "--wait"]).await;
-        helm(&context, &["uninstall", "claw-crds", "--wait"]).await;
+        uninstall(&context).await;
         assert_eq!(operator_images(&context).await, Vec::<String>::new());
         let definitions = Api::<CustomResourceDefinition>::all(context.client.clone());
         let definitions = definitions.list(&ListParams::default()).await;
@@ -155,8 +166,7 @@ async fn without_the_operator_the_pods_serve_and_another_one_picks_up_again(cont
         let routes = json!({"spec": {"routes": [{"pattern": "^/ask", "model": "bigger"}]}});
         context.edit::<ModelRoute>(ROUTE, &routes).await;
         assert_eq!(ask(&gateway, &client).await.as_deref(), Ok("big"));
-        helm(&context, &["install", "claw-crds", &chart("claw-crds")]).await;
-        platform::upgrade(&context, &image(GATEWAY_VARIABLE).name).await;
+        install(&context).await;
         context
             .eventually("the edit from before is served", async || {
                 let answer = ask(&gateway, &client).await;
@@ -166,7 +176,7 @@ async fn without_the_operator_the_pods_serve_and_another_one_picks_up_again(cont
         works(&context, 99_995).await;
     };
     let ((), tally) = load::during(&gateway, changes).await;
-    tally.expect_none_failed();
+    tally.expect_none_tried_again();
     assert_eq!(
         lives_of_pods(&context).await,
         pods_before,
@@ -176,4 +186,24 @@ async fn without_the_operator_the_pods_serve_and_another_one_picks_up_again(cont
     let after = context.find::<Deployment>(GATEWAY).await.expect("there");
     assert_eq!(after.uid(), deployment.uid());
     assert_eq!(after.metadata.generation, deployment.metadata.generation);
+}
+
+async fn what_is_on_a_volume_outlives_the_operator(context: Context) {
+    let _gateway = volume::open(&context).await;
+    let claim = async || {
+        let name = format!("{GATEWAY}-state");
+        let claim = context.find::<PersistentVolumeClaim>(&name).await;
+        claim.expect("there").uid().expect("a stored claim has one")
+    };
+    let before = claim().await;
+    let kept = format!("{VOLUME}/kept");
+    assert!(shell(&context, &format!("echo hello > {kept}")).await);
+    let is_kept = format!("grep --quiet hello {kept}");
+    uninstall(&context).await;
+    assert_eq!(claim().await, before);
+    assert!(shell(&context, &is_kept).await);
+    install(&context).await;
+    works(&context, 99_994).await;
+    assert_eq!(claim().await, before);
+    assert!(shell(&context, &is_kept).await);
 }

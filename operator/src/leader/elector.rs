@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::lease::{Step, View, decide, released};
+use super::lease::{Step, View, decide, released, word};
 use crate::{
     error::chain,
     health::{Health, State},
@@ -136,9 +136,22 @@ impl Elector {
                 Ok(Err(error)) => warn(&error),
                 Err(_) => tracing::warn!("the API server did not answer about the Lease in time"),
             }
-            // Candidates that start together shall not meet at every try.
-            sleep(self.timing.retry.mul_f64(1.0 + rand::random::<f64>() / 5.0)).await;
+            sleep(self.pause()).await;
         }
+    }
+
+    /// Until the next try: at the latest when the Lease runs out that somebody else holds.
+    fn pause(&self) -> Duration {
+        // Candidates that start together shall not meet at every try.
+        let chance = 1.0 + rand::random::<f64>() / 5.0;
+        let retry = self.timing.retry;
+        let runs_out = self
+            .seen
+            .as_ref()
+            .map(|(lease, since)| word(lease, self.timing.lease).saturating_sub(since.elapsed()))
+            .filter(|left| !left.is_zero());
+        let pause = runs_out.map_or(retry, |left| left.min(retry));
+        pause.mul_f64(chance)
     }
 
     /// Renew until the Lease is lost, or might be.

@@ -41,7 +41,7 @@ pub(super) fn decide(view: View<'_>) -> Step {
             lease_duration_seconds: Some(seconds(view.duration)),
             ..lease.clone()
         }),
-        (Some(lease), Some(_)) if view.unchanged_for < duration(lease, view.duration) => Step::Wait,
+        (Some(lease), Some(_)) if view.unchanged_for < word(lease, view.duration) => Step::Wait,
         (lease, _) => Step::Hold(taken(view, lease)),
     }
 }
@@ -70,7 +70,7 @@ pub(super) fn released(lease: &LeaseSpec, now: Timestamp) -> LeaseSpec {
 }
 
 /// For how long the holder's word is good: what it wrote, or what we would.
-fn duration(lease: &LeaseSpec, default: Duration) -> Duration {
+pub(super) fn word(lease: &LeaseSpec, default: Duration) -> Duration {
     lease
         .lease_duration_seconds
         .and_then(|seconds| u64::try_from(seconds).ok())
