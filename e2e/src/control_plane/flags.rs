@@ -88,6 +88,8 @@ pub(crate) fn api_server(
         ),
         file("audit-policy-file", audit.policy()),
         file("audit-log-path", audit.log()),
+        // In megabytes, room for thousands of gateways: what is rotated away is not counted.
+        "--audit-log-maxsize=2000".to_owned(),
     ])
 }
 

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use claw_crds::ClawGateway;
 use claw_e2e::{node::Forward, testing::Context};
 use k8s_openapi::api::core::v1::{Secret, Service};
 use reqwest::{Certificate, Client, RequestBuilder};
@@ -63,6 +64,18 @@ impl Gateway {
         let messages = json!([{"role": "user", "content": "hello"}]);
         client.post(url).json(&json!({"messages": messages}))
     }
+}
+
+/// Change a gateway, and wait until the operator has done what its spec says now.
+pub(crate) async fn change(context: &Context, name: &str, change: &Value) {
+    context.edit::<ClawGateway>(name, change).await;
+    context
+        .eventually("the change is made", async || {
+            let gateway = context.find::<ClawGateway>(name).await?;
+            let observed = gateway.status?.observed_generation;
+            (observed == gateway.metadata.generation).then_some(())
+        })
+        .await;
 }
 
 /// Wait until the gateway's own condition says so, for the spec of now.

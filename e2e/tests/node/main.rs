@@ -19,6 +19,7 @@ mod load;
 mod permissions;
 mod platform;
 mod processes;
+mod provider;
 mod rollout;
 mod security;
 mod shop;

@@ -2,11 +2,7 @@
 
 use claw_e2e::testing::Context;
 
-use crate::{
-    gateway::Gateway,
-    images::{CLIENT_VARIABLE, image},
-    platform,
-};
+use crate::{gateway::Gateway, platform, provider};
 
 pub(crate) const GATEWAY: &str = "helpdesk";
 pub(crate) const ROUTE: &str = "pages";
@@ -17,25 +13,14 @@ const PROVIDER: &str = include_str!("provider.py");
 /// Apply it, and wait until it serves.
 pub(crate) async fn open(context: &Context) -> Gateway {
     platform::install(context).await;
-    context
-        .kubectl()
-        .apply(&objects(context))
-        .await
-        .expect("applied");
-    let wait = [
-        "wait",
-        "--for=condition=Ready",
-        "--timeout=120s",
-        "pod/provider",
-    ];
-    context.run(wait).await;
+    let applied = context.kubectl().apply(&objects(context)).await;
+    applied.expect("applied");
+    provider::start(context, "provider", PROVIDER).await;
     Gateway::ready(context, GATEWAY).await
 }
 
 fn objects(context: &Context) -> String {
     let namespace = &context.namespace;
-    let provider = image(CLIENT_VARIABLE).name;
-    let script = PROVIDER.trim_end().replace('\n', "\n    ");
     format!(
         "
 apiVersion: claw.dev/v1alpha1
@@ -61,31 +46,6 @@ apiVersion: v1
 kind: Secret
 metadata: {{name: keys, labels: {{shop/keys: {GATEWAY}}}}}
 stringData: {{web: {API_KEY}}}
----
-apiVersion: v1
-kind: ConfigMap
-metadata: {{name: provider}}
-data:
-  provider.py: |
-    {script}
----
-apiVersion: v1
-kind: Pod
-metadata: {{name: provider, labels: {{app: provider}}}}
-spec:
-  terminationGracePeriodSeconds: 1
-  containers:
-  - name: provider
-    image: {provider}
-    args: [/provider/provider.py]
-    readinessProbe: {{tcpSocket: {{port: 8080}}, periodSeconds: 1}}
-    volumeMounts: [{{name: script, mountPath: /provider}}]
-  volumes: [{{name: script, configMap: {{name: provider}}}}]
----
-apiVersion: v1
-kind: Service
-metadata: {{name: provider}}
-spec: {{selector: {{app: provider}}, ports: [{{port: 8080}}]}}
 "
     )
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     gateway::Gateway,
-    images::{CLIENT_VARIABLE, image},
+    provider,
     shop::{API_KEY, ROUTE},
 };
 
@@ -24,15 +24,7 @@ const SLOW_PROVIDER: &str = include_str!("slow_provider.py");
 
 /// Start a provider that takes 50 seconds for an answer; gives the shop's models with it, for `spec.models`.
 pub(crate) async fn offer(context: &Context) -> Value {
-    let provider = slow_provider();
-    context.kubectl().apply(&provider).await.expect("applied");
-    let wait = [
-        "wait",
-        "--for=condition=Ready",
-        "--timeout=120s",
-        "pod/slow",
-    ];
-    context.run(wait).await;
+    provider::start(context, "slow", SLOW_PROVIDER).await;
     let remote = |name: &str, provider: &str| {
         let url = format!("http://{provider}.{}.svc:8080/v1", context.namespace);
         json!({"name": name, "remote": {"provider": "OpenAI", "baseURL": url}})
@@ -74,37 +66,4 @@ async fn read_one(stream: Response) -> Instant {
         "{text}"
     );
     Instant::now()
-}
-
-fn slow_provider() -> String {
-    let provider = image(CLIENT_VARIABLE).name;
-    let script = SLOW_PROVIDER.trim_end().replace('\n', "\n    ");
-    format!(
-        "
-apiVersion: v1
-kind: ConfigMap
-metadata: {{name: slow}}
-data:
-  provider.py: |
-    {script}
----
-apiVersion: v1
-kind: Pod
-metadata: {{name: slow, labels: {{app: slow}}}}
-spec:
-  terminationGracePeriodSeconds: 1
-  containers:
-  - name: provider
-    image: {provider}
-    args: [/provider/provider.py]
-    readinessProbe: {{tcpSocket: {{port: 8080}}, periodSeconds: 1}}
-    volumeMounts: [{{name: script, mountPath: /provider}}]
-  volumes: [{{name: script, configMap: {{name: slow}}}}]
----
-apiVersion: v1
-kind: Service
-metadata: {{name: slow}}
-spec: {{selector: {{app: slow}}, ports: [{{port: 8080}}]}}
-"
-    )
 }

@@ -15,7 +15,7 @@ use kube::{Api, ResourceExt, api::ListParams};
 use serde_json::json;
 
 use crate::{
-    gateway::wait_until_ready,
+    gateway::{self, wait_until_ready},
     images::{GATEWAY_VARIABLE, OPERATOR_VARIABLE, image},
     load::{self, ask},
     platform::{self, NAMESPACE, RELEASE, chart, helm},
@@ -55,14 +55,7 @@ fn deployment_writes(context: &Context) -> usize {
 /// Have the operator that runs do something, so that its own view of everything is known to be complete.
 async fn works(context: &Context, requests_per_second: u32) {
     let change = json!({"spec": {"limits": {"requestsPerSecond": requests_per_second}}});
-    context.edit::<ClawGateway>(GATEWAY, &change).await;
-    context
-        .eventually("the change is made", async || {
-            let gateway = context.find::<ClawGateway>(GATEWAY).await?;
-            let observed = gateway.status?.observed_generation;
-            (observed == gateway.metadata.generation).then_some(())
-        })
-        .await;
+    gateway::change(context, GATEWAY, &change).await;
     wait_until_ready(context, GATEWAY).await;
 }
 

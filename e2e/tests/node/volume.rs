@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
-use claw_crds::ClawGateway;
 use claw_e2e::testing::Context;
 use serde_json::json;
 
 use crate::{
-    gateway::{Gateway, wait_until_ready},
+    gateway::{self, Gateway, wait_until_ready},
     shop::{self, GATEWAY},
 };
 
@@ -40,15 +39,8 @@ pub(crate) async fn open(context: &Context) -> Gateway {
     let claim = json!({"storageClassName": "small", "whenDeleted": "Delete"});
     let storage = json!({"size": "64Mi", "persistentVolumeClaim": claim});
     let change = json!({"spec": {"replicas": 1, "storage": storage}});
-    context.edit::<ClawGateway>(GATEWAY, &change).await;
+    gateway::change(context, GATEWAY, &change).await;
     let rollout = format!("deployment/{GATEWAY}");
-    context
-        .eventually("the change is made", async || {
-            let gateway = context.find::<ClawGateway>(GATEWAY).await?;
-            let observed = gateway.status?.observed_generation;
-            (observed == gateway.metadata.generation).then_some(())
-        })
-        .await;
     context
         .run(["rollout", "status", "--timeout=180s", &rollout])
         .await;

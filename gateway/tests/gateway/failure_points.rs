@@ -49,6 +49,17 @@ fn path(point: &Point) -> String {
     format!("/ask/{}", point.name)
 }
 
+/// Without a stream, the other model's answer comes.
+async fn good_answers_whole(gateway: &Binary, point: &Point) {
+    let name = point.name;
+    let (status, answer) = gateway.ask(&path(point), &chat(name)).await;
+    assert_eq!(
+        (status, &answer["model"]),
+        (200, &json!("good")),
+        "{name}: {answer}"
+    );
+}
+
 #[tokio::test]
 async fn before_the_first_content_another_model_answers() {
     let (good, bad) = (Upstream::start().await, RawUpstream::start().await);
@@ -62,12 +73,7 @@ async fn before_the_first_content_another_model_answers() {
         let events = events(response).await;
         assert_eq!(said(&events), "Hello", "{name}");
         assert_eq!(events.last().map(String::as_str), Some("[DONE]"), "{name}");
-        let (status, answer) = gateway.ask(&path(point), &chat(name)).await;
-        assert_eq!(
-            (status, &answer["model"]),
-            (200, &json!("good")),
-            "{name}: {answer}"
-        );
+        good_answers_whole(&gateway, point).await;
     }))
     .await;
     let (_, metrics) = gateway.managed("/metrics").await;
@@ -104,12 +110,7 @@ async fn after_the_first_content_an_error_ends_the_stream_and_usage_is_counted()
         assert_eq!(error["error"]["code"], point.reasons[0], "{name}: {error}");
         assert!(!events.iter().any(|event| event == "[DONE]"), "{name}");
         // Nobody has seen anything of a whole answer, so another model may give one.
-        let (status, answer) = gateway.ask(&path(point), &chat(name)).await;
-        assert_eq!(
-            (status, &answer["model"]),
-            (200, &json!("good")),
-            "{name}: {answer}"
-        );
+        good_answers_whole(&gateway, point).await;
     }))
     .await;
     let (_, metrics) = gateway.managed("/metrics").await;
