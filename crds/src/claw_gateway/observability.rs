@@ -38,8 +38,8 @@ pub struct Observability {
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Tracing {
-    /// Base URL of a collector that takes OTLP over HTTP, e.g. http://otel-collector.monitoring.svc:4318. Spans are
-    /// sent to /v1/traces below it; the network policy lets them through.
+    /// Base URL of a collector that takes OTLP over HTTP, e.g. `http://collector.ops.svc:4318`. Spans are sent
+    /// to /v1/traces below it; the network policy lets them through.
     #[schemars(length(min = 1, max = 2048), regex(pattern = "^https?://"))]
     pub otlp_endpoint: String,
 
