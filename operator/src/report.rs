@@ -78,20 +78,19 @@ pub async fn write_with<K: Reported>(
     further: Vec<Event>,
 ) -> Result<(), Error> {
     let old = object.status();
-    if old == Some(&status) {
-        return Ok(());
-    }
-    let before = old.map_or(&[][..], HasConditions::conditions);
-    let mut events = notable(before, status.conditions());
-    events.extend(further);
+    let mut events = further;
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-    let value = serde_json::to_value(&status).map_err(|error| Error {
-        kind: K::kind(&()).into_owned(),
-        name: name.clone(),
-        source: kube::Error::SerdeError(error),
-    })?;
-    if !patch(context, cache, &namespace, &name, &value).await? {
-        return Ok(());
+    if old != Some(&status) {
+        let before = old.map_or(&[][..], HasConditions::conditions);
+        events.splice(..0, notable(before, status.conditions()));
+        let value = serde_json::to_value(&status).map_err(|error| Error {
+            kind: K::kind(&()).into_owned(),
+            name: name.clone(),
+            source: kube::Error::SerdeError(error),
+        })?;
+        if !patch(context, cache, &namespace, &name, &value).await? {
+            return Ok(());
+        }
     }
     let reference = object.object_ref(&());
     for event in events {
