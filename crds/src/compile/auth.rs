@@ -11,7 +11,8 @@ use crate::{
     gateway_config::{ApiKeyConfig, AuthConfig},
 };
 
-const SELECTOR: &str = "spec.auth.apiKeys.selector";
+/// The field that says which Secrets hold API keys.
+pub(super) const SELECTOR: &str = "spec.auth.apiKeys.selector";
 /// Shorter keys can be guessed: 16 characters of base64 are 96 bits.
 const MIN_KEY_LENGTH: usize = 16;
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
+    auth::SELECTOR,
     pattern,
     problem::{ObjectRef, Problem},
 };
@@ -76,7 +77,7 @@ fn keep_keys_within(gateway: &ObjectRef, config: &mut GatewayConfig, problems: &
     if fitting < keys.len() {
         problems.push(Problem::invalid(
             gateway,
-            "spec.auth.apiKeys.selector",
+            SELECTOR,
             format!(
                 "it selects {} API keys, and only the first {fitting} by name fit into the configuration",
                 keys.len()

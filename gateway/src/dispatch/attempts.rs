@@ -26,19 +26,16 @@ pub(super) async fn first_success<'a, T>(
     while let Some(turn) = queue.pop_front() {
         let entry = turn.entry;
         let error = match turn.rest() {
-            // Asked after all others: better one that has failed than nobody.
-            Some(rest) if matches!(rest.cause, Cause::Failures(_)) => {
-                if !queue.is_empty() {
-                    metrics.fallback(&entry.name, RESTING);
-                }
-                queue.push_back(turn.last_resort());
-                continue;
-            }
-            // It would only be asked too early.
             Some(rest) => {
                 if !queue.is_empty() {
                     metrics.fallback(&entry.name, RESTING);
                 }
+                // Asked after all others: better one that has failed than nobody.
+                if matches!(rest.cause, Cause::Failures(_)) {
+                    queue.push_back(turn.last_resort());
+                    continue;
+                }
+                // It would only be asked too early.
                 GatewayError::UpstreamRateLimited {
                     model: entry.name.clone(),
                     retry_after: Some(rest.left(Instant::now())),
