@@ -45,7 +45,10 @@ pub(crate) async fn shop(context: &Context) -> Operator {
     operator
 }
 
+/// Programmed with all that it refers to: a Secret may reach the operator after the gateway that names it.
 async fn is_programmed(context: &Context) {
+    let resolved = ("ResolvedRefs", "True", "ResolvedRefs");
+    context.reports::<ClawGateway>(GATEWAY, resolved).await;
     let programmed = ("Programmed", "True", "Programmed");
     context.reports::<ClawGateway>(GATEWAY, programmed).await;
     context.reports::<ModelRoute>("pages", programmed).await;
