@@ -8,6 +8,7 @@ mod limits;
 mod model;
 mod network_policy;
 mod observability;
+mod outbound;
 mod service;
 mod size;
 mod status;
@@ -25,6 +26,7 @@ pub use model::{
 };
 pub use network_policy::NetworkPolicySettings;
 pub use observability::{Dashboard, LogFormat, LogLevel, Monitoring, Observability, Tracing};
+pub use outbound::Outbound;
 use serde::{Deserialize, Serialize};
 pub use service::{GatewayService, ServiceType};
 pub use size::{Resources, Size, SizeDefaults};
@@ -120,6 +122,10 @@ pub struct ClawGatewaySpec {
     /// Who may reach the pods, and what they may reach.
     #[serde(default)]
     pub network_policy: NetworkPolicySettings,
+
+    /// What the gateway may call besides public addresses of the internet: models in the cluster, say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outbound: Option<Outbound>,
 
     /// The serving certificate: exactly one of selfSigned, issuerRef, secretRef and disabled.
     #[serde(default)]

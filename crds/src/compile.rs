@@ -9,8 +9,10 @@ mod auth;
 mod budget;
 mod channels;
 mod models;
+mod outbound;
 mod pattern;
 mod problem;
+mod ranges;
 mod routes;
 mod secrets;
 mod tls;
@@ -25,7 +27,8 @@ use crate::{
     Channel, ClawGateway, ModelRoute,
     claw_gateway::AcceleratorType,
     gateway_config::{
-        DeviceConfig, GatewayConfig, GatewayIdentity, LimitsConfig, SCHEMA_VERSION, TlsConfig,
+        DeviceConfig, GatewayConfig, GatewayIdentity, LimitsConfig, OutboundConfig, SCHEMA_VERSION,
+        TlsConfig,
     },
 };
 
@@ -42,6 +45,8 @@ pub struct Inputs<'a> {
     pub secrets: &'a Secrets,
     /// The certificate from our own CA. Needed exactly when `tls` is `selfSigned`; the caller keeps it.
     pub self_signed: Option<&'a TlsConfig>,
+    /// What may be called besides what the gateway's spec allows: what a command line says.
+    pub also_allowed: Option<&'a OutboundConfig>,
 }
 
 /// What the compiler makes.
@@ -62,17 +67,34 @@ impl Compilation {
     }
 }
 
+/// What references and URLs are held against.
+#[derive(Clone, Copy)]
+struct Found<'a> {
+    secrets: &'a Secrets,
+    outbound: &'a OutboundConfig,
+}
+
 /// Compile one gateway with its routes and channels.
 pub fn compile(inputs: &Inputs<'_>) -> Compilation {
     let mut problems = Vec::new();
     let gateway = ObjectRef::of(inputs.gateway);
     let spec = &inputs.gateway.spec;
 
-    let models = models::compile(&gateway, &spec.models, inputs.secrets, &mut problems);
+    let outbound = outbound::compile(
+        &gateway,
+        spec.outbound.as_ref(),
+        inputs.also_allowed,
+        &mut problems,
+    );
+    let found = Found {
+        secrets: inputs.secrets,
+        outbound: &outbound,
+    };
+    let models = models::compile(&gateway, &spec.models, found, &mut problems);
     let auth = auth::compile(&gateway, &spec.auth, inputs.secrets, &mut problems);
     let tls = tls::compile(&gateway, inputs, &mut problems);
     let routes = routes::compile(inputs.routes, &models, &mut problems);
-    let channels = channels::compile(inputs.channels, &models, inputs.secrets, &mut problems);
+    let channels = channels::compile(inputs.channels, &models, found, &mut problems);
 
     let fatal = problems
         .iter()
@@ -88,6 +110,7 @@ pub fn compile(inputs: &Inputs<'_>) -> Compilation {
             tls: tls.into_config(),
             limits: limits(inputs.gateway),
             device: device(spec.accelerator.accelerator_type),
+            outbound,
         }),
         _ => None,
     };

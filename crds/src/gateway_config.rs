@@ -11,6 +11,8 @@ use std::collections::BTreeSet;
 pub use redacted::Redacted;
 use serde::{Deserialize, Serialize};
 
+pub use crate::outbound::OutboundConfig;
+
 /// The only schema version this build reads and writes.
 pub const SCHEMA_VERSION: u32 = 1;
 /// The key of the configuration in its Secret.
@@ -39,6 +41,9 @@ pub struct GatewayConfig {
     pub limits: LimitsConfig,
     /// Where local models run.
     pub device: DeviceConfig,
+    /// What may be called besides public addresses.
+    #[serde(default, skip_serializing_if = "OutboundConfig::is_default")]
+    pub outbound: OutboundConfig,
 }
 
 /// The name of a gateway.
@@ -333,6 +338,7 @@ mod tests {
                 max_body_bytes: 1024,
             },
             device: DeviceConfig::Auto,
+            outbound: OutboundConfig::default(),
         }
     }
 

@@ -69,6 +69,7 @@ fn manifests_compile_without_a_problem(
         channels: &chats,
         secrets: &secrets,
         self_signed: Some(&issued),
+        also_allowed: None,
     });
     assert_eq!(compilation.problems, []);
     let config = compilation.config.expect("a configuration");

@@ -3,12 +3,14 @@
 mod gateway;
 mod model;
 mod model_argument;
+mod outbound_argument;
 
 use clap::{Parser, Subcommand};
 
 pub use gateway::{Environment, GatewayArgs};
 pub use model::{FetchArgs, ImportArgs, ModelCommand, Weights};
 pub use model_argument::{ModelArgument, ModelTarget};
+pub use outbound_argument::{InvalidOutboundArgument, OutboundArgument};
 
 /// An AI chat gateway: one door to local and remote models.
 #[derive(Debug, Parser)]

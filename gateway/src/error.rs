@@ -9,6 +9,7 @@ mod classification;
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
+use claw_crds::outbound::Refusal;
 use http::StatusCode;
 
 pub use body::{ErrorBody, ErrorDetail};
@@ -148,6 +149,16 @@ pub enum GatewayError {
         model: String,
         /// The cause, for the log.
         source: reqwest::Error,
+    },
+    /// The remote API is where this gateway may not call.
+    #[error(
+        "model `{model}`: its API is at an address that this gateway may not call (spec.outbound)"
+    )]
+    UpstreamNotAllowed {
+        /// The model.
+        model: String,
+        /// The address, for the log.
+        source: Refusal,
     },
     /// The remote API was silent for too long.
     #[error("model `{model}`: its API sent no {awaited} within {} s", limit.as_secs_f32())]

@@ -20,6 +20,7 @@ pub mod metrics;
 pub mod middleware;
 pub mod model_command;
 pub mod models;
+pub mod outbound;
 pub mod provider;
 pub mod respond;
 pub mod router;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use claw_crds::gateway_config::QuantizationConfig;
+use claw_crds::gateway_config::{OutboundConfig, QuantizationConfig};
 use claw_inference::Quantization;
 use claw_inference::import::IMPORTER_VERSION;
 use claw_inference::model_dir::{MANIFEST_FILE, Manifest, ModelDir};
@@ -14,6 +14,7 @@ use crate::config::chain;
 use crate::exit::Failure;
 use crate::models::fetch::{Download, FetchError, fetch};
 use crate::models::{LoadProgress, Loader as _, OnnxLoader, file_sha256};
+use crate::outbound::Outbound;
 
 /// Run one of the commands.
 pub fn run(command: ModelCommand) -> Result<(), Failure> {
@@ -111,6 +112,13 @@ fn download(args: &FetchArgs) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::Internal(format!("failed to start: {error}")))?;
+    // Whoever types an address may call it; metadata services hold no models.
+    let outbound = Outbound::new(OutboundConfig::unrestricted()).map_err(|error| {
+        Failure::Internal(format!(
+            "failed to prepare outgoing HTTP: {}",
+            chain(&error)
+        ))
+    })?;
     let bar = progress_bar();
     let progress = |done, total: Option<u64>| {
         bar.set_message("downloading");
@@ -120,6 +128,7 @@ fn download(args: &FetchArgs) -> Result<(), Failure> {
         bar.set_position(done);
     };
     let fetched = runtime.block_on(fetch(
+        &outbound,
         Download {
             url,
             sha256,
@@ -130,7 +139,7 @@ fn download(args: &FetchArgs) -> Result<(), Failure> {
     bar.finish_and_clear();
     fetched.map_err(|error| match error {
         FetchError::Checksum { .. } => Failure::Data(chain(&error)),
-        FetchError::Client(_)
+        FetchError::NotAllowed { .. }
         | FetchError::Unreachable { .. }
         | FetchError::Status { .. }
         | FetchError::Interrupted { .. }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use claw_crds::gateway_config::RemoteModelConfig;
 
 use crate::error::GatewayError;
+use crate::outbound::Outbound;
 use crate::types::{ChatChunk, ChatCompletion, ChatRequest};
 
 pub use health::{Cause, Health, Rest};
@@ -33,27 +34,14 @@ pub struct Timeouts {
 /// Client of all remote APIs.
 #[derive(Clone, Debug)]
 pub struct Provider {
-    http: reqwest::Client,
+    outbound: Outbound,
     timeouts: Timeouts,
-}
-
-/// The client of everything outgoing.
-///
-/// No redirects: they would carry a credential or a request to where nobody sent it.
-pub fn http_client() -> reqwest::Result<reqwest::Client> {
-    reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(Duration::from_secs(3))
-        .pool_idle_timeout(Duration::from_secs(30))
-        .tcp_nodelay(true)
-        .user_agent(concat!("clawdbot/", env!("CARGO_PKG_VERSION")))
-        .build()
 }
 
 impl Provider {
     /// A client with these limits.
-    pub fn new(http: reqwest::Client, timeouts: Timeouts) -> Self {
-        Self { http, timeouts }
+    pub fn new(outbound: Outbound, timeouts: Timeouts) -> Self {
+        Self { outbound, timeouts }
     }
 
     /// A whole answer of the API behind the model called `name`.
@@ -65,7 +53,7 @@ impl Provider {
     ) -> Result<ChatCompletion, GatewayError> {
         let limit = self.timeouts.whole;
         let whole = async {
-            let response = attempt::send(&self.http, name, remote, request).await?;
+            let response = attempt::send(&self.outbound, name, remote, request).await?;
             response::completion(name, response).await
         };
         tokio::time::timeout(limit, whole)
@@ -82,7 +70,7 @@ impl Provider {
     ) -> Result<(Vec<ChatChunk>, UpstreamStream), GatewayError> {
         let limit = self.timeouts.first_token;
         let start = async {
-            let response = attempt::send(&self.http, name, remote, request).await?;
+            let response = attempt::send(&self.outbound, name, remote, request).await?;
             let mut stream = UpstreamStream::new(name, response, self.timeouts.idle)?;
             let head = stream.head().await?;
             Ok((head, stream))

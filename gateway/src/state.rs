@@ -10,6 +10,7 @@ use crate::config::{RuntimeConfig, SharedRuntime};
 use crate::dispatch::Dispatcher;
 use crate::metrics::Metrics;
 use crate::middleware::RateLimits;
+use crate::outbound::Outbound;
 use crate::respond::Respond;
 
 /// The parts of a running gateway; cheap to clone.
@@ -25,8 +26,8 @@ pub struct AppState {
     pub rate_limits: Arc<RateLimits>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// Client of outgoing HTTP: no redirects, a connect timeout, system certificate authorities.
-    pub http: reqwest::Client,
+    /// The way out, to what the configuration in force allows.
+    pub outbound: Outbound,
     /// Every task that shutdown waits for.
     pub tasks: TaskTracker,
     /// Cancelled when the gateway begins to drain.

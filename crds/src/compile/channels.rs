@@ -1,9 +1,9 @@
 //! Channels: models and credentials resolved; a broken channel is left out.
 
 use super::{
+    Found, outbound,
     problem::{ObjectRef, Problem},
     routes::check_model,
-    secrets::Secrets,
     url::check_base_url,
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
 pub(super) fn compile(
     objects: &[Channel],
     models: &[ModelConfig],
-    secrets: &Secrets,
+    found: Found<'_>,
     problems: &mut Vec<Problem>,
 ) -> Vec<ChannelConfig> {
     let mut objects: Vec<&Channel> = objects.iter().collect();
@@ -26,7 +26,7 @@ pub(super) fn compile(
     objects
         .into_iter()
         .filter_map(|channel| {
-            compile_one(channel, models, secrets)
+            compile_one(channel, models, found)
                 .map_err(|problem| problems.push(problem))
                 .ok()
         })
@@ -36,14 +36,14 @@ pub(super) fn compile(
 fn compile_one(
     channel: &Channel,
     models: &[ModelConfig],
-    secrets: &Secrets,
+    found: Found<'_>,
 ) -> Result<ChannelConfig, Problem> {
     let object = ObjectRef::of(channel);
     let spec = &channel.spec;
     check_model(&object, "spec.model".to_owned(), &spec.model, models)?;
     let platform = match (&spec.web_socket, &spec.telegram) {
         (Some(_), None) => PlatformConfig::WebSocket {},
-        (None, Some(telegram)) => compile_telegram(&object, telegram, secrets)?,
+        (None, Some(telegram)) => compile_telegram(&object, telegram, found)?,
         (None, None) | (Some(_), Some(_)) => {
             return Err(Problem::invalid(
                 &object,
@@ -73,7 +73,7 @@ fn compile_one(
 fn compile_telegram(
     object: &ObjectRef,
     telegram: &Telegram,
-    secrets: &Secrets,
+    found: Found<'_>,
 ) -> Result<PlatformConfig, Problem> {
     let base_url = telegram.api_base_url_or_default();
     let base_url = check_base_url(
@@ -82,12 +82,18 @@ fn compile_telegram(
         base_url,
         "leave them out: the bot's token is all that is needed",
     )?;
-    let bot_token = secrets.text(
+    outbound::check(
+        object,
+        "spec.telegram.apiBaseURL",
+        &base_url,
+        found.outbound,
+    )?;
+    let bot_token = found.secrets.text(
         object,
         "spec.telegram.botToken",
         &telegram.bot_token.secret_key_ref,
     )?;
-    let webhook_secret = secrets.text(
+    let webhook_secret = found.secrets.text(
         object,
         "spec.telegram.webhookSecret",
         &telegram.webhook_secret.secret_key_ref,

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{
+    Found, outbound,
     problem::{ObjectRef, Problem, ProblemReason},
-    secrets::Secrets,
     url::{check_base_url, check_url},
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
 pub(super) fn compile(
     gateway: &ObjectRef,
     models: &[Model],
-    secrets: &Secrets,
+    found: Found<'_>,
     problems: &mut Vec<Problem>,
 ) -> Vec<ModelConfig> {
     let mut names = BTreeSet::new();
@@ -36,7 +36,7 @@ pub(super) fn compile(
             problems.push(problem.with_reason(ProblemReason::Conflict).fatal());
             continue;
         }
-        let backend = backend(gateway, &field, model, secrets).unwrap_or_else(|problem| {
+        let backend = backend(gateway, &field, model, found).unwrap_or_else(|problem| {
             // Callers are told; what the objects say is for whoever can read them.
             let reason = format!("{} is not usable; see the gateway's status", problem.field);
             problems.push(problem);
@@ -54,12 +54,12 @@ fn backend(
     gateway: &ObjectRef,
     field: &str,
     model: &Model,
-    secrets: &Secrets,
+    found: Found<'_>,
 ) -> Result<ModelBackend, Problem> {
     match (&model.local, &model.remote) {
-        (Some(model), None) => local(gateway, field, model).map(ModelBackend::Local),
+        (Some(model), None) => local(gateway, field, model, found).map(ModelBackend::Local),
         (None, Some(remote_model)) => {
-            remote(gateway, field, &model.name, remote_model, secrets).map(ModelBackend::Remote)
+            remote(gateway, field, &model.name, remote_model, found).map(ModelBackend::Remote)
         }
         (None, None) | (Some(_), Some(_)) => {
             let problem = Problem::invalid(
@@ -77,16 +77,15 @@ fn local(
     gateway: &ObjectRef,
     field: &str,
     model: &LocalModel,
+    found: Found<'_>,
 ) -> Result<LocalModelConfig, Problem> {
     let source = match (&model.source.path, &model.source.http) {
         (Some(path), None) => SourceConfig::Path(path.clone()),
         (None, Some(http)) => {
-            let url = check_url(
-                gateway,
-                &format!("{field}.local.source.http.url"),
-                &http.url,
-                "use a URL that needs none, or a path on a volume",
-            )?;
+            let field = format!("{field}.local.source.http.url");
+            let remedy = "use a URL that needs none, or a path on a volume";
+            let url = check_url(gateway, &field, &http.url, remedy)?;
+            outbound::check(gateway, &field, &url, found.outbound)?;
             SourceConfig::Http {
                 url: url.to_string(),
                 sha256: http.sha256.clone(),
@@ -118,19 +117,17 @@ fn remote(
     field: &str,
     name: &str,
     model: &RemoteModel,
-    secrets: &Secrets,
+    found: Found<'_>,
 ) -> Result<RemoteModelConfig, Problem> {
-    let url = check_base_url(
-        gateway,
-        &format!("{field}.remote.baseURL"),
-        &model.base_url,
-        "put them into a Secret and refer to it by credentials",
-    )?;
+    let base_url = format!("{field}.remote.baseURL");
+    let remedy = "put them into a Secret and refer to it by credentials";
+    let url = check_base_url(gateway, &base_url, &model.base_url, remedy)?;
+    outbound::check(gateway, &base_url, &url, found.outbound)?;
     let api_key = model
         .credentials
         .as_ref()
         .map(|value| {
-            secrets.text(
+            found.secrets.text(
                 gateway,
                 &format!("{field}.remote.credentials"),
                 &value.secret_key_ref,

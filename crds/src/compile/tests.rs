@@ -81,6 +81,7 @@ pub(super) fn compiled(selection: &Selection) -> Compilation {
         channels,
         secrets,
         self_signed: None,
+        also_allowed: None,
     })
 }
 
@@ -258,6 +259,52 @@ fn duplicate_model_names_leave_no_configuration() {
         report.contains("spec.models[1].name \"tiny\": another model has that name"),
         "{report}"
     );
+}
+
+#[rstest]
+#[case::a_model(
+    "baseURL: https://api.example.com/v1/",
+    "baseURL: http://10.0.0.7/v1",
+    "spec.models[1].remote.baseURL"
+)]
+#[case::a_download(
+    "source: {path: /models/tiny}",
+    "source: {http: {url: 'http://10.0.0.7/x', sha256: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa}}",
+    "spec.models[0].local.source.http.url"
+)]
+#[case::a_bot(
+    "  telegram:\n",
+    "  telegram:\n    apiBaseURL: http://10.0.0.7\n",
+    "spec.telegram.apiBaseURL"
+)]
+fn a_private_address_needs_leave(#[case] from: &str, #[case] to: &str, #[case] field: &str) {
+    let told = report(&[(from, to)]);
+    assert!(
+        told.contains(field) && told.contains("add 10.0.0.7/32 to spec.outbound.allowedCIDRs"),
+        "{told}"
+    );
+    let leave = (
+        "  tls: {disabled: {}}",
+        "  tls: {disabled: {}}\n  outbound: {allowedCIDRs: [10.0.0.0/24], allowedHosts: [VLLM]}",
+    );
+    assert_eq!(report(&[(from, to), leave]), "");
+    let outbound = config(&[(from, to), leave]).outbound;
+    assert!(outbound.allowed_hosts.contains("vllm"));
+}
+
+#[test]
+fn a_range_that_is_none_allows_nothing_and_is_told() {
+    let edit = (
+        "  tls: {disabled: {}}",
+        "  tls: {disabled: {}}\n  outbound: {allowedCIDRs: [10.0.0.1/8, 10.0.0.0/24]}",
+    );
+    let told = report(&[edit]);
+    assert!(
+        told.contains("spec.outbound.allowedCIDRs[0] \"10.0.0.1/8\"")
+            && told.contains("10.0.0.0/8"),
+        "{told}"
+    );
+    assert_eq!(config(&[edit]).outbound.allowed_cidrs.len(), 1);
 }
 
 #[test]

@@ -28,6 +28,7 @@ pub(crate) fn table() -> Table {
         accelerators(),
         services(),
         network_policies(),
+        outbound(),
         exposures(),
         storage(),
         certificates(),
@@ -542,6 +543,37 @@ fn network_policies() -> Vec<Row> {
             policy(json!({"apiServerRanges": ["kubernetes.default"]})),
             "spec.networkPolicy.apiServerRanges[0]",
             "should match",
+        ),
+    ]
+}
+
+fn outbound() -> Vec<Row> {
+    let allowed = |key: &str, values: Value| spec(json!({"outbound": {key: values}}));
+    vec![
+        accepts(
+            "ranges_and_hosts_to_call",
+            spec(json!({"outbound": {
+                "allowedCIDRs": ["10.0.0.0/8", "fd00::/8"],
+                "allowedHosts": ["vllm", "vllm.shop.svc.cluster.local"],
+            }})),
+        ),
+        rejects(
+            "an_address_without_a_prefix",
+            allowed("allowedCIDRs", json!(["10.0.0.1"])),
+            "spec.outbound.allowedCIDRs[0]",
+            "should match",
+        ),
+        rejects(
+            "a_url_for_a_host",
+            allowed("allowedHosts", json!(["http://vllm"])),
+            "spec.outbound.allowedHosts[0]",
+            "should match",
+        ),
+        rejects(
+            "no_host_at_all",
+            allowed("allowedHosts", json!([])),
+            "spec.outbound.allowedHosts",
+            "at least 1 items",
         ),
     ]
 }

@@ -22,6 +22,7 @@ spec:
     remote: {{provider: OpenAI, baseURL: {url}, model: upstream-bigger}}
   auth: {{apiKeys: {{selector: {{matchLabels: {{shop/keys: {GATEWAY}}}}}}}}}
   limits: {{requestsPerSecond: 100000, maxConnections: 64}}
+  outbound: {{allowedCIDRs: [127.0.0.1/32]}}
 ---
 apiVersion: claw.dev/v1alpha1
 kind: ModelRoute

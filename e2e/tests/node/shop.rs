@@ -34,6 +34,7 @@ spec:
   - {{name: bigger, remote: {{provider: OpenAI, baseURL: 'http://provider.{namespace}.svc:8080/v1'}}}}
   auth: {{apiKeys: {{selector: {{matchLabels: {{shop/keys: {GATEWAY}}}}}}}}}
   limits: {{requestsPerSecond: 100000}}
+  outbound: {{allowedHosts: [provider.{namespace}.svc, slow.{namespace}.svc]}}
 ---
 apiVersion: claw.dev/v1alpha1
 kind: ModelRoute

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{ArgAction, ArgGroup, Args};
 use claw_crds::gateway_config::Redacted;
 
-use super::ModelArgument;
+use super::{ModelArgument, OutboundArgument};
 use crate::telemetry::LogFormat;
 
 /// Flags of `clawdbot gateway`. What is served comes from exactly one of --manifests, --model, --config and
@@ -93,6 +93,15 @@ pub struct GatewayArgs {
     /// Let everyone in, with or without a key. Only for networks where everyone may.
     #[arg(long, conflicts_with = "api_key_file")]
     pub allow_anonymous: bool,
+    /// What remote models, downloads and channels may call besides public addresses and what the configuration allows,
+    /// repeatable or with commas: a range such as 10.0.0.0/8, an address, or the name of a host.
+    #[arg(
+        long,
+        value_name = "RANGE_OR_HOST",
+        value_delimiter = ',',
+        env = "CLAWDBOT_ALLOW_OUTBOUND"
+    )]
+    pub allow_outbound: Vec<OutboundArgument>,
     /// Folder for downloads, imports and self-signed certificates. Default: $XDG_DATA_HOME/clawdbot or
     /// ~/.local/share/clawdbot, and /var/lib/clawdbot without a home.
     #[arg(long, value_name = "DIR", env = "CLAWDBOT_STATE_DIR")]

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use claw_crds::GatewayConfig;
 use claw_crds::gateway_config::{
-    AuthConfig, DeviceConfig, GatewayIdentity, LimitsConfig, ModelBackend, ModelConfig, Redacted,
-    RemoteModelConfig, SCHEMA_VERSION, TlsConfig,
+    AuthConfig, DeviceConfig, GatewayIdentity, LimitsConfig, ModelBackend, ModelConfig,
+    OutboundConfig, Redacted, RemoteModelConfig, SCHEMA_VERSION, TlsConfig,
 };
 
 use super::{RuntimeConfig, prepare};
@@ -33,6 +33,7 @@ pub(crate) fn config(models: &[&str]) -> GatewayConfig {
             max_body_bytes: 4096,
         },
         device: DeviceConfig::Cpu,
+        outbound: OutboundConfig::unrestricted(),
     }
 }
 

@@ -9,9 +9,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::source::{Draft, Reader};
 use super::watch::FileWatch;
-use super::{ConfigError, RuntimeConfig, prepare};
+use super::{ConfigError, RuntimeConfig, chain, prepare};
 use crate::management::Management;
 use crate::models::ModelPool;
+use crate::outbound::Outbound;
 
 /// Several writes in a row are one change, once it has been quiet for this long.
 const QUIET: Duration = Duration::from_millis(20);
@@ -24,15 +25,22 @@ const RENEWAL_CHECK: Duration = Duration::from_hours(1);
 pub struct Reloader {
     reader: Arc<Reader>,
     pool: ModelPool,
+    outbound: Outbound,
     management: Arc<Management>,
 }
 
 impl Reloader {
     /// A reloader for one gateway.
-    pub fn new(reader: Arc<Reader>, pool: ModelPool, management: Arc<Management>) -> Self {
+    pub fn new(
+        reader: Arc<Reader>,
+        pool: ModelPool,
+        outbound: Outbound,
+        management: Arc<Management>,
+    ) -> Self {
         Self {
             reader,
             pool,
+            outbound,
             management,
         }
     }
@@ -77,6 +85,10 @@ impl Reloader {
         self.management
             .warnings
             .store((!warnings.is_empty()).then(|| Arc::new(warnings)));
+        // Before models load, and before anything of the new configuration is called.
+        self.outbound
+            .follow(&prepared.outbound)
+            .map_err(|error| ConfigError::new(&origin, chain(&error)))?;
         let runtime = Arc::new(prepared.install(|key| self.pool.acquire(key), current.as_deref()));
         log(&runtime);
         match self.management.runtime.get() {

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use claw_crds::GatewayConfig;
 use claw_crds::gateway_config::{
     ChannelConfig, DeviceConfig, GatewayIdentity, LimitsConfig, ModelBackend, ModelConfig,
-    RemoteModelConfig, SCHEMA_VERSION,
+    OutboundConfig, RemoteModelConfig, SCHEMA_VERSION,
 };
 use sha2::{Digest, Sha256};
 
@@ -54,6 +54,8 @@ pub struct Prepared {
     access: AccessPolicy,
     tls: Option<Certificate>,
     limits: LimitsConfig,
+    /// What may be called.
+    pub(super) outbound: OutboundConfig,
 }
 
 /// Check a configuration whole. Pure: nothing is loaded, so a refused configuration leaves no trace.
@@ -97,6 +99,7 @@ pub fn prepare(origin: &str, config: GatewayConfig) -> Result<Prepared, ConfigEr
             access,
             tls,
             limits: config.limits,
+            outbound: config.outbound,
         }),
         _ => Err(ConfigError {
             origin: origin.to_owned(),
@@ -129,6 +132,7 @@ impl Prepared {
             access,
             tls,
             limits,
+            outbound: _,
         } = self;
         let models = models
             .into_iter()

@@ -26,6 +26,7 @@ impl GatewayError {
             | Self::ModelUnavailable { .. }
             | Self::RouteWithoutModel { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamUnreachable { .. }
+            | Self::UpstreamNotAllowed { .. }
             | Self::UpstreamStatus { .. }
             | Self::UpstreamMalformed { .. }
             | Self::UpstreamInterrupted { .. } => StatusCode::BAD_GATEWAY,
@@ -44,6 +45,7 @@ impl GatewayError {
             | Self::ModelNotReady { .. }
             | Self::ModelUnavailable { .. }
             | Self::UpstreamUnreachable { .. }
+            | Self::UpstreamNotAllowed { .. }
             | Self::UpstreamTimeout { .. }
             | Self::UpstreamStatus { .. }
             | Self::UpstreamRateLimited { .. }
@@ -84,6 +86,7 @@ impl GatewayError {
             Self::ModelUnavailable { .. } => "model_unavailable",
             Self::RouteWithoutModel { .. } => "route_without_model",
             Self::UpstreamUnreachable { .. } => "upstream_unreachable",
+            Self::UpstreamNotAllowed { .. } => "upstream_not_allowed",
             Self::UpstreamTimeout { .. } => "upstream_timeout",
             Self::UpstreamStatus { .. } => "upstream_error",
             Self::UpstreamRateLimited { .. } => "upstream_rate_limited",

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use claw_crds::gateway_config::AuthConfig;
+use claw_crds::gateway_config::{AuthConfig, OutboundConfig};
 
-use crate::args::{Environment, GatewayArgs};
+use crate::args::{Environment, GatewayArgs, OutboundArgument};
 use crate::config::prepare;
 use crate::config::source::{
     Draft, ManifestsSource, Overlay, QuickStart, Reader, Source, TlsFiles,
@@ -55,6 +55,7 @@ impl Plan {
             namespace,
             api_key_file,
             allow_anonymous,
+            allow_outbound,
             state_dir,
             models_dir,
             inference_threads,
@@ -67,6 +68,7 @@ impl Plan {
             answer_timeout,
         } = args;
         let state_dir = state_dir.unwrap_or_else(|| environment.state_dir());
+        let also_allowed = outbound_config(allow_outbound);
         let is_quick_start = !model.is_empty();
         let source = match (manifests, config, config_secret) {
             (Some(directory), ..) => Source::Manifests(ManifestsSource {
@@ -74,6 +76,7 @@ impl Plan {
                 gateway,
                 routes,
                 state_dir: state_dir.clone(),
+                also_allowed: also_allowed.clone(),
             }),
             (_, Some(path), _) => Source::File(path),
             (.., Some(name)) => Source::Secret { namespace, name },
@@ -84,13 +87,12 @@ impl Plan {
             }),
         };
         let overlay = Overlay {
-            tls: tls_cert
-                .zip(tls_key)
-                .map(|(certificate, key)| TlsFiles { certificate, key }),
+            tls: tls_files(tls_cert, tls_key),
             requests_per_second: rate_limit.map(NonZero::get),
             api_key_file,
             api_key: environment.api_key,
             allow_anonymous,
+            also_allowed,
         };
         let bind = bind.unwrap_or_else(|| default_address(is_quick_start));
         let models_dir = models_dir.unwrap_or_else(|| state_dir.join("models"));
@@ -131,6 +133,24 @@ impl Plan {
         prepare(&draft.origin, draft.config.clone())?;
         Ok(Some(draft))
     }
+}
+
+fn tls_files(certificate: Option<PathBuf>, key: Option<PathBuf>) -> Option<TlsFiles> {
+    Some(TlsFiles {
+        certificate: certificate?,
+        key: key?,
+    })
+}
+
+fn outbound_config(allowed: Vec<OutboundArgument>) -> OutboundConfig {
+    let mut config = OutboundConfig::default();
+    for argument in allowed {
+        match argument {
+            OutboundArgument::Range(range) => drop(config.allowed_cidrs.insert(range)),
+            OutboundArgument::Host(host) => drop(config.allowed_hosts.insert(host)),
+        }
+    }
+    config
 }
 
 /// What each flag may say, but not together.

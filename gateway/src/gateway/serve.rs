@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use claw_crds::gateway_config::OutboundConfig;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,7 +21,8 @@ use crate::exit::Failure;
 use crate::management::{self, Management, Readiness, StoreProbe};
 use crate::metrics::{LogEvents, Metrics};
 use crate::models::{ModelPool, OnnxLoader, Workshop};
-use crate::provider::{Provider, http_client};
+use crate::outbound::Outbound;
+use crate::provider::Provider;
 use crate::shutdown::Signals;
 use crate::{AppState, router, server};
 
@@ -35,6 +37,7 @@ pub(super) struct Parts {
     plan: Arc<Plan>,
     management: Arc<Management>,
     reloader: Arc<Reloader>,
+    outbound: Outbound,
     tasks: TaskTracker,
     shutdown: CancellationToken,
     signals: Signals,
@@ -53,14 +56,22 @@ impl Parts {
             metrics: Arc::new(Metrics::new(log_events, plan.cpu_capacity)),
             ..Management::default()
         });
+        // What is allowed, each configuration says before its models load.
+        let outbound = Outbound::new(OutboundConfig::default()).map_err(|error| {
+            Failure::Internal(format!(
+                "failed to prepare outgoing HTTP: {}",
+                chain(&error)
+            ))
+        })?;
         let loader = Arc::new(OnnxLoader {
             threads: plan.inference_threads,
         });
-        let workshop = Workshop::new(loader, plan.state_dir.clone());
+        let workshop = Workshop::new(loader, outbound.clone(), plan.state_dir.clone());
         let pool = ModelPool::new(workshop, tasks.clone(), shutdown.clone());
         let reloader = Arc::new(Reloader::new(
             Arc::clone(&plan.reader),
             pool,
+            outbound.clone(),
             Arc::clone(&management),
         ));
         if let Some(draft) = first {
@@ -73,6 +84,7 @@ impl Parts {
             plan,
             management,
             reloader,
+            outbound,
             tasks,
             shutdown,
             signals,
@@ -139,7 +151,7 @@ impl Parts {
         runtime: SharedRuntime,
         closing: CancellationToken,
     ) -> Result<(), Failure> {
-        let state = self.state(runtime)?;
+        let state = self.state(runtime);
         let internal = |error| {
             Failure::Internal(format!(
                 "failed to serve {}: {error}",
@@ -157,30 +169,24 @@ impl Parts {
         Ok(())
     }
 
-    fn state(&self, shared_runtime: SharedRuntime) -> Result<AppState, Failure> {
-        let http = http_client().map_err(|error| {
-            Failure::Internal(format!(
-                "failed to prepare outgoing HTTP: {}",
-                chain(&error)
-            ))
-        })?;
+    fn state(&self, shared_runtime: SharedRuntime) -> AppState {
         let metrics: Arc<Metrics> = Arc::clone(&self.management.metrics);
-        let provider = Provider::new(http.clone(), self.plan.timeouts);
+        let provider = Provider::new(self.outbound.clone(), self.plan.timeouts);
         let dispatcher = Arc::new(Dispatcher::new(
             Arc::clone(&shared_runtime),
             provider,
             Arc::clone(&metrics),
         ));
-        Ok(AppState {
+        AppState {
             shared_runtime,
             respond: Arc::<Dispatcher>::clone(&dispatcher),
             dispatcher,
             rate_limits: Arc::default(),
             metrics,
-            http,
+            outbound: self.outbound.clone(),
             tasks: self.tasks.clone(),
             shutdown: self.shutdown.clone(),
-        })
+        }
     }
 
     /// Unready, then closed for new connections, then done with those there are, or out of patience.

@@ -5,12 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use claw_crds::gateway_config::{DeviceConfig, LocalModelConfig, QuantizationConfig, SourceConfig};
+use claw_crds::gateway_config::{
+    DeviceConfig, LocalModelConfig, OutboundConfig, QuantizationConfig, SourceConfig,
+};
 
 use super::{
     Engine, EngineError, EngineEvent, EngineInfo, EngineRequest, FinishReason, LoadProgress,
     Loader, Sink, SlotKey, SubmitError, Workshop,
 };
+use crate::outbound::Outbound;
 
 /// Counts what it is asked to do.
 #[derive(Default)]
@@ -115,5 +118,11 @@ pub(crate) fn key(source: &Path) -> SlotKey {
 }
 
 pub(crate) fn workshop(loader: &Arc<FakeLoader>, folder: &Path) -> Workshop {
-    Workshop::new(Arc::clone(loader) as Arc<dyn Loader>, folder.join("state"))
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let outbound = Outbound::new(OutboundConfig::unrestricted()).expect("clients");
+    Workshop::new(
+        Arc::clone(loader) as Arc<dyn Loader>,
+        outbound,
+        folder.join("state"),
+    )
 }

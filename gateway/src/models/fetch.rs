@@ -1,16 +1,13 @@
 //! A file from the network, whole and checked, or not at all.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
+use claw_crds::outbound::Refusal;
 use futures::StreamExt as _;
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
 
-/// A server that is silent for longer has gone.
-const READ_TIMEOUT: Duration = Duration::from_mins(1);
-/// Model hubs redirect to their storage, some of them more than once.
-const MOST_REDIRECTS: usize = 10;
+use crate::outbound::{Outbound, refusal_in};
 
 /// So much stays free, in bytes: a download must not take the room that others keep their state in.
 const RESERVE: u64 = 16 << 20;
@@ -18,9 +15,14 @@ const RESERVE: u64 = 16 << 20;
 /// Why a file was not fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// The client of downloads does not start.
-    #[error("failed to prepare the download")]
-    Client(#[source] reqwest::Error),
+    /// It is where this gateway may not call.
+    #[error("{url} may not be called")]
+    NotAllowed {
+        /// The address.
+        url: String,
+        /// What may not.
+        source: Refusal,
+    },
     /// No connection, or no answer.
     #[error("failed to reach {url}: check the address and the network")]
     Unreachable {
@@ -97,6 +99,7 @@ pub struct Download<'a> {
 
 /// Fetch a file. `progress` hears the bytes received and, where the server tells, the bytes in all.
 pub async fn fetch(
+    outbound: &Outbound,
     download: Download<'_>,
     mut progress: impl FnMut(u64, Option<u64>),
 ) -> Result<(), FetchError> {
@@ -112,7 +115,7 @@ pub async fn fetch(
         .tempfile_in(folder)
         .map_err(written)?;
     let file = tokio::fs::File::from_std(temporary.reopen().map_err(written)?);
-    let actual = receive(download, file, &mut progress).await?;
+    let actual = receive(outbound, download, file, &mut progress).await?;
     if !actual.eq_ignore_ascii_case(download.sha256) {
         let (url, expected) = (without_secrets(download.url), download.sha256.to_owned());
         return Err(FetchError::Checksum {
@@ -128,6 +131,7 @@ pub async fn fetch(
 }
 
 async fn receive(
+    outbound: &Outbound,
     download: Download<'_>,
     mut file: tokio::fs::File,
     progress: &mut impl FnMut(u64, Option<u64>),
@@ -137,15 +141,20 @@ async fn receive(
         path: download.target.to_owned(),
         source,
     };
-    let response =
-        client()?
-            .get(download.url)
-            .send()
-            .await
-            .map_err(|source| FetchError::Unreachable {
+    let not_allowed = |source| FetchError::NotAllowed {
+        url: url.clone(),
+        source,
+    };
+    let request = outbound.download(download.url).map_err(not_allowed)?;
+    let response = request.send().await.map_err(|source| {
+        refusal_in(&source).cloned().map_or_else(
+            || FetchError::Unreachable {
                 url: url.clone(),
                 source: source.without_url(),
-            })?;
+            },
+            not_allowed,
+        )
+    })?;
     if !response.status().is_success() {
         return Err(FetchError::Status {
             url,
@@ -191,16 +200,6 @@ fn free_space(folder: &Path) -> Option<u64> {
     Some(system.f_bavail.saturating_mul(system.f_frsize))
 }
 
-fn client() -> Result<reqwest::Client, FetchError> {
-    reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::limited(MOST_REDIRECTS))
-        .connect_timeout(Duration::from_secs(10))
-        .read_timeout(READ_TIMEOUT)
-        .user_agent(concat!("clawdbot/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(FetchError::Client)
-}
-
 /// An address without what may be secret in it: user, password, signature.
 pub(super) fn without_secrets(url: &str) -> String {
     url::Url::parse(url).map_or_else(
@@ -217,6 +216,7 @@ pub(super) fn without_secrets(url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use claw_crds::outbound::OutboundConfig;
     use tokio::io::AsyncReadExt as _;
     use wiremock::matchers::path;
     use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -240,6 +240,10 @@ mod tests {
         server
     }
 
+    fn outbound() -> Outbound {
+        Outbound::new(OutboundConfig::unrestricted()).expect("clients")
+    }
+
     fn sha256() -> String {
         hex::encode(Sha256::digest(BODY))
     }
@@ -255,7 +259,7 @@ mod tests {
             sha256: &sha256(),
             target: &target,
         };
-        fetch(download, |done, total| last = (done, total))
+        fetch(&outbound(), download, |done, total| last = (done, total))
             .await
             .expect("fetched");
         assert_eq!(std::fs::read(&target).expect("a file"), BODY);
@@ -271,6 +275,7 @@ mod tests {
             "0".repeat(64),
         );
         let error = fetch(
+            &outbound(),
             Download {
                 url: &url,
                 sha256: &expected,
@@ -317,7 +322,9 @@ mod tests {
             sha256: &sha256(),
             target: &folder.path().join("model.gguf"),
         };
-        let error = fetch(download, |_, _| ()).await.expect_err("too large");
+        let error = fetch(&outbound(), download, |_, _| ())
+            .await
+            .expect_err("too large");
         let text = error.to_string();
         assert!(text.contains("1152921504606846976 bytes"), "{text}");
         assert!(text.contains("spec.storage.size"), "{text}");
@@ -334,7 +341,9 @@ mod tests {
             sha256: &sha256(),
             target: &folder.path().join("x"),
         };
-        let error = fetch(download, |_, _| ()).await.expect_err("no such file");
+        let error = fetch(&outbound(), download, |_, _| ())
+            .await
+            .expect_err("no such file");
         assert!(error.to_string().contains("404"), "{error}");
     }
 }

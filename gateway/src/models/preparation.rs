@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::fetch::{Download, FetchError, fetch};
 use super::{Engine, EngineError, LoadProgress, Loader, SlotKey, SlotState};
+use crate::outbound::Outbound;
 
 /// Where files on their way go, below the state directory.
 const DOWNLOADS: &str = "downloads";
@@ -58,6 +59,7 @@ pub(super) enum PreparationError {
 #[derive(Clone)]
 pub struct Workshop {
     loader: Arc<dyn Loader>,
+    outbound: Outbound,
     state_dir: PathBuf,
     /// One import or load at a time: two would compete for the same memory and finish later.
     turn: Arc<Semaphore>,
@@ -65,10 +67,11 @@ pub struct Workshop {
 
 impl Workshop {
     /// A workshop that keeps imports below `state_dir`. What a crash has left there goes.
-    pub fn new(loader: Arc<dyn Loader>, state_dir: PathBuf) -> Self {
+    pub fn new(loader: Arc<dyn Loader>, outbound: Outbound, state_dir: PathBuf) -> Self {
         leftovers::remove(&state_dir, SystemTime::now());
         Self {
             loader,
+            outbound,
             state_dir,
             turn: Arc::new(Semaphore::new(1)),
         }
@@ -112,6 +115,7 @@ impl Workshop {
             tracing::info!(sha256, "fetching a model");
             let mut told = 0;
             fetch(
+                &self.outbound,
                 Download {
                     url,
                     sha256,

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use claw_crds::gateway_config::RemoteModelConfig;
+use claw_crds::outbound::Refusal;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
 use tracing::{Instrument as _, Span};
@@ -10,6 +11,7 @@ use tracing::{Instrument as _, Span};
 use super::response::read_limited;
 use crate::conversion::upstream_body;
 use crate::error::{ErrorBody, ErrorDetail, GatewayError};
+use crate::outbound::{Outbound, refusal_in};
 use crate::types::ChatRequest;
 
 /// An error body may be this long.
@@ -19,7 +21,7 @@ const ERROR_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Ends with a successful response, whose body is still to come.
 pub(super) async fn send(
-    http: &reqwest::Client,
+    outbound: &Outbound,
     name: &str,
     remote: &RemoteModelConfig,
     request: &ChatRequest,
@@ -30,40 +32,55 @@ pub(super) async fn send(
         model = name,
         http.response.status_code = tracing::field::Empty,
     );
-    send_traced(http, name, remote, request)
+    send_traced(outbound, name, remote, request)
         .instrument(span)
         .await
 }
 
 async fn send_traced(
-    http: &reqwest::Client,
+    outbound: &Outbound,
     name: &str,
     remote: &RemoteModelConfig,
     request: &ChatRequest,
 ) -> Result<reqwest::Response, GatewayError> {
-    let mut upstream = http
-        .post(format!(
-            "{}/chat/completions",
-            remote.base_url.trim_end_matches('/')
-        ))
+    let url = format!("{}/chat/completions", remote.base_url.trim_end_matches('/'));
+    let mut upstream = outbound
+        .post(&url)
+        .map_err(|refusal| refused(name, refusal))?
         .json(&upstream_body(request, &remote.model));
     if let Some(key) = &remote.api_key {
         upstream = upstream.bearer_auth(key.expose());
     }
     let mut trace = HeaderMap::new();
     claw_telemetry::pass_on(&mut trace);
-    let response = upstream.headers(trace).send().await.map_err(|source| {
-        GatewayError::UpstreamUnreachable {
-            model: name.to_owned(),
-            // The URL may hold a password.
-            source: source.without_url(),
-        }
-    })?;
+    let response = upstream
+        .headers(trace)
+        .send()
+        .await
+        .map_err(|source| unsent(name, source))?;
     Span::current().record("http.response.status_code", response.status().as_u16());
     if response.status().is_success() {
         Ok(response)
     } else {
         Err(refusal(name, response).await)
+    }
+}
+
+fn unsent(name: &str, source: reqwest::Error) -> GatewayError {
+    if let Some(refusal) = refusal_in(&source) {
+        return refused(name, refusal.clone());
+    }
+    GatewayError::UpstreamUnreachable {
+        model: name.to_owned(),
+        // The URL may hold a password.
+        source: source.without_url(),
+    }
+}
+
+fn refused(name: &str, source: Refusal) -> GatewayError {
+    GatewayError::UpstreamNotAllowed {
+        model: name.to_owned(),
+        source,
     }
 }
 

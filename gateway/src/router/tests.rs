@@ -8,8 +8,8 @@ use axum::body::Body;
 use axum::response::Response;
 use claw_crds::GatewayConfig;
 use claw_crds::gateway_config::{
-    ApiKeyConfig, AuthConfig, LocalModelConfig, ModelBackend, ModelConfig, QuantizationConfig,
-    RouteConfig, SourceConfig,
+    ApiKeyConfig, AuthConfig, LocalModelConfig, ModelBackend, ModelConfig, OutboundConfig,
+    QuantizationConfig, RouteConfig, SourceConfig,
 };
 use http::Request;
 use http_body_util::BodyExt as _;
@@ -26,7 +26,8 @@ use crate::dispatch::Dispatcher;
 use crate::metrics::Metrics;
 use crate::models::fake::{FakeLoader, workshop};
 use crate::models::{ModelPool, SlotState};
-use crate::provider::{Provider, Timeouts, http_client};
+use crate::outbound::Outbound;
+use crate::provider::{Provider, Timeouts};
 
 struct Gateway {
     state: AppState,
@@ -56,14 +57,14 @@ impl Gateway {
         states.wait_for(settled).await.expect("alive");
         let shared_runtime = Arc::new(ArcSwap::from_pointee(runtime));
         let metrics = Arc::new(Metrics::default());
-        let http = http_client().expect("a client");
+        let outbound = Outbound::new(OutboundConfig::unrestricted()).expect("clients");
         let patience = Duration::from_secs(5);
         let timeouts = Timeouts {
             first_token: patience,
             idle: patience,
             whole: patience,
         };
-        let provider = Provider::new(http.clone(), timeouts);
+        let provider = Provider::new(outbound.clone(), timeouts);
         let dispatcher = Arc::new(Dispatcher::new(
             Arc::clone(&shared_runtime),
             provider,
@@ -75,7 +76,7 @@ impl Gateway {
             dispatcher,
             rate_limits: Arc::default(),
             metrics,
-            http,
+            outbound,
             tasks,
             shutdown,
         };

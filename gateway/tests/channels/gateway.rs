@@ -8,7 +8,8 @@ use arc_swap::ArcSwap;
 use claw_crds::GatewayConfig;
 use claw_crds::gateway_config::{
     AccessConfig, ApiKeyConfig, AuthConfig, ChannelConfig, DeviceConfig, DirectAccess,
-    GatewayIdentity, GroupAccess, LimitsConfig, PlatformConfig, Redacted, SCHEMA_VERSION,
+    GatewayIdentity, GroupAccess, LimitsConfig, OutboundConfig, PlatformConfig, Redacted,
+    SCHEMA_VERSION,
 };
 use clawdbot::AppState;
 use clawdbot::auth::hash_key;
@@ -16,6 +17,7 @@ use clawdbot::channel::{Settings, router_with};
 use clawdbot::config::{RuntimeConfig, prepare};
 use clawdbot::dispatch::Dispatcher;
 use clawdbot::metrics::{Metrics, Snapshot};
+use clawdbot::outbound::Outbound;
 use clawdbot::provider::{Provider, Timeouts};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -33,6 +35,7 @@ pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     pub(crate) app: AppState,
     pub(crate) model: Arc<FakeModel>,
+    pub(crate) client: reqwest::Client,
     /// Aborted with the gateway.
     _server: JoinSet<()>,
 }
@@ -43,7 +46,8 @@ impl Gateway {
         drop(rustls::crypto::ring::default_provider().install_default());
         let model = FakeModel::new();
         let shared_runtime = Arc::new(ArcSwap::from_pointee(runtime(config)));
-        let http = reqwest::Client::builder()
+        let outbound = Outbound::new(OutboundConfig::unrestricted()).expect("clients");
+        let client = reqwest::Client::builder()
             .no_proxy()
             .build()
             .expect("a client");
@@ -54,7 +58,7 @@ impl Gateway {
             idle: patience,
             whole: patience,
         };
-        let provider = Provider::new(http.clone(), timeouts);
+        let provider = Provider::new(outbound.clone(), timeouts);
         let app = AppState {
             shared_runtime: Arc::clone(&shared_runtime),
             respond: Arc::clone(&model) as _,
@@ -65,7 +69,7 @@ impl Gateway {
             )),
             rate_limits: Arc::default(),
             metrics,
-            http,
+            outbound,
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),
         };
@@ -78,6 +82,7 @@ impl Gateway {
             address,
             app,
             model,
+            client,
             _server: server,
         }
     }
@@ -143,6 +148,7 @@ pub(crate) fn config(channels: Vec<ChannelConfig>) -> GatewayConfig {
             max_body_bytes: 64 * 1024,
         },
         device: DeviceConfig::Cpu,
+        outbound: OutboundConfig::unrestricted(),
     }
 }
 

@@ -36,7 +36,7 @@ impl Bot {
 
     pub(crate) async fn post(&self, body: String, secret: Option<&str>) -> reqwest::Response {
         let url = format!("http://{}/channels/desk", self.gateway.address);
-        let mut request = self.gateway.app.http.post(url).body(body);
+        let mut request = self.gateway.client.post(url).body(body);
         if let Some(secret) = secret {
             request = request.header("X-Telegram-Bot-Api-Secret-Token", secret);
         }

@@ -53,8 +53,7 @@ async fn only_posts_to_known_channels_are_taken() {
     let url = format!("http://{}/channels", bot.gateway.address);
     let get = bot
         .gateway
-        .app
-        .http
+        .client
         .get(format!("{url}/desk"))
         .send()
         .await
@@ -68,8 +67,7 @@ async fn only_posts_to_known_channels_are_taken() {
     );
     let unknown = bot
         .gateway
-        .app
-        .http
+        .client
         .post(format!("{url}/reception"))
         .send()
         .await

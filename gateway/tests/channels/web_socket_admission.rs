@@ -122,8 +122,7 @@ async fn a_plain_request_is_told_to_upgrade() {
     let gateway = start(DirectAccess::Open, &[]).await;
     let url = format!("http://{}/channels/chat", gateway.address);
     let response = gateway
-        .app
-        .http
+        .client
         .get(&url)
         .bearer_auth(KEY)
         .send()
@@ -132,8 +131,7 @@ async fn a_plain_request_is_told_to_upgrade() {
     assert_eq!(response.status(), StatusCode::BAD_REQUEST);
     assert!(response.text().await.expect("a body").contains("WebSocket"));
     let post = gateway
-        .app
-        .http
+        .client
         .post(&url)
         .bearer_auth(KEY)
         .send()

@@ -78,6 +78,8 @@ impl Binary {
             .args(arguments)
             .env("CLAWDBOT_API_KEY", KEY)
             .env("CLAWDBOT_UPSTREAM_KEY", "far-key")
+            // Where upstreams of tests are.
+            .env("CLAWDBOT_ALLOW_OUTBOUND", "127.0.0.1,::1")
             .envs(environment.iter().copied())
             .stderr(Stdio::from(log))
             .spawn()

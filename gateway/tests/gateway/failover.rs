@@ -185,3 +185,46 @@ async fn an_api_that_keeps_failing_is_left_alone_until_it_is_repaired() {
     let (status, _) = gateway.ask("/v1/chat/completions", &chat("broken")).await;
     assert_eq!((status, asked(&upstream)), (502, 6));
 }
+
+#[tokio::test]
+async fn an_api_that_may_not_be_called_is_told_in_the_log() {
+    let upstream = Upstream::start().await;
+    let port = upstream.address.port();
+    let manifest = json!({
+        "apiVersion": "claw.dev/v1alpha1",
+        "kind": "ClawGateway",
+        "metadata": {"name": "desk"},
+        "spec": {
+            "tls": {"disabled": {}},
+            "auth": {"anonymous": {}},
+            "models": [{"name": "hidden", "remote": {
+                "provider": "OpenAI", "baseURL": format!("http://localhost:{port}/v1"),
+            }}],
+        },
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let manifests = folder.path().join("manifests");
+    fs::create_dir(&manifests).expect("a folder");
+    fs::write(manifests.join("gateway.json"), manifest.to_string()).expect("written");
+    let client = crate::binary::client_builder().build().expect("a client");
+    let gateway = Binary::start_with_environment(
+        folder,
+        &["--manifests".to_owned(), manifests.display().to_string()],
+        ("http", client),
+        &[("CLAWDBOT_ALLOW_OUTBOUND", "10.0.0.0/8")],
+    )
+    .await;
+    let (status, answer) = gateway.ask("/v1/chat/completions", &chat("hidden")).await;
+    assert_eq!(
+        (status, &answer["error"]["code"]),
+        (502, &json!("upstream_not_allowed"))
+    );
+    let message = answer["error"]["message"].as_str().expect("a message");
+    assert!(!message.contains("127.0.0.1"), "{message}");
+    let log = gateway.log();
+    assert!(log.contains("localhost leads to"), "{log}");
+    assert!(
+        log.contains("add localhost to spec.outbound.allowedHosts"),
+        "{log}"
+    );
+}

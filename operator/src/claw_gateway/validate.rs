@@ -156,6 +156,7 @@ pub fn validate(read: &Dereferenced, environment: &Environment, now: Timestamp) 
         channels: &read.channels,
         secrets: &read.secrets,
         self_signed: certificates.as_ref().map(|issued| &issued.leaf),
+        also_allowed: None,
     });
     faults.extend(further_faults(read, &compilation, blocked));
 

@@ -9,11 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use claw_crds::gateway_config::Redacted;
+use claw_crds::outbound::Refusal;
 use http::StatusCode;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
 use super::mention::Bot;
+use crate::outbound::Outbound;
 pub use pause::{Pause, TokioPause};
 pub use retry::RetryPolicy;
 
@@ -24,7 +26,7 @@ const MAX_ANSWER_BYTES: usize = 256 * 1024;
 
 /// A client of the Bot API for one bot.
 pub(crate) struct BotApi {
-    http: reqwest::Client,
+    outbound: Outbound,
     base_url: String,
     token: Redacted,
     retry: RetryPolicy,
@@ -74,6 +76,14 @@ pub(crate) enum BotApiError {
         method: &'static str,
         /// The cause.
         source: reqwest::Error,
+    },
+    /// It is where this gateway may not call.
+    #[error("the Bot API method {method} was not called: see the apiBaseURL of the channel")]
+    NotAllowed {
+        /// The method.
+        method: &'static str,
+        /// The address.
+        source: Refusal,
     },
     /// The API is busy or broken.
     #[error("the Bot API method {method} answered with status {status}")]
@@ -128,14 +138,14 @@ struct Parameters {
 impl BotApi {
     /// A client for a bot.
     pub(crate) fn new(
-        http: reqwest::Client,
+        outbound: Outbound,
         base_url: &str,
         token: Redacted,
         policy: (RetryPolicy, Arc<dyn Pause>),
     ) -> Self {
         let (retry, pause) = policy;
         Self {
-            http,
+            outbound,
             base_url: base_url.trim_end_matches('/').to_owned(),
             token,
             retry,
@@ -207,7 +217,12 @@ impl BotApi {
             source: error.without_url(),
         };
         let url = format!("{}/bot{}/{method}", self.base_url, self.token.expose());
-        let request = self.http.post(url).timeout(CALL_TIMEOUT).json(body);
+        let request = self
+            .outbound
+            .post(&url)
+            .map_err(|source| BotApiError::NotAllowed { method, source })?
+            .timeout(CALL_TIMEOUT)
+            .json(body);
         let mut response = request.send().await.map_err(transport)?;
         let status = response.status();
         let mut bytes = Vec::new();

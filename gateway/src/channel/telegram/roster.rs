@@ -73,7 +73,7 @@ impl Roster {
         let settings = &self.settings;
         let policy = (settings.retry, Arc::clone(&settings.pause));
         let api = BotApi::new(
-            app.http.clone(),
+            app.outbound.clone(),
             credentials.api_base_url,
             credentials.bot_token.clone(),
             policy,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use claw_crds::GatewayConfig;
 use claw_crds::compile::{Inputs, compile};
+use claw_crds::gateway_config::OutboundConfig;
 use claw_crds::manifest::{self, ManifestFile, Selection};
 
 use super::routes_file;
@@ -22,6 +23,8 @@ pub struct ManifestsSource {
     pub routes: Option<PathBuf>,
     /// Where self-signed certificates are kept.
     pub state_dir: PathBuf,
+    /// What may be called besides what the manifests allow.
+    pub also_allowed: OutboundConfig,
 }
 
 impl ManifestsSource {
@@ -73,6 +76,7 @@ impl ManifestsSource {
             channels: &selection.channels,
             secrets: &selection.secrets,
             self_signed: self_signed.as_ref(),
+            also_allowed: Some(&self.also_allowed),
         });
         match compilation.config {
             Some(config) if compilation.problems.is_empty() => Ok(config),

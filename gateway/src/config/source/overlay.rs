@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use claw_crds::GatewayConfig;
-use claw_crds::gateway_config::{ApiKeyConfig, AuthConfig, Redacted, TlsConfig};
+use claw_crds::gateway_config::{ApiKeyConfig, AuthConfig, OutboundConfig, Redacted, TlsConfig};
 
 use crate::auth::hash_key;
 use crate::config::ConfigError;
@@ -21,6 +21,8 @@ pub struct Overlay {
     pub api_key: Option<Redacted>,
     /// Everyone is let in.
     pub allow_anonymous: bool,
+    /// What may be called besides.
+    pub also_allowed: OutboundConfig,
 }
 
 /// A certificate in files.
@@ -64,6 +66,7 @@ impl Overlay {
         if self.requests_per_second.is_some() {
             config.limits.requests_per_second = self.requests_per_second;
         }
+        config.outbound.extend(&self.also_allowed);
         match self.keys() {
             Err(problem) => problems.push(problem),
             Ok(keys) => config.auth = self.auth(config.auth, keys),

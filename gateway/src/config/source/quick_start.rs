@@ -1,13 +1,16 @@
 //! A configuration made of `--model` flags, for one machine.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use claw_crds::GatewayConfig;
 use claw_crds::claw_gateway::DEFAULT_MAX_BODY_BYTES;
 use claw_crds::gateway_config::{
     AuthConfig, DeviceConfig, GatewayIdentity, LimitsConfig, LocalModelConfig, ModelBackend,
-    ModelConfig, QuantizationConfig, Redacted, RemoteModelConfig, SCHEMA_VERSION, SourceConfig,
+    ModelConfig, OutboundConfig, QuantizationConfig, Redacted, RemoteModelConfig, SCHEMA_VERSION,
+    SourceConfig,
 };
+use url::{Host, Url};
 
 use super::routes_file;
 use crate::args::{ModelArgument, ModelTarget};
@@ -52,7 +55,32 @@ impl QuickStart {
                 max_body_bytes: DEFAULT_MAX_BODY_BYTES,
             },
             device: DeviceConfig::Auto,
+            outbound: self.outbound(),
         })
+    }
+
+    /// Whoever types a URL with an address, or with localhost, means it.
+    fn outbound(&self) -> OutboundConfig {
+        let mut outbound = OutboundConfig::default();
+        let urls = self.models.iter().filter_map(|model| match &model.target {
+            ModelTarget::Url(url) => Url::parse(url).ok(),
+            ModelTarget::Path(_) => None,
+        });
+        for url in urls {
+            match url.host() {
+                Some(Host::Ipv4(address)) => {
+                    outbound.allowed_cidrs.insert(IpAddr::from(address).into());
+                }
+                Some(Host::Ipv6(address)) => {
+                    outbound.allowed_cidrs.insert(IpAddr::from(address).into());
+                }
+                Some(Host::Domain(host)) if host == "localhost" => {
+                    outbound.allowed_hosts.insert(host.to_owned());
+                }
+                Some(Host::Domain(_)) | None => {}
+            }
+        }
+        outbound
     }
 
     fn model(&self, argument: &ModelArgument) -> ModelConfig {

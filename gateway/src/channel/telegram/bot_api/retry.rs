@@ -45,7 +45,9 @@ impl RetryPolicy {
             BotApiError::Unavailable { .. } => Some(doubled),
             // After a connection stood, the call may have been carried out: a second one would say things twice.
             BotApiError::Transport { source, .. } => source.is_connect().then_some(doubled),
-            BotApiError::Refused { .. } | BotApiError::Malformed { .. } => None,
+            BotApiError::NotAllowed { .. }
+            | BotApiError::Refused { .. }
+            | BotApiError::Malformed { .. } => None,
         }
     }
 }

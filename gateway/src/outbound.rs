@@ -1,0 +1,162 @@
+//! Outgoing HTTP to addresses that users give.
+//!
+//! A name is looked up once for each connection, everything it leads to is held against
+//! [`OutboundConfig`], and the connection goes to what was checked: whoever
+//! controls a name cannot show one address and be called at another. No proxy is taken from the environment, since
+//! it would look names up for itself.
+
+mod refused;
+mod resolver;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use claw_crds::outbound::{OutboundConfig, Refusal};
+use http::Method;
+use reqwest::redirect::{Attempt, Policy};
+
+pub use refused::refusal_in;
+use resolver::GuardedResolver;
+pub use resolver::{Lookup, SystemLookup};
+
+/// Model hubs redirect to their storage, some of them more than once.
+const MOST_REDIRECTS: usize = 10;
+/// A download from a server that is silent for longer has gone.
+const DOWNLOAD_READ_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// The way out; cheap to clone, and all clones follow the same rules.
+#[derive(Clone)]
+pub struct Outbound {
+    clients: Arc<ArcSwap<Clients>>,
+    lookup: Arc<dyn Lookup>,
+}
+
+/// Clients for one set of rules. They go with it, and so do their idle connections.
+struct Clients {
+    rules: Arc<OutboundConfig>,
+    api: reqwest::Client,
+    downloads: reqwest::Client,
+}
+
+impl Outbound {
+    /// A way out under these rules.
+    pub fn new(rules: OutboundConfig) -> reqwest::Result<Self> {
+        Self::with_lookup(rules, Arc::new(SystemLookup))
+    }
+
+    /// The same with another way to look up names.
+    pub fn with_lookup(rules: OutboundConfig, lookup: Arc<dyn Lookup>) -> reqwest::Result<Self> {
+        let clients = Clients::new(rules, &lookup)?;
+        Ok(Self {
+            clients: Arc::new(ArcSwap::from_pointee(clients)),
+            lookup,
+        })
+    }
+
+    /// Follow these rules from now on. Requests under way go on.
+    pub fn follow(&self, rules: &OutboundConfig) -> reqwest::Result<()> {
+        if *self.clients.load().rules != *rules {
+            let clients = Clients::new(rules.clone(), &self.lookup)?;
+            self.clients.store(Arc::new(clients));
+        }
+        Ok(())
+    }
+
+    /// A request to an API. Redirects are not followed: they would carry a credential or a request to where nobody
+    /// sent it.
+    pub fn request(&self, method: Method, url: &str) -> Result<reqwest::RequestBuilder, Refusal> {
+        let clients = self.clients.load();
+        check(&clients.rules, url)?;
+        Ok(clients.api.request(method, url))
+    }
+
+    /// A POST to an API.
+    pub fn post(&self, url: &str) -> Result<reqwest::RequestBuilder, Refusal> {
+        self.request(Method::POST, url)
+    }
+
+    /// A request for a file, without any credential. Redirects are followed, and each is checked.
+    pub fn download(&self, url: &str) -> Result<reqwest::RequestBuilder, Refusal> {
+        let clients = self.clients.load();
+        check(&clients.rules, url)?;
+        Ok(clients.downloads.get(url))
+    }
+}
+
+/// An address in the URL itself is never looked up, so it is checked here; what is no URL fails when it is sent.
+fn check(rules: &OutboundConfig, url: &str) -> Result<(), Refusal> {
+    url::Url::parse(url).map_or(Ok(()), |url| rules.check_url(&url))
+}
+
+impl fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbound")
+            .field("rules", &self.clients.load().rules)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Clients {
+    fn new(rules: OutboundConfig, lookup: &Arc<dyn Lookup>) -> reqwest::Result<Self> {
+        let rules = Arc::new(rules);
+        let resolver = Arc::new(GuardedResolver {
+            rules: Arc::clone(&rules),
+            lookup: Arc::clone(lookup),
+        });
+        let builder = || {
+            reqwest::Client::builder()
+                .no_proxy()
+                .dns_resolver(Arc::clone(&resolver))
+                .user_agent(concat!("clawdbot/", env!("CARGO_PKG_VERSION")))
+        };
+        let api = builder()
+            .redirect(Policy::none())
+            .connect_timeout(Duration::from_secs(3))
+            .pool_idle_timeout(Duration::from_secs(30))
+            .tcp_nodelay(true)
+            .build()?;
+        let followed = Arc::clone(&rules);
+        let downloads = builder()
+            .redirect(Policy::custom(move |attempt| redirect(&followed, attempt)))
+            .referer(false)
+            .connect_timeout(Duration::from_secs(10))
+            .read_timeout(DOWNLOAD_READ_TIMEOUT)
+            .build()?;
+        Ok(Self {
+            rules,
+            api,
+            downloads,
+        })
+    }
+}
+
+/// Why a redirect is not followed.
+#[derive(Debug, thiserror::Error)]
+enum RedirectError {
+    #[error("there were more than {MOST_REDIRECTS} redirects")]
+    TooMany,
+    #[error("it redirects from https to http")]
+    Downgrade,
+}
+
+fn redirect(rules: &OutboundConfig, attempt: Attempt<'_>) -> reqwest::redirect::Action {
+    if attempt.previous().len() > MOST_REDIRECTS {
+        return attempt.error(RedirectError::TooMany);
+    }
+    let was_secure = attempt
+        .previous()
+        .last()
+        .is_some_and(|url| url.scheme() == "https");
+    if was_secure && attempt.url().scheme() != "https" {
+        return attempt.error(RedirectError::Downgrade);
+    }
+    match rules.check_url(attempt.url()) {
+        Ok(()) => attempt.follow(),
+        Err(refusal) => attempt.error(refusal),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,58 @@
+//! Names to addresses that may be called.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use claw_crds::outbound::OutboundConfig;
+use futures::future::BoxFuture;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+/// Looks up names.
+pub trait Lookup: Send + Sync {
+    /// All addresses of a host.
+    fn lookup(&self, host: String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>>;
+}
+
+/// Asks the system.
+pub struct SystemLookup;
+
+impl Lookup for SystemLookup {
+    fn lookup(&self, host: String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((host.as_str(), 0)).await?;
+            Ok(found.map(|address| address.ip()).collect())
+        })
+    }
+}
+
+/// Hands out only addresses that the rules allow; the client connects to these and asks nobody else.
+pub(super) struct GuardedResolver {
+    pub(super) rules: Arc<OutboundConfig>,
+    pub(super) lookup: Arc<dyn Lookup>,
+}
+
+impl Resolve for GuardedResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let (rules, lookup) = (Arc::clone(&self.rules), Arc::clone(&self.lookup));
+        Box::pin(async move {
+            let host = name.as_str().to_owned();
+            let mut refused = None;
+            let mut allowed = Vec::new();
+            for address in lookup.lookup(host.clone()).await? {
+                match rules.check(Some(&host), address) {
+                    // The port is put in by the client.
+                    Ok(()) => allowed.push(SocketAddr::new(address, 0)),
+                    Err(refusal) => refused = Some(refusal),
+                }
+            }
+            match refused {
+                Some(refusal) if allowed.is_empty() => {
+                    tracing::warn!(host, %refusal, "a connection was refused");
+                    Err(refusal.into())
+                }
+                _ => Ok(Box::new(allowed.into_iter()) as Addrs),
+            }
+        })
+    }
+}
