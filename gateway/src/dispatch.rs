@@ -5,6 +5,7 @@
 
 mod attempts;
 mod channel_replies;
+mod count;
 mod local;
 mod remote;
 mod stream;
@@ -14,7 +15,8 @@ use std::time::Instant;
 
 use futures::future::BoxFuture;
 
-pub use stream::ChunkStream;
+pub use count::TokenEstimate;
+pub use stream::{ChunkStream, prompt_bytes};
 
 use crate::config::{Backend, ModelEntry, SharedRuntime};
 use crate::error::GatewayError;
@@ -29,6 +31,16 @@ pub struct Answered<T> {
     pub model: String,
     /// The answer.
     pub answer: T,
+}
+
+impl<T> Answered<T> {
+    /// The same model's answer in another form.
+    pub fn map<U>(self, form: impl FnOnce(T) -> U) -> Answered<U> {
+        Answered {
+            model: self.model,
+            answer: form(self.answer),
+        }
+    }
 }
 
 /// Asks models.

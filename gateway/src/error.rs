@@ -3,6 +3,7 @@
 //! One enum, one exhaustive mapping to a status, one OpenAI-shaped body. What is shown is safe to show: addresses
 //! and causes of upstream failures stay in the log.
 
+mod anthropic;
 mod body;
 mod classification;
 
@@ -12,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use claw_crds::outbound::Refusal;
 use http::StatusCode;
 
+pub use anthropic::{AnthropicErrorBody, AnthropicErrorDetail};
 pub use body::{ErrorBody, ErrorDetail};
 
 /// Why a request failed.

@@ -2,6 +2,7 @@
 
 mod authenticate;
 mod body_limit;
+mod dialect;
 mod observe;
 mod panic;
 mod rate_limit;
@@ -9,6 +10,7 @@ mod request_id;
 
 pub use authenticate::authenticate;
 pub use body_limit::limit_body;
+pub use dialect::speak;
 pub use observe::observe;
 pub use panic::answer_panic;
 pub use rate_limit::{RateLimits, limit_rate};

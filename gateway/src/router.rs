@@ -3,11 +3,11 @@
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::handlers::{chat_completions, models, route_paths};
+use crate::handlers::{chat_completions, messages, models, responses, route_paths};
 use crate::{AppState, channel, middleware, routing};
 
 /// The router of the public port.
@@ -17,6 +17,8 @@ pub fn build_router(state: AppState) -> Router {
         .layer(from_fn(middleware::identify))
         // Outside of the panic layer: a request that panicked is counted and logged as well.
         .layer(from_fn_with_state(state.clone(), middleware::observe))
+        // Outside of everything that refuses, so that Anthropic's clients understand every refusal.
+        .layer(from_fn(middleware::speak))
         // A panic in a handler answers 500 and costs nothing else.
         .layer(CatchPanicLayer::custom(middleware::answer_panic))
         // Before anything reads a body.
@@ -39,6 +41,10 @@ fn api(state: &AppState) -> Router<AppState> {
         .layer(from_fn_with_state(state.clone(), middleware::limit_rate));
     Router::new()
         .route(routing::CHAT_COMPLETIONS, post(chat_completions::create))
+        .route(routing::MESSAGES, post(messages::create))
+        .route("/v1/messages/count_tokens", post(messages::count_tokens))
+        .route(routing::RESPONSES, post(responses::create))
+        .route("/v1/responses/{*rest}", any(responses::stored))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::show))
         .method_not_allowed_fallback(route_paths::method_not_allowed)

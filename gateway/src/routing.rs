@@ -1,7 +1,7 @@
 //! Which models a request may be answered by, in order. Pure.
 //!
-//! The first rule whose pattern matches the path wins; on the fixed chat endpoint without such a rule, the body
-//! names the model. Whether a model is up is for the dispatcher.
+//! The first rule whose pattern matches the path wins; on the fixed endpoints without such a rule, the body names
+//! the model. Whether a model is up is for the dispatcher.
 
 mod table;
 
@@ -12,6 +12,12 @@ use crate::error::GatewayError;
 
 /// The path where the model is chosen by the body.
 pub const CHAT_COMPLETIONS: &str = "/v1/chat/completions";
+/// The same in Anthropic's dialect.
+pub const MESSAGES: &str = "/v1/messages";
+/// The same as OpenAI's responses.
+pub const RESPONSES: &str = "/v1/responses";
+/// Paths where the model is chosen by the body, unless a rule matches.
+const CHOSEN_BY_BODY: [&str; 3] = [CHAT_COMPLETIONS, MESSAGES, RESPONSES];
 
 /// The models to try for a request, never empty.
 pub fn candidates<'a>(
@@ -22,7 +28,7 @@ pub fn candidates<'a>(
     if let Some(rule) = runtime.routes.find(path) {
         return targets(runtime, rule);
     }
-    if path != CHAT_COMPLETIONS {
+    if !CHOSEN_BY_BODY.contains(&path) {
         return Err(unknown_path(path));
     }
     match requested {
@@ -61,8 +67,8 @@ pub fn candidates_by_model<'a>(
 pub fn unknown_path(path: &str) -> GatewayError {
     GatewayError::NotFound {
         message: format!(
-            "nothing is served at {path}: use POST {CHAT_COMPLETIONS}, GET /v1/models, or a path that a route of this \
-             gateway matches"
+            "nothing is served at {path}: use POST {CHAT_COMPLETIONS}, {MESSAGES} or {RESPONSES}, GET /v1/models, or a \
+             path that a route of this gateway matches"
         ),
     }
 }

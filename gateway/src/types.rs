@@ -1,10 +1,14 @@
-//! OpenAI's chat completions on the wire.
+//! What goes over the wire: OpenAI's chat completions, and what is made of them for other clients.
 
 mod chat_request;
 mod chat_response;
-mod fields;
+pub(crate) mod fields;
+mod json_object;
+mod message_answer;
 
 pub use chat_request::{ChatRequest, Content, Message};
 pub use chat_response::{
     ChatChunk, ChatCompletion, Choice, ChunkChoice, Delta, Usage, completion_id, unix_seconds,
 };
+pub use json_object::parse_object;
+pub use message_answer::{ContentBlock, MessageAnswer, MessageUsage, TokenCount, message_id};

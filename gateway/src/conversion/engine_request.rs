@@ -8,7 +8,7 @@ use crate::respond::{ChatMessage, Role};
 use crate::types::{ChatRequest, Content, Message};
 
 /// Fields that the engine honours.
-const HONOURED: [&str; 10] = [
+const HONOURED: [&str; 11] = [
     "messages",
     "model",
     "stream",
@@ -17,6 +17,7 @@ const HONOURED: [&str; 10] = [
     "max_completion_tokens",
     "temperature",
     "top_p",
+    "top_k",
     "seed",
     "stop",
 ];
@@ -25,6 +26,23 @@ const INFORMATIVE: [&str; 4] = ["user", "metadata", "safety_identifier", "prompt
 
 /// Translate for the local model of that name.
 pub fn engine_request(request: &ChatRequest, model: &str) -> Result<EngineRequest, GatewayError> {
+    Ok(EngineRequest {
+        messages: engine_messages(request, model)?,
+        max_tokens: request.max_tokens,
+        temperature: request.temperature.map(single),
+        top_p: request.top_p.map(single),
+        top_k: request.top_k,
+        seed: request.seed,
+        stop: request.stop.clone(),
+        cancellation: Cancellation::default(),
+    })
+}
+
+/// The conversation for the local model of that name, if it can honour the whole request.
+pub fn engine_messages(
+    request: &ChatRequest,
+    model: &str,
+) -> Result<Vec<ChatMessage>, GatewayError> {
     let unsupported = |field: String| GatewayError::UnsupportedField {
         model: model.to_owned(),
         field,
@@ -32,23 +50,14 @@ pub fn engine_request(request: &ChatRequest, model: &str) -> Result<EngineReques
     if let Some(field) = first_unsupported(&request.body) {
         return Err(unsupported(field));
     }
-    let messages = request
+    request
         .messages
         .iter()
         .enumerate()
         .map(|(index, message)| {
             chat_message(message).map_err(|what| unsupported(format!("messages[{index}].{what}")))
         })
-        .collect::<Result<_, _>>()?;
-    Ok(EngineRequest {
-        messages,
-        max_tokens: request.max_tokens,
-        temperature: request.temperature.map(single),
-        top_p: request.top_p.map(single),
-        seed: request.seed,
-        stop: request.stop.clone(),
-        cancellation: Cancellation::default(),
-    })
+        .collect()
 }
 
 fn first_unsupported(body: &Map<String, Value>) -> Option<String> {

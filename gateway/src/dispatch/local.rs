@@ -9,7 +9,7 @@ use serde_json::{Map, json};
 use tokio::sync::mpsc;
 
 use super::stream::Rest;
-use crate::conversion::engine_request;
+use crate::conversion::{engine_messages, engine_request};
 use crate::error::{EngineFailure, GatewayError};
 use crate::models::{Cancellation, Engine, EngineEvent, ModelSlot, SlotState, SubmitError};
 use crate::types::{
@@ -83,6 +83,20 @@ pub(super) async fn stream(
         }
     }
     Err(generation.failed("the engine ended without an event".to_owned()))
+}
+
+/// The length of a prompt, as the model itself counts it.
+pub(super) async fn count_tokens(
+    model: &str,
+    slot: Arc<ModelSlot>,
+    request: &ChatRequest,
+) -> Result<u64, GatewayError> {
+    let messages = engine_messages(request, model)?;
+    let engine = ready(model, slot.state())?;
+    tokio::task::spawn_blocking(move || engine.count_tokens(&messages))
+        .await
+        .map_err(|_| GatewayError::Internal)?
+        .map_err(|error| refusal(model, error))
 }
 
 impl Generation {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use futures::Stream;
 use futures::future::BoxFuture;
+use serde_json::Value;
 
 use crate::error::GatewayError;
 use crate::metrics::Metrics;
@@ -31,19 +32,29 @@ pub(super) struct Finisher {
     metrics: Arc<Metrics>,
 }
 
-/// The text of a conversation, for estimates.
-pub(super) fn prompt_bytes(request: &ChatRequest) -> usize {
-    request
-        .messages
-        .iter()
-        .map(|message| {
-            if let Content::Text(text) = &message.content {
-                text.len()
-            } else {
-                0
-            }
-        })
-        .sum()
+/// What of a conversation a model reads, for estimates: texts, calls of tools, and the tools.
+pub fn prompt_bytes(request: &ChatRequest) -> usize {
+    let said = request.messages.iter().map(|message| {
+        if let Content::Text(text) = &message.content {
+            text.len()
+        } else {
+            0
+        }
+    });
+    let called = request
+        .body
+        .get("messages")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|message| message.get("tool_calls"));
+    let tools = request.body.get("tools");
+    said.sum::<usize>()
+        + called
+            .chain(tools)
+            .filter(|value| !value.is_null())
+            .map(|value| value.to_string().len())
+            .sum::<usize>()
 }
 
 impl Finisher {

@@ -97,7 +97,10 @@ pub(super) fn respond(error: &GatewayError) -> Response {
             "a request failed"
         );
     }
-    let mut response = (error.status(), Json(ErrorBody::from(error))).into_response();
+    let body = ErrorBody::from(error);
+    let mut response = (error.status(), Json(&body)).into_response();
+    // For layers that put errors into the shape of other clients.
+    response.extensions_mut().insert(body);
     let headers = response.headers_mut();
     if let Some(retry_after) = error.retry_after() {
         headers.insert(

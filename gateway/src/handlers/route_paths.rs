@@ -1,7 +1,6 @@
 //! Every path that no endpoint has: the routes' own paths, and a helpful 404 for the rest.
 
-use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{Method, Uri};
 
@@ -13,30 +12,29 @@ use crate::routing;
 /// Answer a chat at a route's path.
 pub async fn create(
     State(state): State<AppState>,
-    method: Method,
-    uri: Uri,
-    body: Body,
+    request: Request,
 ) -> Result<Response, GatewayError> {
-    let path = uri.path();
+    let path = request.uri().path();
     if state.peek().routes.find(path).is_none() {
         return Err(routing::unknown_path(path));
     }
-    if method != Method::POST {
+    if request.method() != Method::POST {
         return Err(GatewayError::MethodNotAllowed {
-            method,
+            method: request.method().clone(),
             path: path.to_owned(),
             allow: "POST",
         });
     }
-    answer(&state, path, body).await
+    answer(&state, request).await
 }
 
 /// An endpoint's path with a method that it does not have.
 pub async fn method_not_allowed(method: Method, uri: Uri) -> GatewayError {
-    let allow = if uri.path() == routing::CHAT_COMPLETIONS {
-        "POST"
-    } else {
+    let path = uri.path();
+    let allow = if path == "/v1/models" || path.starts_with("/v1/models/") {
         "GET"
+    } else {
+        "POST"
     };
     GatewayError::MethodNotAllowed {
         method,

@@ -118,6 +118,9 @@ impl Drop for Record {
 fn handler(path: &str) -> &'static str {
     match path {
         crate::routing::CHAT_COMPLETIONS => "chat_completions",
+        crate::routing::MESSAGES => "messages",
+        "/v1/messages/count_tokens" => "count_tokens",
+        crate::routing::RESPONSES => "responses",
         path if path == "/v1/models" || path.starts_with("/v1/models/") => "models",
         path if path.starts_with("/channels/") => "channel",
         _ => "route",

@@ -15,6 +15,9 @@ pub trait Engine: Send + Sync + 'static {
     /// What runs where.
     fn info(&self) -> EngineInfo;
 
+    /// The length of a conversation's prompt, the chat template included.
+    fn count_tokens(&self, messages: &[ChatMessage]) -> Result<u64, SubmitError>;
+
     /// Queue a request; its events go to the sink, on a thread of the engine, until the sink breaks.
     fn submit(&self, request: EngineRequest, sink: Sink) -> Result<(), SubmitError>;
 }
@@ -75,6 +78,8 @@ pub struct EngineRequest {
     pub temperature: Option<f32>,
     /// Absent means the model's own default.
     pub top_p: Option<f32>,
+    /// Absent, or 0, means all tokens.
+    pub top_k: Option<u32>,
     /// Absent means a fresh one.
     pub seed: Option<u64>,
     /// Texts that end the answer.

@@ -12,6 +12,7 @@ use super::{
     Engine, EngineError, EngineEvent, EngineInfo, EngineRequest, FinishReason, LoadProgress,
     Loader, Sink, SlotKey, SubmitError,
 };
+use crate::respond::ChatMessage;
 
 /// Loads models into ONNX Runtime.
 #[derive(Clone, Copy, Debug, Default)]
@@ -88,30 +89,32 @@ impl Engine for OnnxEngine {
         }
     }
 
+    fn count_tokens(&self, messages: &[ChatMessage]) -> Result<u64, SubmitError> {
+        let messages: Vec<_> = messages.iter().cloned().map(message).collect();
+        self.0
+            .count_tokens(&messages)
+            .map(|tokens| tokens as u64)
+            .map_err(refusal)
+    }
+
     fn submit(&self, request: EngineRequest, mut sink: Sink) -> Result<(), SubmitError> {
         let EngineRequest {
             messages,
             max_tokens,
             temperature,
             top_p,
+            top_k,
             seed,
             stop,
             cancellation,
         } = request;
-        let messages = messages
-            .into_iter()
-            .map(|message| Message {
-                role: message.role.as_str().to_owned(),
-                content: message.content,
-            })
-            .collect();
-        // top_k is no field of OpenAI's API.
+        let messages = messages.into_iter().map(message).collect();
         let request = claw_inference::ChatRequest {
             messages,
             max_tokens,
             temperature,
             top_p,
-            top_k: None,
+            top_k,
             seed,
             stop,
             cancellation,
@@ -119,6 +122,13 @@ impl Engine for OnnxEngine {
         self.0
             .submit(request, Box::new(move |event| sink(translate(event))))
             .map_err(refusal)
+    }
+}
+
+fn message(message: ChatMessage) -> Message {
+    Message {
+        role: message.role.as_str().to_owned(),
+        content: message.content,
     }
 }
 

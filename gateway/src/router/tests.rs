@@ -29,6 +29,8 @@ use crate::models::{ModelPool, SlotState};
 use crate::outbound::Outbound;
 use crate::provider::{Provider, Timeouts};
 
+mod dialects;
+
 struct Gateway {
     state: AppState,
     _folder: tempfile::TempDir,

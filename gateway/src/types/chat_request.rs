@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use super::fields;
+use super::{fields, parse_object};
 use crate::error::GatewayError;
 
 /// Most texts of `stop`.
@@ -39,6 +39,8 @@ pub struct ChatRequest {
     pub temperature: Option<f64>,
     /// From 0 to 1.
     pub top_p: Option<f64>,
+    /// Only so many of the likeliest tokens: no field of OpenAI's, but one of many APIs. 0 means all.
+    pub top_k: Option<u32>,
     /// For repeatable answers.
     pub seed: Option<u64>,
     /// Texts that end the answer.
@@ -68,19 +70,7 @@ pub enum Content {
 impl ChatRequest {
     /// Read and check a body.
     pub fn parse(bytes: &Bytes) -> Result<Self, GatewayError> {
-        let text = std::str::from_utf8(bytes).map_err(|error| GatewayError::InvalidRequest {
-            message: format!(
-                "the request body is not UTF-8: invalid byte at offset {}",
-                error.valid_up_to()
-            ),
-            param: None,
-        })?;
-        let body: Map<String, Value> =
-            serde_json::from_str(text).map_err(|error| GatewayError::InvalidRequest {
-                message: format!("the request body is not a JSON object: {error}"),
-                param: None,
-            })?;
-        Self::from_object(body)
+        Self::from_object(parse_object(bytes)?)
     }
 
     /// Check an object.
@@ -95,6 +85,7 @@ impl ChatRequest {
             max_tokens: max_completion_tokens.or(fields::count(&body, "max_tokens")?),
             temperature: fields::number(&body, "temperature", (0.0, 2.0))?,
             top_p: fields::number(&body, "top_p", (0.0, 1.0))?,
+            top_k: fields::whole(&body, "top_k")?,
             seed: fields::seed(&body)?,
             stop: fields::strings(&body, "stop", MOST_STOPS)?,
             body,

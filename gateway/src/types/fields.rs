@@ -8,11 +8,11 @@ use crate::error::GatewayError;
 const QUOTE_LIMIT: usize = 80;
 
 /// A field's value; `null` counts as absent.
-pub(super) fn present<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+pub(crate) fn present<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     object.get(name).filter(|value| !value.is_null())
 }
 
-pub(super) fn string(
+pub(crate) fn string(
     object: &Map<String, Value>,
     name: &str,
 ) -> Result<Option<String>, GatewayError> {
@@ -21,7 +21,7 @@ pub(super) fn string(
     })
 }
 
-pub(super) fn boolean(
+pub(crate) fn boolean(
     object: &Map<String, Value>,
     name: &str,
 ) -> Result<Option<bool>, GatewayError> {
@@ -29,7 +29,7 @@ pub(super) fn boolean(
 }
 
 /// A number within bounds, both inclusive.
-pub(super) fn number(
+pub(crate) fn number(
     object: &Map<String, Value>,
     name: &str,
     (least, most): (f64, f64),
@@ -46,7 +46,7 @@ pub(super) fn number(
     )
 }
 
-pub(super) fn count(object: &Map<String, Value>, name: &str) -> Result<Option<u32>, GatewayError> {
+pub(crate) fn count(object: &Map<String, Value>, name: &str) -> Result<Option<u32>, GatewayError> {
     convert(object, name, "a whole number of at least 1", |value| {
         value
             .as_u64()
@@ -55,8 +55,14 @@ pub(super) fn count(object: &Map<String, Value>, name: &str) -> Result<Option<u3
     })
 }
 
+pub(crate) fn whole(object: &Map<String, Value>, name: &str) -> Result<Option<u32>, GatewayError> {
+    convert(object, name, "a whole number of at least 0", |value| {
+        value.as_u64().and_then(|number| u32::try_from(number).ok())
+    })
+}
+
 /// Any whole number of 64 bits; a negative one keeps its bits.
-pub(super) fn seed(object: &Map<String, Value>) -> Result<Option<u64>, GatewayError> {
+pub(crate) fn seed(object: &Map<String, Value>) -> Result<Option<u64>, GatewayError> {
     convert(object, "seed", "a whole number of 64 bits", |value| {
         value
             .as_u64()
@@ -65,7 +71,7 @@ pub(super) fn seed(object: &Map<String, Value>) -> Result<Option<u64>, GatewayEr
 }
 
 /// A string, or a list of at most `most` strings.
-pub(super) fn strings(
+pub(crate) fn strings(
     object: &Map<String, Value>,
     name: &str,
     most: usize,
@@ -87,7 +93,7 @@ pub(super) fn strings(
 }
 
 /// `value` as an error shows it.
-pub(super) fn quoted(value: &Value) -> String {
+pub(crate) fn quoted(value: &Value) -> String {
     let text = value.to_string();
     match text.char_indices().nth(QUOTE_LIMIT) {
         Some((end, _)) => format!("{}…", &text[..end]),

@@ -1,0 +1,68 @@
+//! `POST /v1/messages` and `POST /v1/messages/count_tokens`: Anthropic's dialect, for every model.
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
+
+use super::answer::{Answer, ask, name_model};
+use super::{body, event_stream};
+use crate::AppState;
+use crate::conversion::messages::{Demand, MessageEvents, chat_request, message};
+use crate::dispatch::prompt_bytes;
+use crate::error::GatewayError;
+use crate::routing::{self, MESSAGES};
+use crate::types::{TokenCount, Usage, parse_object};
+
+/// Says whether a count is `exact` or an `estimate`.
+const HOW_COUNTED: &str = "x-claw-token-count";
+
+/// Answer a conversation.
+pub async fn create(
+    State(state): State<AppState>,
+    request: Request,
+) -> Result<Response, GatewayError> {
+    let runtime = state.runtime();
+    let (parts, body) = request.into_parts();
+    let body = parse_object(&body::read(body, runtime.limits.max_body_bytes).await?)?;
+    let request = chat_request(body, Demand::Answer)?;
+    let answered = ask(&state, &runtime, &parts, &request.chat)
+        .await
+        .map_err(|error| request.names.translate(error))?;
+    let response = match answered.answer {
+        Answer::Whole(completion) => {
+            Json(message(&completion, &request.stop_sequences)?).into_response()
+        }
+        Answer::Pieces(chunks) => {
+            let estimate = Usage::estimate(prompt_bytes(&request.chat), 0);
+            event_stream::narrated(chunks, MessageEvents::new(request.stop_sequences, estimate))
+        }
+    };
+    Ok(name_model(answered.model, response))
+}
+
+/// Tell how long a prompt is.
+pub async fn count_tokens(
+    State(state): State<AppState>,
+    request: Request,
+) -> Result<Response, GatewayError> {
+    let runtime = state.runtime();
+    let body = request.into_body();
+    let body = parse_object(&body::read(body, runtime.limits.max_body_bytes).await?)?;
+    let request = chat_request(body, Demand::Count)?;
+    let candidates = routing::candidates(&runtime, MESSAGES, request.chat.model.as_deref())?;
+    let counted = state
+        .dispatcher
+        .count_tokens(&candidates, &request.chat)
+        .await
+        .map_err(|error| request.names.translate(error))?;
+    let how = if counted.answer.is_exact {
+        "exact"
+    } else {
+        "estimate"
+    };
+    let count = TokenCount {
+        input_tokens: counted.answer.tokens,
+    };
+    let response = ([(HOW_COUNTED, how)], Json(count)).into_response();
+    Ok(name_model(counted.model, response))
+}
