@@ -1,6 +1,7 @@
 //! `ClawGateway`: one gateway with its models, size, certificates, callers, limits and scaling.
 
 mod accelerator;
+mod audit;
 mod auth;
 mod autoscaling;
 mod exposure;
@@ -16,6 +17,7 @@ mod storage;
 mod tls;
 
 pub use accelerator::{Accelerator, AcceleratorType};
+pub use audit::{Audit, AuditFailure, DEFAULT_RETENTION_DAYS};
 pub use auth::{AnonymousAuth, ApiKeysAuth, Auth};
 pub use autoscaling::Autoscaling;
 pub use exposure::{HttpRoute, Ingress, ParentRef};
@@ -134,6 +136,10 @@ pub struct ClawGatewaySpec {
     /// What is let in at all.
     #[serde(default)]
     pub limits: Limits,
+
+    /// Record who did what in files that show every change. No audit log when absent; {} keeps one with the defaults.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Audit>,
 
     /// Scale the replicas by CPU use.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,6 +5,7 @@
 //! Only what makes serving unsafe or impossible (authentication, certificate, duplicate models) leaves no
 //! configuration at all.
 
+mod audit;
 mod auth;
 mod budget;
 mod channels;
@@ -111,6 +112,7 @@ pub fn compile(inputs: &Inputs<'_>) -> Compilation {
             limits: limits(inputs.gateway),
             device: device(spec.accelerator.accelerator_type),
             outbound,
+            audit: audit::compile(spec.audit.as_ref()),
         }),
         _ => None,
     };

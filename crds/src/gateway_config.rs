@@ -4,10 +4,12 @@
 //! Every reference is already resolved and every value checked, so the gateway never reads a custom resource.
 //! Credentials are inside; hence a Secret, and [`Redacted`] around each.
 
+mod audit;
 mod redacted;
 
 use std::collections::BTreeSet;
 
+pub use audit::{AuditConfig, AuditFailureConfig};
 pub use redacted::Redacted;
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +46,9 @@ pub struct GatewayConfig {
     /// What may be called besides public addresses.
     #[serde(default, skip_serializing_if = "OutboundConfig::is_default")]
     pub outbound: OutboundConfig,
+    /// The audit log; absent means none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<AuditConfig>,
 }
 
 /// The name of a gateway.
@@ -339,6 +344,7 @@ mod tests {
             },
             device: DeviceConfig::Auto,
             outbound: OutboundConfig::default(),
+            audit: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The command line. Everything here is parsed and checked before a port is opened; see [`crate::exit`] for codes.
 
+mod audit;
 mod gateway;
 mod model;
 mod model_argument;
@@ -7,6 +8,9 @@ mod outbound_argument;
 
 use clap::{Parser, Subcommand};
 
+pub use audit::{
+    AuditCommand, ExportArgs, ExportFormat, FilterArgs, LogArgs, TailArgs, VerifyArgs,
+};
 pub use gateway::{Environment, GatewayArgs};
 pub use model::{FetchArgs, ImportArgs, ModelCommand, Weights};
 pub use model_argument::{ModelArgument, ModelTarget};
@@ -29,7 +33,10 @@ pub enum Command {
     /// Fetch and import models.
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Check and read audit logs.
+    #[command(subcommand)]
+    Audit(AuditCommand),
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done or drained, 64 bad flags or configuration, 65 bad data (corrupt file, wrong \
-sha256), 69 a port cannot be opened, 70 internal error, 74 reading or writing failed, 75 not ready in time.";
+sha256, altered audit log), 69 a port cannot be opened, 70 internal error, 74 reading or writing failed, 75 not ready in time.";

@@ -13,6 +13,8 @@ use axum::response::{IntoResponse, Response};
 use claw_crds::outbound::Refusal;
 use http::StatusCode;
 
+use crate::audit::notes;
+
 pub use anthropic::{AnthropicErrorBody, AnthropicErrorDetail};
 pub use body::{ErrorBody, ErrorDetail};
 
@@ -218,6 +220,11 @@ pub enum GatewayError {
         /// The engine's words, for the log.
         source: EngineFailure,
     },
+    /// Nothing may happen unrecorded, and records cannot be written.
+    #[error(
+        "the audit log cannot be written, and this gateway does nothing without it: retry later"
+    )]
+    AuditUnavailable,
     /// A programming error; the details are in the log.
     #[error("internal error")]
     Internal,
@@ -240,6 +247,7 @@ impl GatewayError {
 
 impl IntoResponse for GatewayError {
     fn into_response(self) -> Response {
+        notes::reason(self.metric_label());
         body::respond(&self)
     }
 }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 0 | done, or drained after SIGTERM or SIGINT |
 //! | 64 | bad flags or bad configuration; nothing was started |
-//! | 65 | bad data: a corrupt model file, or one with another SHA-256 than it should have |
+//! | 65 | bad data: a corrupt model file, one with another SHA-256 than it should have, an audit log that was altered |
 //! | 69 | a port cannot be opened, for example because it is in use |
 //! | 70 | an internal error |
 //! | 74 | reading or writing failed: a download, a disk |

@@ -5,6 +5,8 @@
 //! swaps what all of them run on.
 
 pub mod args;
+pub mod audit;
+pub mod audit_command;
 pub mod auth;
 pub mod channel;
 pub mod config;

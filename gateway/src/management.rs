@@ -18,6 +18,7 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::Audit;
 use crate::config::{ConfigError, RuntimeConfig, SharedRuntime};
 use crate::metrics::{Metrics, Snapshot};
 
@@ -35,6 +36,8 @@ pub struct Management {
     pub warnings: ArcSwapOption<Vec<String>>,
     /// Whether state can be kept.
     pub store: StoreState,
+    /// What is recorded.
+    pub audit: Arc<Audit>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Cancelled when the gateway begins to drain.

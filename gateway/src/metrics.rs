@@ -16,6 +16,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::audit;
 use crate::config::{Backend, ModelEntry, RuntimeConfig};
 use crate::models::SlotState;
 use crate::types::Usage;
@@ -52,6 +53,8 @@ pub struct Metrics {
     certificate: Family<NoLabels, Gauge>,
     max_connections: Family<NoLabels, Gauge>,
     store_writable: Family<NoLabels, Gauge>,
+    /// Of the audit log, which counts for itself.
+    pub audit: audit::Counters,
     /// Client connections open now.
     pub open_connections: Gauge,
 }
@@ -92,6 +95,7 @@ impl Metrics {
             certificate: Family::default(),
             max_connections: Family::default(),
             store_writable: Family::default(),
+            audit: audit::Counters::default(),
             channel_messages: Family::default(),
             open_connections: Gauge::default(),
         };
@@ -118,6 +122,7 @@ impl Metrics {
             max_connections,
             store_writable,
             channel_messages,
+            audit,
             open_connections,
         } = self;
         let build: Family<VersionLabels, Gauge> = Family::default();
@@ -152,6 +157,10 @@ impl Metrics {
         add(registry, &catalog::CERTIFICATE_EXPIRY, certificate.clone());
         add(registry, &catalog::LOG_EVENTS, log_events.0.clone());
         add(registry, &catalog::STORE_WRITABLE, store_writable.clone());
+        add(registry, &catalog::AUDIT_RECORDS, audit.records.clone());
+        add(registry, &catalog::AUDIT_BYTES, audit.bytes.clone());
+        add(registry, &catalog::AUDIT_LOST, audit.lost.clone());
+        add(registry, &catalog::AUDIT_FAILING, audit.failing.clone());
     }
 
     /// The head of an answer is on its way.
@@ -191,6 +200,7 @@ impl Metrics {
 
     /// An answer was counted.
     pub fn usage(&self, model: &str, usage: &Usage) {
+        audit::notes::tokens(usage);
         for (kind, tokens) in [
             ("prompt", usage.prompt_tokens),
             ("completion", usage.completion_tokens),

@@ -6,6 +6,7 @@ use arc_swap::Guard;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::audit::Audit;
 use crate::config::{RuntimeConfig, SharedRuntime};
 use crate::dispatch::Dispatcher;
 use crate::metrics::Metrics;
@@ -28,6 +29,8 @@ pub struct AppState {
     pub metrics: Arc<Metrics>,
     /// The way out, to what the configuration in force allows.
     pub outbound: Outbound,
+    /// What is recorded of everything.
+    pub audit: Arc<Audit>,
     /// Every task that shutdown waits for.
     pub tasks: TaskTracker,
     /// Cancelled when the gateway begins to drain.

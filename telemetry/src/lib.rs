@@ -8,7 +8,7 @@ pub mod receiver;
 
 use http::HeaderMap;
 use opentelemetry::propagation::TextMapPropagator as _;
-use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::trace::{TraceContextExt as _, TracerProvider as _};
 use opentelemetry_http::{HeaderExtractor, HeaderInjector};
 use opentelemetry_otlp::{
     ExporterBuildError, HttpExporterBuilderSet, SpanExporter, SpanExporterBuilder,
@@ -30,6 +30,9 @@ const ENDPOINTS: [&str; 2] = [
 ];
 /// Set by whoever wants another name in the traces.
 const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
+
+/// Where callers name their trace.
+const TRACEPARENT: &str = "traceparent";
 
 /// Why traces cannot be sent.
 #[derive(Debug, thiserror::Error)]
@@ -110,6 +113,18 @@ pub fn join(span: &Span, headers: &HeaderMap) {
     let caller = TraceContextPropagator::new().extract(&HeaderExtractor(headers));
     // Not where traces are off, and then there is nothing to join.
     let _ = span.set_parent(caller);
+}
+
+/// The trace that a request belongs to, as 32 hexadecimal digits: the span's own, else the one that its caller names.
+pub fn trace_id(span: &Span, headers: &HeaderMap) -> Option<String> {
+    let name = |context: &opentelemetry::Context| {
+        let context = context.span().span_context().clone();
+        context.is_valid().then(|| context.trace_id().to_string())
+    };
+    name(&span.context()).or_else(|| {
+        headers.contains_key(TRACEPARENT).then_some(())?;
+        name(&TraceContextPropagator::new().extract(&HeaderExtractor(headers)))
+    })
 }
 
 /// Tell the next service of the trace that we are in, if any.

@@ -402,3 +402,27 @@ fn a_missing_tls_secret_is_fatal_and_named() {
             .contains("\"front\": no Secret of that name")
     );
 }
+
+#[test]
+fn an_audit_log_is_kept_as_asked_for_and_never_for_less_than_180_days() {
+    use crate::claw_gateway::Audit;
+    use crate::gateway_config::AuditFailureConfig;
+
+    let audit = |spec: &str| {
+        let edit = format!("  audit: {spec}\n  limits: {{");
+        let kept = config(&[("  limits: {", &edit)]).audit.expect("on");
+        (kept.retention_days, kept.on_failure)
+    };
+    assert_eq!(config(&[]).audit, None);
+    assert_eq!(audit("{}"), (180, AuditFailureConfig::Block));
+    assert_eq!(
+        audit("{retentionDays: 365, onFailure: Shed}"),
+        (365, AuditFailureConfig::Shed)
+    );
+    let short = Audit {
+        retention_days: 7,
+        ..Audit::default()
+    };
+    let kept = super::audit::compile(Some(&short)).expect("on");
+    assert_eq!(kept.retention_days, 180, "whoever got around the schema");
+}

@@ -102,6 +102,31 @@ pub const STORE_WRITABLE: Metric = Metric::gauge(
     &[],
     "1 while the state directory takes a written and synced file, 0 while it does not",
 );
+/// What the audit log holds.
+pub const AUDIT_RECORDS: Metric = Metric::counter(
+    "claw_gateway_audit_records_total",
+    &[],
+    "Audit records on disk",
+);
+/// How fast the audit log grows.
+pub const AUDIT_BYTES: Metric = Metric::counter(
+    "claw_gateway_audit_written_bytes_total",
+    &[],
+    "Bytes of audit records on disk",
+)
+.measured_in(Unit::Bytes);
+/// What the audit log lacks.
+pub const AUDIT_LOST: Metric = Metric::counter(
+    "claw_gateway_audit_lost_total",
+    &[],
+    "Audit records that were never written, since audit.onFailure is Shed and the disk was away for too long",
+);
+/// Whether the audit log grows.
+pub const AUDIT_FAILING: Metric = Metric::gauge(
+    "claw_gateway_audit_failing",
+    &[],
+    "1 while audit records cannot be written",
+);
 /// What CPU use is measured against.
 pub const CPU_CAPACITY: Metric = Metric::gauge(
     "claw_gateway_cpu_capacity_cores",
@@ -141,6 +166,10 @@ pub const ALL: &[&Metric] = &[
     &CERTIFICATE_EXPIRY,
     &LOG_EVENTS,
     &STORE_WRITABLE,
+    &AUDIT_RECORDS,
+    &AUDIT_BYTES,
+    &AUDIT_LOST,
+    &AUDIT_FAILING,
     &CPU_CAPACITY,
     &MEMORY_LIMIT,
     &BUILD_INFO,

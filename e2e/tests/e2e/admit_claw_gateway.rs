@@ -34,6 +34,7 @@ pub(crate) fn table() -> Table {
         certificates(),
         limits(),
         traces(),
+        audits(),
     ];
     Table {
         kind: "ClawGateway",
@@ -780,6 +781,29 @@ fn traces() -> Vec<Row> {
             tracing(json!({"otlpEndpoint": collector, "samplingPercent": 101})),
             "spec.observability.tracing.samplingPercent",
             "less than or equal to 100",
+        ),
+    ]
+}
+
+fn audits() -> Vec<Row> {
+    let audit = |audit: Value| spec(json!({ "audit": audit }));
+    vec![
+        accepts("an_audit_log_with_defaults", audit(json!({}))),
+        accepts(
+            "an_audit_log_of_ten_years",
+            audit(json!({"retentionDays": 3650, "onFailure": "Shed"})),
+        ),
+        rejects(
+            "an_audit_log_of_half_a_year_less_a_day",
+            audit(json!({"retentionDays": 179})),
+            "spec.audit.retentionDays",
+            "greater than or equal to 180",
+        ),
+        rejects(
+            "an_audit_log_that_ignores_failures",
+            audit(json!({"onFailure": "Ignore"})),
+            "spec.audit.onFailure",
+            "Unsupported value",
         ),
     ]
 }

@@ -13,6 +13,10 @@ use crate::telemetry::LogFormat;
 
 /// Flags of `clawdbot gateway`. What is served comes from exactly one of --manifests, --model, --config and
 /// --config-secret.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of its own, and all of them may be given together"
+)]
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("source").required(true).args(["manifests", "model", "config", "config_secret"])))]
 pub struct GatewayArgs {
@@ -102,6 +106,10 @@ pub struct GatewayArgs {
         env = "CLAWDBOT_ALLOW_OUTBOUND"
     )]
     pub allow_outbound: Vec<OutboundArgument>,
+    /// Keep an audit log in the state directory, also where the configuration asks for none; see
+    /// `clawdbot audit --help`.
+    #[arg(long, env = "CLAWDBOT_AUDIT")]
+    pub audit: bool,
     /// Folder for downloads, imports and self-signed certificates. Default: $XDG_DATA_HOME/clawdbot or
     /// ~/.local/share/clawdbot, and /var/lib/clawdbot without a home.
     #[arg(long, value_name = "DIR", env = "CLAWDBOT_STATE_DIR")]

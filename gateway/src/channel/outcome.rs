@@ -1,8 +1,9 @@
-//! What becomes of a message, for the metrics.
+//! What becomes of a message, for the metrics and the audit log.
 
 use claw_crds::gateway_config::{ChannelConfig, PlatformConfig};
 
 use crate::AppState;
+use crate::audit::{ChannelMessage, Event};
 
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +47,7 @@ impl Outcome {
     }
 }
 
-/// Count a message. Only configured channels are counted, so strangers cannot invent labels.
+/// Count and record a message. Only configured channels are counted, so strangers cannot invent labels.
 pub(crate) fn record(app: &AppState, channel: &ChannelConfig, outcome: Outcome) {
     let platform = match channel.platform {
         PlatformConfig::WebSocket {} => "WebSocket",
@@ -54,4 +55,11 @@ pub(crate) fn record(app: &AppState, channel: &ChannelConfig, outcome: Outcome) 
     };
     app.metrics
         .channel_message(&channel.name, platform, outcome.label());
+    app.audit
+        .note(Event::ChannelMessage(Box::new(ChannelMessage {
+            channel: channel.name.clone(),
+            platform,
+            model: channel.model.clone(),
+            outcome: outcome.label(),
+        })));
 }

@@ -34,6 +34,7 @@ pub(crate) fn config(models: &[&str]) -> GatewayConfig {
         },
         device: DeviceConfig::Cpu,
         outbound: OutboundConfig::unrestricted(),
+        audit: None,
     }
 }
 

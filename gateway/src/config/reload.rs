@@ -1,6 +1,6 @@
 //! Puts configurations in force: the first one, and each good one after it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::source::{Draft, Reader};
 use super::watch::FileWatch;
 use super::{ConfigError, RuntimeConfig, chain, prepare};
+use crate::audit::{Event, Summary};
 use crate::management::Management;
 use crate::models::ModelPool;
 use crate::outbound::Outbound;
@@ -27,6 +28,8 @@ pub struct Reloader {
     pool: ModelPool,
     outbound: Outbound,
     management: Arc<Management>,
+    /// What an auditor knows of the configuration in force.
+    summary: Mutex<Option<Summary>>,
 }
 
 impl Reloader {
@@ -42,6 +45,7 @@ impl Reloader {
             pool,
             outbound,
             management,
+            summary: Mutex::default(),
         }
     }
 
@@ -71,6 +75,7 @@ impl Reloader {
             warnings,
         }: Draft,
     ) -> Result<(), ConfigError> {
+        let (summary, audit) = (Summary::of(&config), config.audit.clone());
         let prepared = prepare(&origin, config)?;
         let current = self.management.current();
         if current
@@ -91,6 +96,14 @@ impl Reloader {
             .map_err(|error| ConfigError::new(&origin, chain(&error)))?;
         let runtime = Arc::new(prepared.install(|key| self.pool.acquire(key), current.as_deref()));
         log(&runtime);
+        // Switched on before the first request that it is about, and off after the last record.
+        self.management
+            .audit
+            .configure(audit.as_ref())
+            .map_err(|error| {
+                ConfigError::new(&origin, format!("audit: cannot be started: {error}"))
+            })?;
+        self.record(&runtime, summary);
         match self.management.runtime.get() {
             Some(shared) => shared.store(runtime),
             // The one caller before the first configuration is the start of the gateway, or its reload task.
@@ -100,6 +113,19 @@ impl Reloader {
             self.management.metrics.reload(true);
         }
         Ok(())
+    }
+
+    fn record(&self, runtime: &RuntimeConfig, summary: Summary) {
+        let mut known = self.summary.lock().unwrap_or_else(PoisonError::into_inner);
+        let audit = &self.management.audit;
+        audit.note(Event::ConfigurationApplied {
+            origin: runtime.origin.clone(),
+            hash: runtime.hash.clone(),
+        });
+        for change in summary.changes(known.as_ref()) {
+            audit.note(change);
+        }
+        *known = Some(summary);
     }
 
     fn refuse(&self, error: ConfigError) {
@@ -114,6 +140,10 @@ impl Reloader {
             );
         }
         self.management.metrics.reload(false);
+        self.management.audit.note(Event::ConfigurationRefused {
+            origin: error.origin.clone(),
+            problems: error.problems.clone(),
+        });
         self.management.refused.store(Some(Arc::new(error)));
     }
 

@@ -24,7 +24,8 @@ impl GatewayError {
             | Self::UpstreamRateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::ModelNotReady { .. }
             | Self::ModelUnavailable { .. }
-            | Self::RouteWithoutModel { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            | Self::RouteWithoutModel { .. }
+            | Self::AuditUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamUnreachable { .. }
             | Self::UpstreamNotAllowed { .. }
             | Self::UpstreamStatus { .. }
@@ -63,6 +64,7 @@ impl GatewayError {
             | Self::RateLimited { .. }
             | Self::RouteWithoutModel { .. }
             | Self::UpstreamRejected { .. }
+            | Self::AuditUnavailable
             | Self::Internal => false,
         }
     }
@@ -94,6 +96,7 @@ impl GatewayError {
             Self::UpstreamMalformed { .. } => "upstream_malformed",
             Self::UpstreamInterrupted { .. } => "upstream_interrupted",
             Self::GenerationFailed { .. } => "generation_failed",
+            Self::AuditUnavailable => "audit_unavailable",
             Self::Internal => "internal",
         }
     }
@@ -105,6 +108,8 @@ impl GatewayError {
             | Self::Overloaded { retry_after, .. }
             | Self::ModelNotReady { retry_after, .. } => Some(*retry_after),
             Self::UpstreamRateLimited { retry_after, .. } => *retry_after,
+            // As often as the writer tries the disk, or nearly.
+            Self::AuditUnavailable => Some(Duration::from_secs(1)),
             _ => None,
         }
     }

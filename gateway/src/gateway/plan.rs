@@ -56,6 +56,7 @@ impl Plan {
             api_key_file,
             allow_anonymous,
             allow_outbound,
+            audit,
             state_dir,
             models_dir,
             inference_threads,
@@ -69,7 +70,7 @@ impl Plan {
         } = args;
         let state_dir = state_dir.unwrap_or_else(|| environment.state_dir());
         let also_allowed = outbound_config(allow_outbound);
-        let is_quick_start = !model.is_empty();
+        let bind = bind.unwrap_or_else(|| default_address(!model.is_empty()));
         let source = match (manifests, config, config_secret) {
             (Some(directory), ..) => Source::Manifests(ManifestsSource {
                 directory,
@@ -93,8 +94,8 @@ impl Plan {
             api_key: environment.api_key,
             allow_anonymous,
             also_allowed,
+            audit,
         };
-        let bind = bind.unwrap_or_else(|| default_address(is_quick_start));
         let models_dir = models_dir.unwrap_or_else(|| state_dir.join("models"));
         Ok(Self {
             reader: Arc::new(Reader::new(source, overlay, models_dir)),

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::listeners::Listeners;
 use super::plan::Plan;
+use crate::audit::Audit;
 use crate::config::SharedRuntime;
 use crate::config::chain;
 use crate::config::reload::Reloader;
@@ -32,6 +33,9 @@ const READINESS_INTERVAL: Duration = Duration::from_millis(50);
 /// How long cut connections may take to close.
 const CLOSING_TIME: Duration = Duration::from_millis(500);
 
+/// How long the last audit records may take to the disk.
+const AUDIT_PATIENCE: Duration = Duration::from_secs(5);
+
 /// What a gateway is made of.
 pub(super) struct Parts {
     plan: Arc<Plan>,
@@ -51,9 +55,11 @@ impl Parts {
         log_events: &LogEvents,
     ) -> Result<Self, Failure> {
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
+        let metrics = Arc::new(Metrics::new(log_events, plan.cpu_capacity));
         let management = Arc::new(Management {
             shutdown: shutdown.clone(),
-            metrics: Arc::new(Metrics::new(log_events, plan.cpu_capacity)),
+            audit: Arc::new(Audit::new(plan.state_dir.clone(), metrics.audit.clone())),
+            metrics,
             ..Management::default()
         });
         // What is allowed, each configuration says before its models load.
@@ -178,6 +184,7 @@ impl Parts {
             Arc::clone(&metrics),
         ));
         AppState {
+            audit: Arc::clone(&self.management.audit),
             shared_runtime,
             respond: Arc::<Dispatcher>::clone(&dispatcher),
             dispatcher,
@@ -207,6 +214,10 @@ impl Parts {
         closing.cancel();
         // Before the runtime ends, so that connections close rather than tell their clients of failing upstreams.
         let _ = tokio::time::timeout(CLOSING_TIME, self.tasks.wait()).await;
+        let audit = Arc::clone(&self.management.audit);
+        if let Err(error) = tokio::task::spawn_blocking(move || audit.close(AUDIT_PATIENCE)).await {
+            tracing::error!(%error, "closing the audit log failed");
+        }
     }
 }
 

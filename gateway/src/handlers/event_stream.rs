@@ -8,6 +8,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt as _;
 
+use crate::audit::notes;
 use crate::conversion::{NamedEvent, Narrator};
 use crate::dispatch::ChunkStream;
 use crate::error::{ErrorBody, GatewayError};
@@ -111,6 +112,7 @@ impl Outcome {
 }
 
 fn tell(error: &GatewayError) {
+    notes::reason(error.metric_label());
     tracing::warn!(
         error = crate::config::chain(error),
         "a streamed answer was cut off"

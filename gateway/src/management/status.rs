@@ -23,6 +23,20 @@ pub(super) struct Status {
     models: Vec<Model>,
     routes: Vec<Route>,
     channels: Vec<Channel>,
+    /// Absent while there is no audit log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit: Option<Audit>,
+}
+
+/// How far the audit log is.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Audit {
+    /// The last record that is known to be on disk.
+    acknowledged: u64,
+    /// Why records cannot be written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -94,6 +108,10 @@ impl Status {
             }),
             routes: runtime.map_or_else(Vec::new, routes),
             channels: runtime.map_or_else(Vec::new, channels),
+            audit: management.audit.progress().map(|progress| Audit {
+                acknowledged: progress.acknowledged(),
+                fault: progress.fault().map(|fault| fault.to_string()),
+            }),
         }
     }
 }

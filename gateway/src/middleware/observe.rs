@@ -1,15 +1,16 @@
-//! One log line and one count for every request, when its answer is over: a stream is over with its last byte, or
+//! One log line, one count and one audit record for every request, when its answer is over: a stream is over with its last byte, or
 //! when its client leaves.
 
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use http::{Method, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Frame, SizeHint};
@@ -17,6 +18,8 @@ use tracing::Instrument as _;
 
 use super::RequestId;
 use crate::AppState;
+use crate::audit::notes::{NOTES, Notes};
+use crate::audit::{self, Event, Place};
 use crate::auth::Caller;
 use crate::handlers::AnsweredBy;
 use crate::metrics::Metrics;
@@ -37,6 +40,8 @@ pub async fn observe(State(state): State<AppState>, request: Request, next: Next
         model = tracing::field::Empty,
     );
     claw_telemetry::join(&span, request.headers());
+    let admission = state.audit.admit();
+    let is_audited = matches!(&admission, Ok(place) if place.is_wanted());
     let mut record = Record {
         span: span.clone(),
         started: Instant::now(),
@@ -44,13 +49,29 @@ pub async fn observe(State(state): State<AppState>, request: Request, next: Next
         method: request.method().clone(),
         path: request.uri().path().to_owned(),
         request_id: id,
+        client: request
+            .extensions()
+            .get::<ConnectInfo<SocketAddr>>()
+            .map(|peer| peer.0.ip()),
+        trace: is_audited
+            .then(|| claw_telemetry::trace_id(&span, request.headers()))
+            .flatten(),
         caller: None,
         model: None,
+        notes: Arc::default(),
+        place: None,
         // What a client that leaves before the answer gets, in the words of other gateways' logs.
         status: 499,
         is_complete: false,
     };
-    let response = next.run(request).instrument(span).await;
+    let response = match admission {
+        Err(error) => error.into_response(),
+        Ok(place) => {
+            record.place = Some(place);
+            let answer = next.run(request).instrument(span);
+            NOTES.scope(Arc::clone(&record.notes), answer).await
+        }
+    };
     record.status = response.status().as_u16();
     state
         .metrics
@@ -67,7 +88,7 @@ pub async fn observe(State(state): State<AppState>, request: Request, next: Next
     record.is_complete = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     response.map(|inner| {
         Body::new(Observed {
-            inner: UnsyncBoxBody::new(inner),
+            inner: Some(UnsyncBoxBody::new(inner)),
             record,
         })
     })
@@ -81,8 +102,13 @@ struct Record {
     method: Method,
     path: String,
     request_id: String,
+    client: Option<IpAddr>,
+    trace: Option<String>,
     caller: Option<String>,
     model: Option<String>,
+    notes: Arc<Notes>,
+    /// In the audit log.
+    place: Option<Place>,
     status: u16,
     is_complete: bool,
 }
@@ -111,6 +137,29 @@ impl Drop for Record {
             duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
             "request"
         );
+        if let Some(place) = self.place.take_if(|place| place.is_wanted()) {
+            place.record(Event::Request(Box::new(self.audit_record(duration))));
+        }
+    }
+}
+
+impl Record {
+    /// The last use of what is known.
+    fn audit_record(&mut self, duration: Duration) -> audit::Request {
+        audit::Request {
+            client: self.client,
+            caller: self.caller.take(),
+            method: std::mem::take(&mut self.method),
+            path: std::mem::take(&mut self.path),
+            id: std::mem::take(&mut self.request_id),
+            trace: self.trace.take(),
+            model: self.model.take(),
+            status: self.status,
+            is_complete: self.is_complete,
+            reason: self.notes.reason(),
+            tokens: self.notes.tokens(),
+            duration,
+        }
     }
 }
 
@@ -128,8 +177,17 @@ fn handler(path: &str) -> &'static str {
 }
 
 struct Observed {
-    inner: UnsyncBoxBody<Bytes, axum::Error>,
+    /// `None` only while it is dropped.
+    inner: Option<UnsyncBoxBody<Bytes, axum::Error>>,
     record: Record,
+}
+
+impl Drop for Observed {
+    /// Before the record is made, and in its name: an answer that is left alone says what it has cost.
+    fn drop(&mut self) {
+        let inner = self.inner.take();
+        NOTES.sync_scope(Arc::clone(&self.record.notes), || drop(inner));
+    }
 }
 
 impl hyper::body::Body for Observed {
@@ -137,20 +195,31 @@ impl hyper::body::Body for Observed {
     type Error = axum::Error;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = std::task::ready!(Pin::new(&mut self.inner).poll_frame(context));
-        self.record.is_complete = frame.is_none() || self.inner.is_end_stream();
+        let Self { inner, record } = self.get_mut();
+        let Some(inner) = inner else {
+            return Poll::Ready(None);
+        };
+        let polled = NOTES.sync_scope(Arc::clone(&record.notes), || {
+            Pin::new(&mut *inner).poll_frame(context)
+        });
+        let frame = std::task::ready!(polled);
+        record.is_complete = frame.is_none() || inner.is_end_stream();
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.inner
+            .as_ref()
+            .is_none_or(hyper::body::Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.inner
+            .as_ref()
+            .map_or_else(|| SizeHint::with_exact(0), hyper::body::Body::size_hint)
     }
 }
 

@@ -79,6 +79,7 @@ impl Gateway {
             rate_limits: Arc::default(),
             metrics,
             outbound,
+            audit: Arc::default(),
             tasks,
             shutdown,
         };

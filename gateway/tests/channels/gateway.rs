@@ -70,6 +70,7 @@ impl Gateway {
             rate_limits: Arc::default(),
             metrics,
             outbound,
+            audit: Arc::default(),
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),
         };
@@ -149,6 +150,7 @@ pub(crate) fn config(channels: Vec<ChannelConfig>) -> GatewayConfig {
         },
         device: DeviceConfig::Cpu,
         outbound: OutboundConfig::unrestricted(),
+        audit: None,
     }
 }
 

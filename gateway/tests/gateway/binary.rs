@@ -167,6 +167,11 @@ impl Binary {
         assert!(sent.success());
     }
 
+    /// Leave what it has kept.
+    pub(crate) fn into_folder(self) -> TempDir {
+        self.folder
+    }
+
     pub(crate) async fn end(&mut self) -> ExitStatus {
         tokio::time::timeout(DEADLINE, self.child.wait())
             .await

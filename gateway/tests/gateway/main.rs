@@ -6,6 +6,7 @@
     reason = "tests end by panicking, and say why they are skipped"
 )]
 
+mod audit;
 mod bad_input;
 mod binary;
 mod failover;

@@ -23,6 +23,8 @@ pub struct Overlay {
     pub allow_anonymous: bool,
     /// What may be called besides.
     pub also_allowed: OutboundConfig,
+    /// An audit log is kept, also where the configuration asks for none.
+    pub audit: bool,
 }
 
 /// A certificate in files.
@@ -67,6 +69,9 @@ impl Overlay {
             config.limits.requests_per_second = self.requests_per_second;
         }
         config.outbound.extend(&self.also_allowed);
+        if self.audit {
+            config.audit.get_or_insert_default();
+        }
         match self.keys() {
             Err(problem) => problems.push(problem),
             Ok(keys) => config.auth = self.auth(config.auth, keys),

@@ -56,6 +56,7 @@ impl QuickStart {
             },
             device: DeviceConfig::Auto,
             outbound: self.outbound(),
+            audit: None,
         })
     }
 

@@ -10,6 +10,7 @@ pub(super) fn alerts(gateway: &GatewayRef<'_>) -> Vec<Alert> {
     let mut alerts = resources(&of);
     alerts.extend(answers(&of));
     alerts.extend(state(&of));
+    alerts.extend(audit(&of));
     alerts
 }
 
@@ -113,6 +114,31 @@ fn state(of: &str) -> Vec<Alert> {
             summary: "A gateway cannot write its state",
             description: "Pod {{ $labels.pod }} of gateway {{ $labels.namespace }}/{{ $labels.gateway }} cannot \
                 write to its state directory, and is not ready because of it.",
+        },
+    ]
+}
+
+fn audit(of: &str) -> Vec<Alert> {
+    let failing = metrics::AUDIT_FAILING.name;
+    let lost = metrics::AUDIT_LOST.name;
+    vec![
+        Alert {
+            name: "ClawGatewayAuditFailing",
+            expr: format!("{failing}{{{of}}} == 1"),
+            lasting: "1m",
+            severity: Severity::Critical,
+            summary: "A gateway cannot write its audit log",
+            description: "Pod {{ $labels.pod }} of gateway {{ $labels.namespace }}/{{ $labels.gateway }} cannot write \
+                audit records. With audit.onFailure Block it refuses requests.",
+        },
+        Alert {
+            name: "ClawGatewayAuditLost",
+            expr: format!("increase({lost}{{{of}}}[15m]) > 0"),
+            lasting: "0s",
+            severity: Severity::Critical,
+            summary: "A gateway has served requests without audit records",
+            description: "Pod {{ $labels.pod }} of gateway {{ $labels.namespace }}/{{ $labels.gateway }} has lost \
+                audit records within the last 15 minutes.",
         },
     ]
 }

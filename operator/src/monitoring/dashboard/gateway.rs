@@ -21,6 +21,7 @@ pub(super) fn rows() -> Vec<Row> {
         row("Models", models()),
         row("Limits", limits()),
         row("Resources", resources()),
+        row("Audit", audit()),
         row("Certificates", certificates()),
         row("Configuration", configuration()),
     ]
@@ -136,6 +137,29 @@ fn resources() -> Vec<Panel> {
         Panel::new("Age of the process", "s").line(format!("time() - {start}{{{OF}}}"), "{{pod}}"),
         Panel::new("State directory writable", "bool_yes_no")
             .line(format!("{writable}{{{OF}}}"), "{{pod}}"),
+    ]
+}
+
+fn audit() -> Vec<Panel> {
+    let records = metrics::AUDIT_RECORDS.name;
+    let bytes = metrics::AUDIT_BYTES.name;
+    let lost = metrics::AUDIT_LOST.name;
+    let failing = metrics::AUDIT_FAILING.name;
+    vec![
+        Panel::new("Audit records", "cps").line(
+            format!("rate({records}{{{OF}}}[$__rate_interval])"),
+            "{{pod}}",
+        ),
+        Panel::new("Audit log", "Bps").line(
+            format!("rate({bytes}{{{OF}}}[$__rate_interval])"),
+            "{{pod}}",
+        ),
+        Panel::new("Audit records lost", "short").line(
+            format!("increase({lost}{{{OF}}}[$__rate_interval])"),
+            "{{pod}}",
+        ),
+        Panel::new("Audit log failing", "bool_yes_no")
+            .line(format!("{failing}{{{OF}}}"), "{{pod}}"),
     ]
 }
 

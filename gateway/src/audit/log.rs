@@ -1,0 +1,244 @@
+//! A chain on disk: whole batches are appended and synced, or not at all. Blocking; for one thread.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use jiff::Timestamp;
+use jiff::ToSpan as _;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use super::chains::{self, Chain};
+use super::event::{Event, Record};
+use super::line::{Link, Sealed};
+use super::manifest::Manifest;
+use super::recovery::{Recovered, recover};
+use super::render;
+use super::segment::Segment;
+
+/// A segment that is larger is closed: small enough to be handled and sent away, large enough to be few.
+pub(super) const SEGMENT_BYTES: u64 = 64 << 20;
+
+/// The log of one process.
+#[derive(Debug)]
+pub(super) struct Log {
+    chain: Chain,
+    segment_bytes: u64,
+    manifest: Manifest,
+    /// The last record that is rendered.
+    last: Link,
+    /// The last record that is on disk.
+    committed: Link,
+    batch: Vec<u8>,
+    /// The day of the first record of the batch.
+    batch_day: Option<Date>,
+    open: Option<OpenSegment>,
+}
+
+#[derive(Debug)]
+struct OpenSegment {
+    segment: Segment,
+    file: File,
+    /// Up to the last record that is on disk.
+    length: u64,
+    /// Whether there may be something after it.
+    is_dirty: bool,
+}
+
+impl Log {
+    /// Take a chain of the log, and go on where it ends. What was found out about its end is in the first batch.
+    pub(super) fn open(directory: &Path, segment_bytes: u64) -> io::Result<Self> {
+        std::fs::create_dir_all(directory)?;
+        let chain = chains::take(directory)?;
+        let Recovered {
+            before,
+            last,
+            segment,
+            events,
+        } = recover(&chain.directory)?;
+        let manifest = Manifest::new(before, last);
+        manifest.write(&chain.directory)?;
+        sync_directory(&chain.directory)?;
+        let open = segment
+            .map(|(segment, length)| OpenSegment::open(segment, length))
+            .transpose()?;
+        let mut log = Self {
+            chain,
+            segment_bytes,
+            manifest,
+            last,
+            committed: last,
+            batch: Vec::new(),
+            batch_day: None,
+            open,
+        };
+        for event in events {
+            let at = Timestamp::now();
+            log.append(&Record { at, event });
+        }
+        Ok(log)
+    }
+
+    /// Add a record to the batch.
+    pub(super) fn append(&mut self, record: &Record) {
+        self.batch_day.get_or_insert_with(|| day_of(record.at));
+        self.last = render::append(&mut self.batch, record, self.last);
+    }
+
+    /// Bytes that wait for [`commit`](Self::commit).
+    pub(super) fn waiting(&self) -> usize {
+        self.batch.len()
+    }
+
+    /// The last record that is on disk.
+    pub(super) fn committed(&self) -> Link {
+        self.committed
+    }
+
+    /// The day of the segment that is written.
+    pub(super) fn day(&self) -> Option<Date> {
+        self.open.as_ref().map(|open| open.segment.day)
+    }
+
+    /// Write and sync the batch. After an error nothing of it counts as written, and the next call tries again.
+    pub(super) fn commit(&mut self) -> io::Result<()> {
+        let Some(day) = self.batch_day else {
+            return Ok(());
+        };
+        let is_full = |open: &OpenSegment| {
+            open.segment.day != day || (open.length > 0 && open.length >= self.segment_bytes)
+        };
+        if self.open.as_ref().is_none_or(is_full) {
+            let segment = Segment::new(&self.chain.directory, self.committed.sequence + 1, day);
+            self.open = Some(OpenSegment::open(segment, 0)?);
+            sync_directory(&self.chain.directory)?;
+        }
+        if let Some(open) = &mut self.open {
+            open.write(&self.batch)?;
+        }
+        self.committed = self.last;
+        self.batch.clear();
+        // A burst, or a long wait for the disk, must not hold memory for good.
+        self.batch.shrink_to(1 << 20);
+        self.batch_day = None;
+        Ok(())
+    }
+
+    /// Whether the manifest is behind.
+    pub(super) fn is_ahead(&self) -> bool {
+        self.manifest.last != self.committed
+    }
+
+    /// Say how far the log goes.
+    pub(super) fn write_manifest(&mut self) -> io::Result<()> {
+        let manifest = Manifest::new(self.manifest.before, self.committed);
+        manifest.write(&self.chain.directory)?;
+        self.manifest = manifest;
+        Ok(())
+    }
+
+    /// Delete segments that were begun more than `days` before `today`. That it was done is recorded before.
+    pub(super) fn prune(&mut self, days: u32, today: Date) -> io::Result<()> {
+        let Ok(oldest) = today.checked_sub(i64::from(days).days()) else {
+            return Ok(());
+        };
+        let segments = Segment::list(&self.chain.directory)?;
+        let mut expired = Vec::new();
+        let mut before = self.manifest.before;
+        for pair in segments.windows(2) {
+            let [segment, next] = pair else { break };
+            // What cannot be read is evidence, and stays.
+            if segment.day >= oldest || !is_closed(segment, self.open.as_ref()) {
+                break;
+            }
+            let Some(link) = before_first(next)? else {
+                break;
+            };
+            before = link;
+            expired.push(segment);
+        }
+        if expired.is_empty() {
+            return Ok(());
+        }
+        if before != self.manifest.before {
+            let event = Event::Pruned {
+                through: before.sequence,
+                hash: before.hash.to_string(),
+            };
+            let at = Timestamp::now();
+            self.append(&Record { at, event });
+            self.commit()?;
+            let manifest = Manifest::new(before, self.committed);
+            manifest.write(&self.chain.directory)?;
+            self.manifest = manifest;
+        }
+        for segment in expired {
+            std::fs::remove_file(&segment.path)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether nothing is written to it any more.
+fn is_closed(segment: &Segment, open: Option<&OpenSegment>) -> bool {
+    open.is_none_or(|open| open.segment != *segment)
+}
+
+/// What the first record of a segment follows.
+fn before_first(segment: &Segment) -> io::Result<Option<Link>> {
+    let Some(line) = segment.lines(0)?.next().transpose()? else {
+        return Ok(None);
+    };
+    let sealed = line
+        .strip_suffix(b"\n")
+        .and_then(|line| Sealed::read(line).ok());
+    Ok(sealed.and_then(|sealed| {
+        Some(Link {
+            sequence: sealed.link.sequence.checked_sub(1)?,
+            hash: sealed.previous,
+        })
+    }))
+}
+
+/// The day in UTC.
+pub(super) fn day_of(at: Timestamp) -> Date {
+    at.to_zoned(TimeZone::UTC).date()
+}
+
+/// New and removed names are on disk only then.
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+impl OpenSegment {
+    fn open(segment: Segment, length: u64) -> io::Result<Self> {
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&segment.path)?;
+        Ok(Self {
+            segment,
+            file,
+            length,
+            is_dirty: true,
+        })
+    }
+
+    fn write(&mut self, batch: &[u8]) -> io::Result<()> {
+        if self.is_dirty {
+            self.file.set_len(self.length)?;
+        }
+        self.is_dirty = true;
+        self.file.write_all_at(batch, self.length)?;
+        self.file.sync_data()?;
+        self.length += batch.len() as u64;
+        self.is_dirty = false;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! The one thread that renders, hashes, writes and syncs.
+//!
+//! It sleeps until a record comes, lets others gather for a moment, and writes all of them with one write and one sync:
+//! under load the costs of both, and of waking up, are shared by hundreds of records.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+
+use super::event::{Event, Record};
+use super::log::{Log, SEGMENT_BYTES, day_of};
+use super::progress::Progress;
+
+/// How long a record waits for others. A sync of a cloud volume takes a few milliseconds, so waiting longer saves
+/// little; not waiting would cost a sync for each record.
+const GATHER: Duration = Duration::from_millis(10);
+/// Batches are no larger, so that the first record of a burst does not wait for the last.
+const BATCH_BYTES: usize = 1 << 20;
+/// How often a disk that fails is tried.
+const RETRY: Duration = Duration::from_millis(250);
+/// How far the manifest may lag behind: less would cost a second sync for each batch.
+const MANIFEST_LAG: Duration = Duration::from_secs(1);
+
+/// What the thread is told.
+pub(super) enum Message {
+    /// Write this.
+    Record(Record),
+    /// Tell when everything before is on disk.
+    Flush(Sender<()>),
+}
+
+/// The state of the thread.
+pub(super) struct Writer {
+    pub(super) directory: PathBuf,
+    pub(super) receiver: Receiver<Message>,
+    pub(super) progress: Arc<Progress>,
+    pub(super) retention_days: Arc<AtomicU32>,
+}
+
+/// What is in the batch besides records.
+#[derive(Default)]
+struct Pending {
+    places: usize,
+    flushes: Vec<Sender<()>>,
+}
+
+impl Writer {
+    /// Write until nobody can send any more.
+    pub(super) fn run(self) {
+        let mut log = self.insist(|| Log::open(&self.directory, SEGMENT_BYTES));
+        self.progress.resume(log.committed().sequence);
+        let mut pruned = None;
+        let mut manifest_due = None;
+        self.commit(&mut log, &mut Pending::default());
+        loop {
+            let now = Instant::now();
+            if log.is_ahead() {
+                let due = *manifest_due.get_or_insert(now + MANIFEST_LAG);
+                if now >= due {
+                    self.insist(|| log.write_manifest());
+                    manifest_due = None;
+                }
+            }
+            let mut pending = Pending::default();
+            let wait = manifest_due.map(|due| due.saturating_duration_since(now));
+            match self.receive(wait) {
+                Ok(message) => pending.take(message, &mut log),
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if pending.flushes.is_empty() {
+                std::thread::park_timeout(GATHER);
+            }
+            while log.waiting() < BATCH_BYTES
+                && let Ok(message) = self.receiver.try_recv()
+            {
+                pending.take(message, &mut log);
+            }
+            self.commit(&mut log, &mut pending);
+            self.prune(&mut log, &mut pruned);
+        }
+        self.insist(|| log.write_manifest());
+    }
+
+    fn receive(&self, wait: Option<Duration>) -> Result<Message, RecvTimeoutError> {
+        match wait {
+            Some(wait) => self.receiver.recv_timeout(wait),
+            None => self
+                .receiver
+                .recv()
+                .map_err(|_| RecvTimeoutError::Disconnected),
+        }
+    }
+
+    fn commit(&self, log: &mut Log, pending: &mut Pending) {
+        loop {
+            let bytes = log.waiting();
+            self.insist(|| log.commit());
+            let places = std::mem::take(&mut pending.places);
+            self.progress
+                .acknowledge(log.committed().sequence, bytes, places);
+            let lost = self.progress.take_lost();
+            if lost == 0 {
+                break;
+            }
+            let event = Event::Lost { records: lost };
+            let at = Timestamp::now();
+            log.append(&Record { at, event });
+        }
+        for flush in pending.flushes.drain(..) {
+            // Whoever asked may have stopped waiting.
+            let _ = flush.send(());
+        }
+    }
+
+    /// Once a day, and when the program starts.
+    fn prune(&self, log: &mut Log, pruned: &mut Option<Date>) {
+        if *pruned == log.day() {
+            return;
+        }
+        let days = self.retention_days.load(Ordering::Relaxed);
+        if let Err(error) = log.prune(days, day_of(Timestamp::now())) {
+            tracing::warn!(%error, "failed to delete old audit segments");
+        }
+        *pruned = log.day();
+    }
+
+    /// Try until it works. Whoever must not go on without, sees that it does not.
+    fn insist<T>(&self, mut action: impl FnMut() -> io::Result<T>) -> T {
+        loop {
+            match action() {
+                Ok(done) => {
+                    self.progress.succeed();
+                    return done;
+                }
+                Err(error) => self.progress.fail(format!(
+                    "{}: {error}; free some space or mount it writable",
+                    self.directory.display()
+                )),
+            }
+            std::thread::park_timeout(RETRY);
+        }
+    }
+}
+
+impl Pending {
+    fn take(&mut self, message: Message, log: &mut Log) {
+        match message {
+            Message::Record(record) => {
+                log.append(&record);
+                self.places += 1;
+            }
+            Message::Flush(done) => self.flushes.push(done),
+        }
+    }
+}
