@@ -117,7 +117,18 @@ impl Audit {
         Ok(Place(None))
     }
 
-    /// Record something that is no request.
+    /// Record work that is over and had no place. Where none is free, the record is lost and counted.
+    pub fn offer(&self, event: Event) {
+        if let Some(running) = self.running.load_full() {
+            if running.progress.take_place() {
+                running.send(event);
+            } else {
+                running.progress.lose(1);
+            }
+        }
+    }
+
+    /// Record what administers the gateway. It is rare, and finds room in any case.
     pub fn note(&self, event: Event) {
         if let Some(running) = self.running.load_full() {
             running.note(event);

@@ -56,7 +56,7 @@ pub(crate) fn record(app: &AppState, channel: &ChannelConfig, outcome: Outcome) 
     app.metrics
         .channel_message(&channel.name, platform, outcome.label());
     app.audit
-        .note(Event::ChannelMessage(Box::new(ChannelMessage {
+        .offer(Event::ChannelMessage(Box::new(ChannelMessage {
             channel: channel.name.clone(),
             platform,
             model: channel.model.clone(),

@@ -12,6 +12,7 @@ use claw_crds::gateway_config::{
     SCHEMA_VERSION,
 };
 use clawdbot::AppState;
+use clawdbot::audit::Audit;
 use clawdbot::auth::hash_key;
 use clawdbot::channel::{Settings, router_with};
 use clawdbot::config::{RuntimeConfig, prepare};
@@ -19,6 +20,7 @@ use clawdbot::dispatch::Dispatcher;
 use clawdbot::metrics::{Metrics, Snapshot};
 use clawdbot::outbound::Outbound;
 use clawdbot::provider::{Provider, Timeouts};
+use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +38,8 @@ pub(crate) struct Gateway {
     pub(crate) app: AppState,
     pub(crate) model: Arc<FakeModel>,
     pub(crate) client: reqwest::Client,
+    /// Its state directory.
+    pub(crate) state: TempDir,
     /// Aborted with the gateway.
     _server: JoinSet<()>,
 }
@@ -52,6 +56,7 @@ impl Gateway {
             .build()
             .expect("a client");
         let metrics = Arc::new(Metrics::default());
+        let state = tempfile::tempdir().expect("a folder");
         let patience = Duration::from_secs(5);
         let timeouts = Timeouts {
             first_token: patience,
@@ -68,9 +73,9 @@ impl Gateway {
                 Arc::clone(&metrics),
             )),
             rate_limits: Arc::default(),
-            metrics,
             outbound,
-            audit: Arc::default(),
+            audit: Arc::new(Audit::new(state.path().to_owned(), metrics.audit.clone())),
+            metrics,
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),
         };
@@ -84,6 +89,7 @@ impl Gateway {
             app,
             model,
             client,
+            state,
             _server: server,
         }
     }

@@ -1,5 +1,8 @@
 //! Conversations over a WebSocket.
 
+use std::time::Duration;
+
+use claw_crds::gateway_config::AuditConfig;
 use clawdbot::channel::Settings;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
@@ -224,4 +227,33 @@ async fn messages_count_against_the_limit_of_their_sender() {
     }
     // On a machine that is slow enough a second may pass in between.
     assert!((1..=3).contains(&refused), "{refused}");
+}
+
+#[tokio::test]
+async fn nothing_is_asked_over_an_old_connection_while_nothing_can_be_recorded() {
+    let gateway = start().await;
+    let audit = &gateway.app.audit;
+    let mut client = Client::connect(&gateway).await;
+    let in_the_way = gateway.state.path().join(clawdbot::audit::FOLDER);
+    std::fs::write(&in_the_way, "a file").expect("written");
+    audit
+        .configure(Some(&AuditConfig::default()))
+        .expect("a thread");
+    let until = async |is_admitted| {
+        while audit.admit().is_ok() != is_admitted {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    crate::soon("the fault", until(false)).await;
+    client.ask("1", "hi").await;
+    let refusal = client.next().await;
+    assert_eq!(
+        (&refusal["id"], &refusal["error"]["code"]),
+        (&json!("1"), &json!("audit_unavailable"))
+    );
+    std::fs::remove_file(&in_the_way).expect("removed");
+    crate::soon("the repair", until(true)).await;
+    client.ask("2", "hi").await;
+    assert_eq!(client.answer("2").await[0]["type"], "started");
+    assert_eq!(gateway.count("overflow"), 1);
 }

@@ -63,6 +63,11 @@ impl Connection {
         if self.leaving.is_some() {
             return self.refuse_while_leaving(id).await;
         }
+        // The connection is older than the fault; what comes over it is new.
+        if let Err(error) = self.app.audit.admit() {
+            record(&self.app, &self.channel, Outcome::Overflow);
+            return self.complain(Some(id), ErrorBody::from(&error).error).await;
+        }
         if let Err(error) = self.ticket.count(&self.app, &self.app.runtime()) {
             record(&self.app, &self.channel, Outcome::Overflow);
             return self.complain(Some(id), ErrorBody::from(&error).error).await;
