@@ -10,6 +10,7 @@ mod model;
 mod network_policy;
 mod observability;
 mod outbound;
+mod remote_model;
 mod service;
 mod size;
 mod status;
@@ -23,12 +24,11 @@ pub use autoscaling::Autoscaling;
 pub use exposure::{HttpRoute, Ingress, ParentRef};
 use kube::{CustomResource, KubeSchema};
 pub use limits::{DEFAULT_MAX_BODY_BYTES, Limits};
-pub use model::{
-    HttpSource, LocalModel, Model, ModelSource, Provider, Quantization, RemoteModel, Task,
-};
+pub use model::{HttpSource, LocalModel, Model, ModelSource, Quantization, Task};
 pub use network_policy::NetworkPolicySettings;
 pub use observability::{Dashboard, LogFormat, LogLevel, Monitoring, Observability, Tracing};
 pub use outbound::Outbound;
+pub use remote_model::{Credentials, Provider, RemoteModel};
 use serde::{Deserialize, Serialize};
 pub use service::{GatewayService, ServiceType};
 pub use size::{Resources, Size, SizeDefaults};

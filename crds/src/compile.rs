@@ -14,6 +14,7 @@ mod outbound;
 mod pattern;
 mod problem;
 mod ranges;
+mod remote_models;
 mod routes;
 mod secrets;
 mod tls;

@@ -6,11 +6,13 @@
 
 mod audit;
 mod redacted;
+mod remote;
 
 use std::collections::BTreeSet;
 
 pub use audit::{AuditConfig, AuditFailureConfig};
 pub use redacted::Redacted;
+pub use remote::{CredentialConfig, ProviderConfig, RemoteModelConfig};
 use serde::{Deserialize, Serialize};
 
 pub use crate::outbound::OutboundConfig;
@@ -121,19 +123,6 @@ pub enum QuantizationConfig {
     None,
     /// 8-bit blocks of 32 weights.
     Int8,
-}
-
-/// A remote OpenAI-compatible API.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct RemoteModelConfig {
-    /// Base URL up to and including the API version, without a trailing slash, e.g. `https://api.example.com/v1`.
-    pub base_url: String,
-    /// The model name sent upstream.
-    pub model: String,
-    /// Sent as a bearer token.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub api_key: Option<Redacted>,
 }
 
 /// One rule of the routing table.

@@ -39,6 +39,7 @@ fn files(folder: &str) -> Vec<ManifestFile> {
 #[case::gpu(&["gpu"], "vision", 0, 0)]
 #[case::storage(&["storage"], "library", 0, 0)]
 #[case::autoscaling(&["autoscaling"], "frontdesk", 0, 0)]
+#[case::providers(&["providers"], "switchboard", 2, 0)]
 fn manifests_compile_without_a_problem(
     #[case] folders: &[&str],
     #[case] gateway: &str,
@@ -102,6 +103,13 @@ fn no_folder_of_examples_is_forgotten() {
     folders.sort();
     assert_eq!(
         folders,
-        ["autoscaling", "gpu", "standalone", "storage", "telegram"]
+        [
+            "autoscaling",
+            "gpu",
+            "providers",
+            "standalone",
+            "storage",
+            "telegram"
+        ]
     );
 }

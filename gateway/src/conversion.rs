@@ -1,18 +1,30 @@
 //! Pure translations of a checked request into what a model takes, and of answers into what a client reads.
 
+pub mod anthropic;
 mod blocks;
+mod chat;
 mod engine_request;
+mod failure;
+mod fault;
 mod field_names;
+pub mod gemini;
 #[cfg(test)]
 mod golden;
 pub mod messages;
 mod named_event;
 mod narrator;
+pub mod openai_answer;
+#[cfg(test)]
+mod provider_golden;
 pub mod responses;
+mod target;
 mod upstream_body;
 
 pub use engine_request::{engine_messages, engine_request};
+pub use failure::Failure;
+pub use fault::{Fault, Piece};
 pub use field_names::FieldNames;
 pub use named_event::NamedEvent;
 pub use narrator::Narrator;
+pub use target::Target;
 pub use upstream_body::upstream_body;

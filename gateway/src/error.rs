@@ -40,6 +40,18 @@ pub enum GatewayError {
         /// The field.
         field: String,
     },
+    /// The request asks for something that the model's provider cannot do; another model may.
+    #[error("`{field}` is not supported by model `{model}`, which {provider} runs: {remedy}")]
+    UnsupportedByProvider {
+        /// The model.
+        model: String,
+        /// Whose API it is behind.
+        provider: &'static str,
+        /// The field.
+        field: String,
+        /// What the caller can do.
+        remedy: String,
+    },
     /// The conversation does not fit the model's context.
     #[error(
         "the messages are {tokens} tokens long, but model `{model}` takes at most {limit} with the answer: shorten \

@@ -17,13 +17,13 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::audit;
-use crate::config::{Backend, ModelEntry, RuntimeConfig};
+use crate::config::{Backend, ModelEntry, Remote, RuntimeConfig};
 use crate::models::SlotState;
 use crate::types::Usage;
 
 use labels::{
-    ChannelLabels, FallbackLabels, HandlerLabels, ModelLabels, ModelStateLabels, NoLabels,
-    ReloadLabels, RequestLabels, TokenLabels, VersionLabels,
+    ChannelLabels, FallbackLabels, HandlerLabels, KeyLabels, ModelLabels, ModelStateLabels,
+    NoLabels, ReloadLabels, RequestLabels, TokenLabels, VersionLabels,
 };
 pub use log_events::LogEvents;
 use process::ProcessCollector;
@@ -50,6 +50,7 @@ pub struct Metrics {
     channel_messages: Family<ChannelLabels, Counter>,
     model_states: Family<ModelStateLabels, Gauge>,
     resting: Family<ModelLabels, Gauge>,
+    keys_resting: Family<KeyLabels, Gauge>,
     certificate: Family<NoLabels, Gauge>,
     max_connections: Family<NoLabels, Gauge>,
     store_writable: Family<NoLabels, Gauge>,
@@ -92,6 +93,7 @@ impl Metrics {
             config_refused: Gauge::default(),
             model_states: Family::default(),
             resting: Family::default(),
+            keys_resting: Family::default(),
             certificate: Family::default(),
             max_connections: Family::default(),
             store_writable: Family::default(),
@@ -118,6 +120,7 @@ impl Metrics {
             config_refused,
             model_states,
             resting,
+            keys_resting,
             certificate,
             max_connections,
             store_writable,
@@ -154,6 +157,7 @@ impl Metrics {
         add(registry, &catalog::CONFIG_REFUSED, config_refused.clone());
         add(registry, &catalog::MODEL_STATE, model_states.clone());
         add(registry, &catalog::MODEL_RESTING, resting.clone());
+        add(registry, &catalog::KEY_RESTING, keys_resting.clone());
         add(registry, &catalog::CERTIFICATE_EXPIRY, certificate.clone());
         add(registry, &catalog::LOG_EVENTS, log_events.0.clone());
         add(registry, &catalog::STORE_WRITABLE, store_writable.clone());
@@ -257,6 +261,7 @@ impl Metrics {
         }
         self.model_states.clear();
         self.resting.clear();
+        self.keys_resting.clear();
         self.certificate.clear();
         self.max_connections.clear();
         if let Some(runtime) = runtime {
@@ -288,8 +293,10 @@ impl Metrics {
                 let labels = ModelLabels {
                     model: model.name.clone(),
                 };
-                let is_resting = remote.health.rest(Instant::now()).is_some();
+                let now = Instant::now();
+                let is_resting = remote.health.rest(now).is_some();
                 self.resting.get_or_create(&labels).set(is_resting.into());
+                self.keys(&model.name, remote, now);
                 return;
             }
         };
@@ -301,6 +308,24 @@ impl Metrics {
             self.model_states
                 .get_or_create(&labels)
                 .set(i64::from(state == current));
+        }
+    }
+
+    /// A single key is never left alone.
+    fn keys(&self, model: &str, remote: &Remote, now: Instant) {
+        let keys = &remote.config.credentials;
+        if keys.len() < 2 {
+            return;
+        }
+        for (index, key) in keys.iter().enumerate() {
+            let labels = KeyLabels {
+                model: model.to_owned(),
+                key: key.name.clone(),
+            };
+            let is_resting = remote.keys.rest(index, now).is_some();
+            self.keys_resting
+                .get_or_create(&labels)
+                .set(is_resting.into());
         }
     }
 }

@@ -1,23 +1,27 @@
-//! Answers of remote OpenAI-compatible APIs.
+//! Answers of remote APIs, whatever their dialect.
 //!
 //! One attempt at one API, with its timeouts; whether another model is tried is for `dispatch`. Dropping an answer
 //! closes the connection, which tells the API that nobody listens any more.
 
 mod attempt;
+mod dialect;
+mod endpoint;
 mod health;
+mod key_ring;
+mod refusal;
 mod response;
 mod sse;
 mod upstream_stream;
 
 use std::time::Duration;
 
-use claw_crds::gateway_config::RemoteModelConfig;
-
+use crate::config::Remote;
 use crate::error::GatewayError;
 use crate::outbound::Outbound;
 use crate::types::{ChatChunk, ChatCompletion, ChatRequest};
 
 pub use health::{Cause, Health, Rest};
+pub use key_ring::{KeyCause, KeyRest, KeyRing};
 pub use upstream_stream::UpstreamStream;
 
 /// How long a silent API is waited for.
@@ -48,13 +52,13 @@ impl Provider {
     pub async fn complete(
         &self,
         name: &str,
-        remote: &RemoteModelConfig,
+        remote: &Remote,
         request: &ChatRequest,
     ) -> Result<ChatCompletion, GatewayError> {
         let limit = self.timeouts.whole;
         let whole = async {
             let response = attempt::send(&self.outbound, name, remote, request).await?;
-            response::completion(name, response).await
+            response::completion(name, remote.config.provider, response).await
         };
         tokio::time::timeout(limit, whole)
             .await
@@ -65,13 +69,14 @@ impl Provider {
     pub async fn stream(
         &self,
         name: &str,
-        remote: &RemoteModelConfig,
+        remote: &Remote,
         request: &ChatRequest,
     ) -> Result<(Vec<ChatChunk>, UpstreamStream), GatewayError> {
         let limit = self.timeouts.first_token;
         let start = async {
             let response = attempt::send(&self.outbound, name, remote, request).await?;
-            let mut stream = UpstreamStream::new(name, response, self.timeouts.idle)?;
+            let mut stream =
+                UpstreamStream::new(name, remote.config.provider, response, self.timeouts.idle)?;
             let head = stream.head().await?;
             Ok((head, stream))
         };

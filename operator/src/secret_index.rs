@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use claw_crds::{Channel, ClawGateway, claw_gateway::issued_secret};
+use claw_crds::{
+    Channel, ClawGateway,
+    claw_gateway::{Credentials, issued_secret},
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::{Selector, SelectorExt};
 
@@ -23,7 +26,8 @@ impl Usage {
         let models = gateway.spec.models.iter();
         let credentials = models
             .filter_map(|model| model.remote.as_ref()?.credentials.as_ref())
-            .map(|value| &value.secret_key_ref.name);
+            .flat_map(Credentials::references)
+            .map(|(_, reference)| &reference.name);
         let certificate = gateway
             .spec
             .tls

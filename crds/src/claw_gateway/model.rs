@@ -4,7 +4,7 @@ use kube::KubeSchema;
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 
-use crate::secret_ref::SecretValue;
+use super::remote_model::RemoteModel;
 
 /// A model under the name that clients and routes use: exactly one of local and remote.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,33 +101,4 @@ pub enum Quantization {
     /// 8 bits, with a scale for every 32 or 64 weights.
     #[default]
     Int8,
-}
-
-/// A model behind an API elsewhere.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RemoteModel {
-    /// The API's dialect.
-    pub provider: Provider,
-
-    /// Base URL up to and including the API version, e.g. `https://api.openai.com/v1`.
-    #[serde(rename = "baseURL")]
-    #[schemars(length(max = 2048), regex(pattern = r"^https?://[^\s]+$"))]
-    pub base_url: String,
-
-    /// The name sent to the API; the model's own name when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256))]
-    pub model: Option<String>,
-
-    /// The API key, sent as a bearer token. Absent for APIs that need none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub credentials: Option<SecretValue>,
-}
-
-/// The dialect of a remote API.
-#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Provider {
-    /// The OpenAI API and all that speak it (vLLM, Ollama, LiteLLM and many more).
-    OpenAI,
 }

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use super::{
     Found, outbound,
     problem::{ObjectRef, Problem, ProblemReason},
-    url::{check_base_url, check_url},
+    remote_models::{Place, remote},
+    url::check_url,
 };
 use crate::{
-    claw_gateway::{LocalModel, Model, Quantization, RemoteModel},
+    claw_gateway::{LocalModel, Model, Quantization},
     gateway_config::{
-        LocalModelConfig, ModelBackend, ModelConfig, QuantizationConfig, Redacted,
-        RemoteModelConfig, SourceConfig,
+        LocalModelConfig, ModelBackend, ModelConfig, QuantizationConfig, SourceConfig,
     },
 };
 
@@ -36,7 +36,7 @@ pub(super) fn compile(
             problems.push(problem.with_reason(ProblemReason::Conflict).fatal());
             continue;
         }
-        let backend = backend(gateway, &field, model, found).unwrap_or_else(|problem| {
+        let backend = backend(gateway, &field, model, found, problems).unwrap_or_else(|problem| {
             // Callers are told; what the objects say is for whoever can read them.
             let reason = format!("{} is not usable; see the gateway's status", problem.field);
             problems.push(problem);
@@ -55,11 +55,16 @@ fn backend(
     field: &str,
     model: &Model,
     found: Found<'_>,
+    problems: &mut Vec<Problem>,
 ) -> Result<ModelBackend, Problem> {
     match (&model.local, &model.remote) {
         (Some(model), None) => local(gateway, field, model, found).map(ModelBackend::Local),
         (None, Some(remote_model)) => {
-            remote(gateway, field, &model.name, remote_model, found).map(ModelBackend::Remote)
+            let place = Place {
+                gateway,
+                field: &format!("{field}.remote"),
+            };
+            remote(&place, &model.name, remote_model, found, problems).map(ModelBackend::Remote)
         }
         (None, None) | (Some(_), Some(_)) => {
             let problem = Problem::invalid(
@@ -109,34 +114,5 @@ fn local(
         context_length: model
             .context_length
             .and_then(|length| u32::try_from(length).ok()),
-    })
-}
-
-fn remote(
-    gateway: &ObjectRef,
-    field: &str,
-    name: &str,
-    model: &RemoteModel,
-    found: Found<'_>,
-) -> Result<RemoteModelConfig, Problem> {
-    let base_url = format!("{field}.remote.baseURL");
-    let remedy = "put them into a Secret and refer to it by credentials";
-    let url = check_base_url(gateway, &base_url, &model.base_url, remedy)?;
-    outbound::check(gateway, &base_url, &url, found.outbound)?;
-    let api_key = model
-        .credentials
-        .as_ref()
-        .map(|value| {
-            found.secrets.text(
-                gateway,
-                &format!("{field}.remote.credentials"),
-                &value.secret_key_ref,
-            )
-        })
-        .transpose()?;
-    Ok(RemoteModelConfig {
-        base_url: url.as_str().trim_end_matches('/').to_owned(),
-        model: model.model.clone().unwrap_or_else(|| name.to_owned()),
-        api_key: api_key.map(Redacted::new),
     })
 }

@@ -91,8 +91,19 @@ impl Secrets {
             .collect())
     }
 
-    /// The text of one entry, without surrounding white space (a trailing newline is the classic slip).
+    /// What `secretKeyRef` within a field leads to.
     pub(super) fn text(
+        &self,
+        object: &ObjectRef,
+        field: &str,
+        at: &SecretKeyRef,
+    ) -> Result<String, Problem> {
+        self.entry(object, &format!("{field}.secretKeyRef"), at)
+    }
+
+    /// The text of one entry, without surrounding white space (a trailing newline is the classic slip). `field` holds
+    /// the reference itself.
+    pub(super) fn entry(
         &self,
         object: &ObjectRef,
         field: &str,
@@ -100,7 +111,7 @@ impl Secrets {
     ) -> Result<String, Problem> {
         let SecretKeyRef { name, key } = at;
         let problem = |part: &str, value: &str, reason, message: String, remedy: String| {
-            let field = format!("{field}.secretKeyRef.{part}");
+            let field = format!("{field}.{part}");
             let problem = Problem::invalid(object, field, message, remedy);
             problem.with_value(value).with_reason(reason)
         };

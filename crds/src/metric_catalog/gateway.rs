@@ -83,6 +83,12 @@ pub const MODEL_RESTING: Metric = Metric::gauge(
     &["model"],
     "1 while a remote model is left alone, since its API keeps failing or asked for a pause",
 );
+/// Keys of APIs that are left alone.
+pub const KEY_RESTING: Metric = Metric::gauge(
+    "claw_gateway_key_resting",
+    &["model", "key"],
+    "1 while one of several keys of a remote model is left alone, since the API refuses or limits it",
+);
 /// The end of the serving certificate.
 pub const CERTIFICATE_EXPIRY: Metric = Metric::gauge(
     "claw_gateway_certificate_expiry_timestamp_seconds",
@@ -163,6 +169,7 @@ pub const ALL: &[&Metric] = &[
     &CONFIG_REFUSED,
     &MODEL_STATE,
     &MODEL_RESTING,
+    &KEY_RESTING,
     &CERTIFICATE_EXPIRY,
     &LOG_EVENTS,
     &STORE_WRITABLE,

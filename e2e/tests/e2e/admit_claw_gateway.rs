@@ -22,6 +22,8 @@ pub(crate) fn table() -> Table {
         models(),
         local_models(),
         remote_models(),
+        providers(),
+        provider_keys(),
         auth(),
         sizes(),
         scaling(),
@@ -78,6 +80,10 @@ fn http(url: &str, sha256: &str) -> Value {
 fn remote(key: &str, value: Value) -> Value {
     let mut remote = json!({"provider": "OpenAI", "baseURL": "https://api.example.com/v1"});
     remote[key] = value;
+    model(json!({"name": "big", "remote": remote}))
+}
+
+fn provider(remote: Value) -> Value {
     model(json!({"name": "big", "remote": remote}))
 }
 
@@ -299,6 +305,88 @@ fn remote_models() -> Vec<Row> {
             remote("credentials", json!({"secretKeyRef": {"name": "openai"}})),
             "credentials.secretKeyRef.key",
             "Required value",
+        ),
+    ]
+}
+
+fn providers() -> Vec<Row> {
+    let at = "spec.models[0].remote";
+    vec![
+        accepts(
+            "anthropic_at_its_own_address",
+            provider(json!({"provider": "Anthropic", "model": "claude-sonnet-4-5"})),
+        ),
+        accepts(
+            "gemini_at_its_own_address",
+            provider(json!({"provider": "Gemini", "model": "gemini-2.5-flash"})),
+        ),
+        accepts(
+            "openai_at_its_own_address",
+            provider(json!({"provider": "OpenAI"})),
+        ),
+        accepts(
+            "azure_by_its_v1_api",
+            provider(json!({"provider": "AzureOpenAI", "baseURL": "https://me.openai.azure.com"})),
+        ),
+        accepts(
+            "azure_by_deployments",
+            provider(json!({
+                "provider": "AzureOpenAI", "baseURL": "https://me.openai.azure.com",
+                "apiVersion": "2025-04-01-preview",
+            })),
+        ),
+        rejects(
+            "azure_without_an_endpoint",
+            provider(json!({"provider": "AzureOpenAI"})),
+            at,
+            "AzureOpenAI needs baseURL",
+        ),
+        rejects(
+            "an_api_version_elsewhere",
+            remote("apiVersion", json!("2024-10-21")),
+            at,
+            "apiVersion is for AzureOpenAI only",
+        ),
+        rejects(
+            "an_api_version_that_is_none",
+            provider(json!({
+                "provider": "AzureOpenAI", "baseURL": "https://me.openai.azure.com", "apiVersion": "v1",
+            })),
+            "spec.models[0].remote.apiVersion",
+            "should match",
+        ),
+    ]
+}
+
+fn provider_keys() -> Vec<Row> {
+    vec![
+        accepts(
+            "a_remote_model_with_several_keys",
+            remote(
+                "credentials",
+                json!({"secretKeyRefs": [{"name": "a", "key": "k"}, {"name": "b", "key": "k"}]}),
+            ),
+        ),
+        rejects(
+            "credentials_of_both_kinds",
+            remote(
+                "credentials",
+                json!({"secretKeyRef": {"name": "a", "key": "k"}, "secretKeyRefs": [{"name": "b", "key": "k"}]}),
+            ),
+            "spec.models[0].remote.credentials",
+            "set exactly one of secretKeyRef and secretKeyRefs",
+        ),
+        rejects(
+            "credentials_of_no_kind",
+            remote("credentials", json!({})),
+            "spec.models[0].remote.credentials",
+            "set exactly one of secretKeyRef and secretKeyRefs",
+        ),
+        rejects(
+            "an_empty_list_of_keys",
+            remote("credentials", json!({"secretKeyRefs": []})),
+            "spec.models[0].remote.credentials.secretKeyRefs",
+            "should have at least 1 items",
         ),
     ]
 }

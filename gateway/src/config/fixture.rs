@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use claw_crds::GatewayConfig;
 use claw_crds::gateway_config::{
-    AuthConfig, DeviceConfig, GatewayIdentity, LimitsConfig, ModelBackend, ModelConfig,
-    OutboundConfig, Redacted, RemoteModelConfig, SCHEMA_VERSION, TlsConfig,
+    AuthConfig, CredentialConfig, DeviceConfig, GatewayIdentity, LimitsConfig, ModelBackend,
+    ModelConfig, OutboundConfig, ProviderConfig, Redacted, RemoteModelConfig, SCHEMA_VERSION,
+    TlsConfig,
 };
 
 use super::{RuntimeConfig, prepare};
@@ -42,9 +43,14 @@ pub(crate) fn remote(name: &str, base_url: &str) -> ModelConfig {
     ModelConfig {
         name: name.into(),
         backend: ModelBackend::Remote(RemoteModelConfig {
+            provider: ProviderConfig::OpenAI,
             base_url: base_url.into(),
             model: format!("upstream-{name}"),
-            api_key: Some(Redacted::new("upstream-key")),
+            api_version: None,
+            credentials: vec![CredentialConfig {
+                name: "provider/key".into(),
+                value: Redacted::new("upstream-key"),
+            }],
         }),
     }
 }

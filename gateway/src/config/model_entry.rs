@@ -5,7 +5,7 @@ use std::sync::Arc;
 use claw_crds::gateway_config::RemoteModelConfig;
 
 use crate::models::ModelSlot;
-use crate::provider::Health;
+use crate::provider::{Health, KeyRing};
 
 /// A model under the name that clients use.
 #[derive(Clone, Debug)]
@@ -37,6 +37,8 @@ pub struct Remote {
     pub config: RemoteModelConfig,
     /// How it has been, as long as its configuration stays the same.
     pub health: Arc<Health>,
+    /// How its keys have been, for as long.
+    pub keys: Arc<KeyRing>,
 }
 
 impl Backend {

@@ -181,11 +181,14 @@ impl RuntimeConfig {
 }
 
 fn remote(config: RemoteModelConfig, known: Option<&ModelEntry>) -> Remote {
-    let health = match known.map(|entry| &entry.backend) {
-        Some(Backend::Remote(known)) if known.config == config => Arc::clone(&known.health),
-        _ => Arc::default(),
-    };
-    Remote { config, health }
+    match known.map(|entry| &entry.backend) {
+        Some(Backend::Remote(known)) if known.config == config => known.clone(),
+        _ => Remote {
+            config,
+            health: Arc::default(),
+            keys: Arc::default(),
+        },
+    }
 }
 
 fn hash(config: &GatewayConfig) -> String {

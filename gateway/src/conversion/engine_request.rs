@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::chat::fields::{is_informative, says_nothing};
 use crate::error::GatewayError;
 use crate::models::{Cancellation, EngineRequest};
 use crate::respond::{ChatMessage, Role};
@@ -21,8 +22,6 @@ const HONOURED: [&str; 11] = [
     "seed",
     "stop",
 ];
-/// Fields that say something about the request, and nothing about the answer.
-const INFORMATIVE: [&str; 4] = ["user", "metadata", "safety_identifier", "prompt_cache_key"];
 
 /// Translate for the local model of that name.
 pub fn engine_request(request: &ChatRequest, model: &str) -> Result<EngineRequest, GatewayError> {
@@ -64,30 +63,9 @@ fn first_unsupported(body: &Map<String, Value>) -> Option<String> {
     body.iter()
         .find(|(field, value)| {
             let field = field.as_str();
-            !HONOURED.contains(&field)
-                && !INFORMATIVE.contains(&field)
-                && !says_nothing(field, value)
+            !HONOURED.contains(&field) && !is_informative(field) && !says_nothing(field, value)
         })
         .map(|(field, _)| field.clone())
-}
-
-/// Clients send defaults; a default changes nothing.
-fn says_nothing(field: &str, value: &Value) -> bool {
-    match (field, value) {
-        (_, Value::Null) => true,
-        ("n", value) => value.as_u64() == Some(1),
-        ("frequency_penalty" | "presence_penalty", value) => value.as_f64() == Some(0.0),
-        ("logprobs" | "store", value) => value == &Value::Bool(false),
-        ("tools" | "functions", Value::Array(items)) => items.is_empty(),
-        ("logit_bias", Value::Object(biases)) => biases.is_empty(),
-        ("tool_choice", Value::String(choice)) => choice == "none",
-        ("response_format", Value::Object(format)) => {
-            format.get("type").and_then(Value::as_str) == Some("text")
-        }
-        ("modalities", Value::Array(items)) => items.iter().all(|item| item == "text"),
-        ("service_tier", Value::String(tier)) => matches!(tier.as_str(), "auto" | "default"),
-        _ => false,
-    }
 }
 
 /// The error is the part of the message that is not supported.

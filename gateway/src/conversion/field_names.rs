@@ -29,6 +29,17 @@ impl FieldNames {
                 model,
                 field: self.name(&field),
             },
+            GatewayError::UnsupportedByProvider {
+                model,
+                provider,
+                field,
+                remedy,
+            } => GatewayError::UnsupportedByProvider {
+                model,
+                provider,
+                field: self.name(&field),
+                remedy,
+            },
             other => other,
         }
     }
@@ -76,6 +87,13 @@ mod tests {
             model: "tiny".into(),
             field: "messages[0].content of type image".into(),
         });
+        let far = names.translate(GatewayError::UnsupportedByProvider {
+            model: "far".into(),
+            provider: "Gemini",
+            field: "stop".into(),
+            remedy: "leave it out".into(),
+        });
+        assert!(far.to_string().starts_with("`stop_sequences`"), "{far}");
         assert!(
             error
                 .to_string()

@@ -109,7 +109,9 @@ fn tell(entry: &ModelEntry, error: &GatewayError, metrics: &Metrics) {
 fn is_about_ability(error: &GatewayError) -> bool {
     matches!(
         error,
-        GatewayError::UnsupportedField { .. } | GatewayError::PromptTooLong { .. }
+        GatewayError::UnsupportedField { .. }
+            | GatewayError::UnsupportedByProvider { .. }
+            | GatewayError::PromptTooLong { .. }
     )
 }
 
@@ -215,6 +217,7 @@ mod tests {
         let remote = Remote {
             config,
             health: Arc::default(),
+            keys: Arc::default(),
         };
         for _ in 0..5 {
             remote.health.failed(error, Instant::now());

@@ -24,7 +24,7 @@ pub(super) async fn complete(
     remote: &Remote,
     request: &ChatRequest,
 ) -> Result<ChatCompletion, GatewayError> {
-    let outcome = provider.complete(model, &remote.config, request).await;
+    let outcome = provider.complete(model, remote, request).await;
     match &outcome {
         Ok(_) => remote.health.succeeded(),
         Err(error) => note_failure(model, &remote.health, error),
@@ -39,7 +39,7 @@ pub(super) async fn stream(
     request: &ChatRequest,
 ) -> Result<(Vec<ChatChunk>, Answer), GatewayError> {
     let (head, stream) = provider
-        .stream(model, &remote.config, request)
+        .stream(model, remote, request)
         .await
         .inspect_err(|error| note_failure(model, &remote.health, error))?;
     remote.health.began();

@@ -57,7 +57,8 @@ impl From<&GatewayError> for ErrorBody {
         }
         let param = match error {
             GatewayError::InvalidRequest { param, .. } => param.clone(),
-            GatewayError::UnsupportedField { field, .. } => Some(field.clone()),
+            GatewayError::UnsupportedField { field, .. }
+            | GatewayError::UnsupportedByProvider { field, .. } => Some(field.clone()),
             GatewayError::PromptTooLong { .. } => Some("messages".to_owned()),
             GatewayError::ModelNotFound { .. } => Some("model".to_owned()),
             _ => None,

@@ -12,6 +12,7 @@ impl GatewayError {
         match self {
             Self::InvalidRequest { .. }
             | Self::UnsupportedField { .. }
+            | Self::UnsupportedByProvider { .. }
             | Self::PromptTooLong { .. } => StatusCode::BAD_REQUEST,
             Self::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
             Self::Forbidden { .. } => StatusCode::FORBIDDEN,
@@ -41,6 +42,7 @@ impl GatewayError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::UnsupportedField { .. }
+            | Self::UnsupportedByProvider { .. }
             | Self::PromptTooLong { .. }
             | Self::Overloaded { .. }
             | Self::ModelNotReady { .. }
@@ -73,7 +75,9 @@ impl GatewayError {
     pub fn metric_label(&self) -> &'static str {
         match self {
             Self::InvalidRequest { .. } => "invalid_request",
-            Self::UnsupportedField { .. } => "unsupported_field",
+            Self::UnsupportedField { .. } | Self::UnsupportedByProvider { .. } => {
+                "unsupported_field"
+            }
             Self::PromptTooLong { .. } => "context_length_exceeded",
             Self::Unauthorized { .. } => "invalid_api_key",
             Self::Forbidden { .. } => "forbidden",

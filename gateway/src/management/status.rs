@@ -6,8 +6,11 @@ use claw_crds::gateway_config::PlatformConfig;
 use serde::Serialize;
 
 use super::{Management, Readiness};
-use crate::config::{Backend, ModelEntry, RuntimeConfig};
+use crate::config::{Backend, ModelEntry, Remote, RuntimeConfig};
 use crate::models::SlotState;
+
+/// The state of what is left alone for a while.
+const RESTING: &str = "resting";
 
 /// The state of a gateway, without any secret.
 #[derive(Serialize)]
@@ -68,6 +71,19 @@ struct Model {
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<String>,
+    /// The keys of a remote API.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    credentials: Vec<Credential>,
+}
+
+#[derive(Serialize)]
+struct Credential {
+    /// `<secret>/<key>`.
+    name: String,
+    state: &'static str,
+    /// Why it is left alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -142,16 +158,19 @@ impl Model {
             device: None,
             reason: None,
             progress: None,
+            credentials: Vec::new(),
         };
         match &entry.backend {
-            Backend::Remote(remote) => match remote.health.rest(Instant::now()) {
-                Some(rest) => Self {
-                    state: "resting",
-                    reason: Some(rest.told(Instant::now())),
+            Backend::Remote(remote) => {
+                let now = Instant::now();
+                let rest = remote.health.rest(now);
+                Self {
+                    state: rest.map_or(model.state, |_| RESTING),
+                    reason: rest.map(|rest| rest.told(now)),
+                    credentials: credentials(remote, now),
                     ..model
-                },
-                None => model,
-            },
+                }
+            }
             Backend::Unavailable { reason } => Self {
                 state: "unavailable",
                 reason: Some(reason.clone()),
@@ -182,6 +201,19 @@ impl Model {
             }
         }
     }
+}
+
+fn credentials(remote: &Remote, now: Instant) -> Vec<Credential> {
+    let keys = remote.config.credentials.iter().enumerate();
+    keys.map(|(index, key)| {
+        let rest = remote.keys.rest(index, now);
+        Credential {
+            name: key.name.clone(),
+            state: rest.map_or("ready", |_| RESTING),
+            reason: rest.map(|rest| rest.told(now)),
+        }
+    })
+    .collect()
 }
 
 fn routes(runtime: &RuntimeConfig) -> Vec<Route> {

@@ -1,16 +1,20 @@
 //! One request to an API, up to the status of its answer.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use claw_crds::gateway_config::RemoteModelConfig;
 use claw_crds::outbound::Refusal;
+use http::HeaderMap;
 use http::header::RETRY_AFTER;
-use http::{HeaderMap, StatusCode};
+use serde_json::{Map, Value};
 use tracing::{Instrument as _, Span};
 
+use super::refusal::refused;
 use super::response::read_limited;
-use crate::conversion::upstream_body;
-use crate::error::{ErrorBody, ErrorDetail, GatewayError};
+use super::{dialect, endpoint};
+use crate::config::Remote;
+use crate::conversion::Failure;
+use crate::error::GatewayError;
 use crate::outbound::{Outbound, refusal_in};
 use crate::types::ChatRequest;
 
@@ -19,56 +23,125 @@ const ERROR_LIMIT: usize = 64 << 10;
 /// And take this long.
 const ERROR_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Ends with a successful response, whose body is still to come.
+/// Ends with a successful response, whose body is still to come. Of several keys, one after the other is tried as long
+/// as the API refuses or limits them.
 pub(super) async fn send(
     outbound: &Outbound,
     name: &str,
-    remote: &RemoteModelConfig,
+    remote: &Remote,
     request: &ChatRequest,
 ) -> Result<reqwest::Response, GatewayError> {
-    let span = tracing::info_span!(
-        "upstream",
-        otel.kind = "client",
-        model = name,
-        http.response.status_code = tracing::field::Empty,
-    );
-    send_traced(outbound, name, remote, request)
-        .instrument(span)
-        .await
+    let body = dialect::body(name, &remote.config, request)?;
+    let post = Post {
+        outbound,
+        name,
+        config: &remote.config,
+        url: endpoint::url(&remote.config, request.stream),
+        body: &body,
+    };
+    let keys = &remote.config.credentials;
+    if keys.is_empty() {
+        return post.send(None).await;
+    }
+    let order = remote.keys.order(keys.len(), Instant::now());
+    let mut failure = None;
+    for index in order.map_err(|left| limited(name, left))? {
+        let key = &keys[index];
+        match post.send(Some(key.value.expose())).await {
+            Ok(response) => {
+                remote.keys.succeeded(index);
+                return Ok(response);
+            }
+            Err(error) => {
+                let now = Instant::now();
+                let Some(rest) = remote.keys.failed(index, keys.len(), &error, now) else {
+                    return Err(error);
+                };
+                tracing::warn!(
+                    model.name = name,
+                    key = key.name,
+                    reason = rest.told(now),
+                    "a key is left alone for a while"
+                );
+                failure = Some(error);
+            }
+        }
+    }
+    // The first key to wake up says when to come back.
+    remote
+        .keys
+        .order(keys.len(), Instant::now())
+        .map_err(|left| limited(name, left))?;
+    Err(failure.unwrap_or(GatewayError::Internal))
 }
 
-async fn send_traced(
-    outbound: &Outbound,
-    name: &str,
-    remote: &RemoteModelConfig,
-    request: &ChatRequest,
-) -> Result<reqwest::Response, GatewayError> {
-    let url = format!("{}/chat/completions", remote.base_url.trim_end_matches('/'));
-    let mut upstream = outbound
-        .post(&url)
-        .map_err(|refusal| refused(name, refusal))?
-        .json(&upstream_body(request, &remote.model));
-    if let Some(key) = &remote.api_key {
-        upstream = upstream.bearer_auth(key.expose());
+fn limited(name: &str, left: Duration) -> GatewayError {
+    GatewayError::UpstreamRateLimited {
+        model: name.to_owned(),
+        retry_after: Some(left),
     }
-    let mut trace = HeaderMap::new();
-    claw_telemetry::pass_on(&mut trace);
-    let response = upstream
-        .headers(trace)
-        .send()
-        .await
-        .map_err(|source| unsent(name, source))?;
-    Span::current().record("http.response.status_code", response.status().as_u16());
-    if response.status().is_success() {
-        Ok(response)
-    } else {
-        Err(refusal(name, response).await)
+}
+
+/// A request that is ready to be sent with any key.
+struct Post<'a> {
+    outbound: &'a Outbound,
+    name: &'a str,
+    config: &'a RemoteModelConfig,
+    url: String,
+    body: &'a Map<String, Value>,
+}
+
+impl Post<'_> {
+    async fn send(&self, key: Option<&str>) -> Result<reqwest::Response, GatewayError> {
+        let span = tracing::info_span!(
+            "upstream",
+            otel.kind = "client",
+            model = self.name,
+            http.response.status_code = tracing::field::Empty,
+        );
+        self.send_traced(key).instrument(span).await
+    }
+
+    async fn send_traced(&self, key: Option<&str>) -> Result<reqwest::Response, GatewayError> {
+        let upstream = self
+            .outbound
+            .post(&self.url)
+            .map_err(|refusal| not_allowed(self.name, refusal))?
+            .json(self.body);
+        let upstream = endpoint::with_headers(upstream, self.config.provider, key);
+        let mut trace = HeaderMap::new();
+        claw_telemetry::pass_on(&mut trace);
+        let response = upstream
+            .headers(trace)
+            .send()
+            .await
+            .map_err(|source| unsent(self.name, source))?;
+        Span::current().record("http.response.status_code", response.status().as_u16());
+        if response.status().is_success() {
+            Ok(response)
+        } else {
+            Err(self.refusal(response).await)
+        }
+    }
+
+    async fn refusal(&self, response: reqwest::Response) -> GatewayError {
+        let status = response.status();
+        let wish = retry_after(response.headers(), SystemTime::now());
+        let failure = if status.is_client_error() {
+            let body = read_limited(self.name, response, ERROR_LIMIT);
+            let body = tokio::time::timeout(ERROR_TIMEOUT, body).await;
+            let body = body.ok().and_then(Result::ok).unwrap_or_default();
+            dialect::failure(self.config.provider, status, &body)
+        } else {
+            Failure::bare(status)
+        };
+        refused(self.name, failure, wish)
     }
 }
 
 fn unsent(name: &str, source: reqwest::Error) -> GatewayError {
     if let Some(refusal) = refusal_in(&source) {
-        return refused(name, refusal.clone());
+        return not_allowed(name, refusal.clone());
     }
     GatewayError::UpstreamUnreachable {
         model: name.to_owned(),
@@ -77,33 +150,10 @@ fn unsent(name: &str, source: reqwest::Error) -> GatewayError {
     }
 }
 
-fn refused(name: &str, source: Refusal) -> GatewayError {
+fn not_allowed(name: &str, source: Refusal) -> GatewayError {
     GatewayError::UpstreamNotAllowed {
         model: name.to_owned(),
         source,
-    }
-}
-
-async fn refusal(name: &str, response: reqwest::Response) -> GatewayError {
-    let status = response.status();
-    let model = name.to_owned();
-    match status {
-        StatusCode::TOO_MANY_REQUESTS => GatewayError::UpstreamRateLimited {
-            model,
-            retry_after: retry_after(response.headers(), SystemTime::now()),
-        },
-        // The gateway's credential, address or model name is wrong, not the caller's request.
-        StatusCode::UNAUTHORIZED
-        | StatusCode::PAYMENT_REQUIRED
-        | StatusCode::FORBIDDEN
-        | StatusCode::NOT_FOUND
-        | StatusCode::METHOD_NOT_ALLOWED
-        | StatusCode::REQUEST_TIMEOUT => GatewayError::UpstreamStatus { model, status },
-        status if status.is_client_error() => GatewayError::UpstreamRejected {
-            status,
-            detail: detail(name, response).await,
-        },
-        status => GatewayError::UpstreamStatus { model, status },
     }
 }
 
@@ -116,24 +166,6 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let date = httpdate::parse_http_date(text).ok()?;
     // One that has passed allows to come back at once.
     Some(date.duration_since(now).unwrap_or_default())
-}
-
-async fn detail(name: &str, response: reqwest::Response) -> ErrorDetail {
-    let status = response.status();
-    let body = tokio::time::timeout(ERROR_TIMEOUT, read_limited(name, response, ERROR_LIMIT)).await;
-    let parsed = body
-        .ok()
-        .and_then(Result::ok)
-        .and_then(|body| serde_json::from_slice::<ErrorBody>(&body).ok());
-    parsed.map_or_else(
-        || ErrorDetail {
-            message: format!("the API of model `{name}` refused the request with status {status}"),
-            kind: "invalid_request_error".to_owned(),
-            param: None,
-            code: None,
-        },
-        |body| body.error,
-    )
 }
 
 #[cfg(test)]

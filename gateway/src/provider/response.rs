@@ -1,5 +1,10 @@
 //! Whole answers.
 
+use claw_crds::gateway_config::ProviderConfig;
+
+use super::dialect;
+use super::refusal::faulty;
+use crate::conversion::Fault;
 use crate::error::GatewayError;
 use crate::types::ChatCompletion;
 
@@ -8,17 +13,13 @@ const ANSWER_LIMIT: usize = 32 << 20;
 
 pub(super) async fn completion(
     name: &str,
+    provider: ProviderConfig,
     response: reqwest::Response,
 ) -> Result<ChatCompletion, GatewayError> {
     let body = read_limited(name, response, ANSWER_LIMIT).await?;
-    let malformed = |what| GatewayError::UpstreamMalformed {
-        model: name.to_owned(),
-        what,
-    };
-    let completion: ChatCompletion =
-        serde_json::from_slice(&body).map_err(|_| malformed("no chat completion"))?;
+    let completion = dialect::completion(provider, &body).map_err(|fault| faulty(name, fault))?;
     if completion.choices.is_empty() {
-        return Err(malformed("no choices"));
+        return Err(faulty(name, Fault::Malformed("no choices")));
     }
     Ok(completion)
 }

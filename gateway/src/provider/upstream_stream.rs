@@ -3,10 +3,14 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use claw_crds::gateway_config::ProviderConfig;
 use http::header::CONTENT_TYPE;
 
+use super::dialect::EventReader;
+use super::refusal::faulty;
 use super::sse::SseParser;
 use super::timed_out;
+use crate::conversion::Piece;
 use crate::error::GatewayError;
 use crate::types::ChatChunk;
 
@@ -16,6 +20,7 @@ pub struct UpstreamStream {
     response: reqwest::Response,
     idle: Duration,
     parser: SseParser,
+    reader: EventReader,
     waiting: VecDeque<Vec<u8>>,
     /// The API said how the answer ended; a connection that closes now cuts nothing off.
     answered: bool,
@@ -26,6 +31,7 @@ impl UpstreamStream {
     /// Read a successful response as a stream.
     pub(super) fn new(
         name: &str,
+        provider: ProviderConfig,
         response: reqwest::Response,
         idle: Duration,
     ) -> Result<Self, GatewayError> {
@@ -45,6 +51,7 @@ impl UpstreamStream {
             response,
             idle,
             parser: SseParser::default(),
+            reader: EventReader::new(provider),
             waiting: VecDeque::new(),
             answered: false,
             done: false,
@@ -76,11 +83,17 @@ impl UpstreamStream {
     async fn read(&mut self) -> Result<Option<ChatChunk>, GatewayError> {
         loop {
             while let Some(event) = self.waiting.pop_front() {
-                if event == b"[DONE]" {
-                    self.done = true;
-                    self.waiting.clear();
-                } else {
-                    return self.chunk(&event).map(Some);
+                let piece = self.reader.take(&event);
+                match piece.map_err(|fault| faulty(&self.name, fault))? {
+                    Piece::Chunk(chunk) => {
+                        self.answered |= chunk.is_last_of_answer();
+                        return Ok(Some(*chunk));
+                    }
+                    Piece::Nothing => {}
+                    Piece::End => {
+                        self.done = true;
+                        self.waiting.clear();
+                    }
                 }
             }
             if self.done {
@@ -108,20 +121,6 @@ impl UpstreamStream {
                 model: self.name.clone(),
             }),
         }
-    }
-
-    fn chunk(&mut self, event: &[u8]) -> Result<ChatChunk, GatewayError> {
-        let chunk: ChatChunk = serde_json::from_slice(event)
-            .map_err(|_| self.malformed("no chat completion chunk"))?;
-        if chunk
-            .extra
-            .get("error")
-            .is_some_and(|error| !error.is_null())
-        {
-            return Err(self.malformed("an error within the stream"));
-        }
-        self.answered |= chunk.is_last_of_answer();
-        Ok(chunk)
     }
 
     fn malformed(&self, what: &'static str) -> GatewayError {

@@ -13,6 +13,7 @@ mod failover;
 mod failure_points;
 mod local_model;
 mod metrics;
+mod providers;
 mod reload;
 mod serving;
 mod shutdown;

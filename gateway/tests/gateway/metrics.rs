@@ -23,11 +23,18 @@ fn manifests(upstream: &Upstream, path: &str) -> String {
                 "tls": {"disabled": {}},
                 "auth": {"apiKeys": {"selector": {"matchLabels": {"claw.dev/api-keys": "desk"}}}},
                 "models": [
-                    {"name": "good", "remote": {"provider": "OpenAI", "baseURL": base, "model": "good"}},
+                    {"name": "good", "remote": {
+                        "provider": "OpenAI", "baseURL": base, "model": "good",
+                        "credentials": {"secretKeyRefs": [{"name": "far", "key": "a"}, {"name": "far", "key": "b"}]},
+                    }},
                     {"name": "broken", "remote": {"provider": "OpenAI", "baseURL": base, "model": "broken"}},
                     {"name": "lost", "local": {"source": {"path": "/nonexistent"}}},
                 ],
             },
+        }),
+        json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "far"},
+            "stringData": {"a": "key-a", "b": "key-b"},
         }),
         json!({
             "apiVersion": "claw.dev/v1alpha1", "kind": "ModelRoute", "metadata": {"name": "desk"},

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use claw_crds::GatewayConfig;
 use claw_crds::claw_gateway::DEFAULT_MAX_BODY_BYTES;
 use claw_crds::gateway_config::{
-    AuthConfig, DeviceConfig, GatewayIdentity, LimitsConfig, LocalModelConfig, ModelBackend,
-    ModelConfig, OutboundConfig, QuantizationConfig, Redacted, RemoteModelConfig, SCHEMA_VERSION,
-    SourceConfig,
+    AuthConfig, CredentialConfig, DeviceConfig, GatewayIdentity, LimitsConfig, LocalModelConfig,
+    ModelBackend, ModelConfig, OutboundConfig, ProviderConfig, QuantizationConfig, Redacted,
+    RemoteModelConfig, SCHEMA_VERSION, SourceConfig,
 };
 use url::{Host, Url};
 
@@ -92,14 +92,25 @@ impl QuickStart {
                 context_length: None,
             }),
             ModelTarget::Url(url) => ModelBackend::Remote(RemoteModelConfig {
+                provider: ProviderConfig::OpenAI,
                 base_url: url.clone(),
                 model: argument.name.clone(),
-                api_key: self.upstream_key.clone(),
+                api_version: None,
+                credentials: self.credentials(),
             }),
         };
         ModelConfig {
             name: argument.name.clone(),
             backend,
         }
+    }
+
+    fn credentials(&self) -> Vec<CredentialConfig> {
+        let key = self.upstream_key.iter();
+        key.map(|key| CredentialConfig {
+            name: "env/CLAWDBOT_UPSTREAM_KEY".to_owned(),
+            value: key.clone(),
+        })
+        .collect()
     }
 }

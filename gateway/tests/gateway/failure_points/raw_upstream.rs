@@ -8,7 +8,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use super::script::{AFTER_CONTENT, BEFORE_CONTENT, HARMLESS, Place, Point, Step};
+use super::all_points;
+use super::script::{Place, Point, Step};
 
 pub(super) struct RawUpstream {
     address: SocketAddr,
@@ -59,11 +60,10 @@ async fn serve(mut stream: TcpStream, requests: &AtomicUsize) {
         return;
     };
     requests.fetch_add(1, Ordering::SeqCst);
-    let points = [BEFORE_CONTENT, AFTER_CONTENT, HARMLESS];
-    let mut points = points.into_iter().flatten();
-    let point = points.find(|point| request.contains(&format!("POST /{}/v1/", point.name)));
+    let point = all_points().find(|point| request.contains(&format!("POST /{}/v1/", point.name)));
     let point = point.expect("a request for one of the points");
-    let is_streamed = request.contains(r#""stream":true"#);
+    let marks = [r#""stream":true"#, ":streamGenerateContent?alt=sse "];
+    let is_streamed = marks.iter().any(|mark| request.contains(mark));
     for step in (point.script)(is_streamed) {
         match step {
             Step::Send(bytes) => {

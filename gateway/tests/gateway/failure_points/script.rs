@@ -28,7 +28,11 @@ pub(super) struct Point {
     pub(super) reasons: [&'static str; 2],
 }
 
-const fn point(name: &'static str, reason: &'static str, script: fn(bool) -> Vec<Step>) -> Point {
+pub(super) const fn point(
+    name: &'static str,
+    reason: &'static str,
+    script: fn(bool) -> Vec<Step>,
+) -> Point {
     Point {
         name,
         place: Place::Here,
@@ -246,7 +250,7 @@ const HALF: &str = r#"{"id": "1", "object": "chat.completion.chunk", "created": 
 const FINISH: &str = r#"{"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "far", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}"#;
 const WHOLE: &str = r#"{"id": "1", "object": "chat.completion", "created": 1, "model": "far", "choices": [{"index": 0, "message": {"role": "assistant", "content": "half"}, "finish_reason": "stop"}]}"#;
 
-fn content_type(is_streamed: bool) -> &'static str {
+pub(super) fn content_type(is_streamed: bool) -> &'static str {
     if is_streamed {
         "text/event-stream"
     } else {
@@ -254,16 +258,16 @@ fn content_type(is_streamed: bool) -> &'static str {
     }
 }
 
-fn send(text: &str) -> Vec<Step> {
+pub(super) fn send(text: &str) -> Vec<Step> {
     vec![Step::Send(text.as_bytes().to_vec())]
 }
 
-fn silent(mut steps: Vec<Step>) -> Vec<Step> {
+pub(super) fn silent(mut steps: Vec<Step>) -> Vec<Step> {
     steps.push(Step::Silence);
     steps
 }
 
-fn status(code: u16) -> Vec<Step> {
+pub(super) fn status(code: u16) -> Vec<Step> {
     let body = r#"{"error": {"message": "no", "type": "far_error"}}"#;
     send(&format!(
         "HTTP/1.1 {code} Said So\r\nlocation: http://127.0.0.1:9/\r\ncontent-type: application/json\r\n\
@@ -272,7 +276,7 @@ fn status(code: u16) -> Vec<Step> {
     ))
 }
 
-fn whole(content_type: &str, body: &str) -> Vec<Step> {
+pub(super) fn whole(content_type: &str, body: &str) -> Vec<Step> {
     send(&format!(
         "HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
@@ -280,13 +284,13 @@ fn whole(content_type: &str, body: &str) -> Vec<Step> {
 }
 
 /// The head of an answer that comes in chunks.
-fn head(content_type: &str) -> Vec<Step> {
+pub(super) fn head(content_type: &str) -> Vec<Step> {
     send(&format!(
         "HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ntransfer-encoding: chunked\r\n\r\n"
     ))
 }
 
-fn framed(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn framed(bytes: &[u8]) -> Vec<u8> {
     [
         format!("{:x}\r\n", bytes.len()).as_bytes(),
         bytes,
@@ -295,15 +299,15 @@ fn framed(bytes: &[u8]) -> Vec<u8> {
     .concat()
 }
 
-fn event(text: &str) -> Step {
+pub(super) fn event(text: &str) -> Step {
     Step::Send(framed(text.as_bytes()))
 }
 
-fn end() -> Vec<Step> {
+pub(super) fn end() -> Vec<Step> {
     send("0\r\n\r\n")
 }
 
-fn events(texts: &[&str]) -> Vec<Step> {
+pub(super) fn events(texts: &[&str]) -> Vec<Step> {
     let mut steps = head("text/event-stream");
     steps.extend(texts.iter().map(|text| event(text)));
     steps.extend(end());
@@ -311,7 +315,7 @@ fn events(texts: &[&str]) -> Vec<Step> {
 }
 
 /// As the only event, or as the whole answer.
-fn answer(is_streamed: bool, json: &str) -> Vec<Step> {
+pub(super) fn answer(is_streamed: bool, json: &str) -> Vec<Step> {
     if is_streamed {
         events(&[&format!("data: {json}\n\n")])
     } else {

@@ -76,7 +76,7 @@ fn urls<'a>(
 ) -> impl Iterator<Item = &'a str> + use<'a> {
     let remote = spec.models.iter().filter_map(|model| {
         let remote = model.remote.as_ref()?;
-        Some(remote.base_url.as_str())
+        remote.base_url_or_default()
     });
     let sources = spec.models.iter().filter_map(|model| {
         let http = model.local.as_ref()?.source.http.as_ref()?;

@@ -81,6 +81,7 @@ fn errors() -> Vec<Panel> {
 fn models() -> Vec<Panel> {
     let state = metrics::MODEL_STATE.name;
     let resting = metrics::MODEL_RESTING.name;
+    let key_resting = metrics::KEY_RESTING.name;
     vec![
         Panel::new("Ready pods of each model", "short").line(
             format!(r#"sum by (model) ({state}{{{OF},state="ready"}})"#),
@@ -94,6 +95,10 @@ fn models() -> Vec<Panel> {
             .line(
                 format!("sum by (model) ({resting}{{{OF}}}) > 0"),
                 "{{model}} resting",
+            )
+            .line(
+                format!("sum by (model, key) ({key_resting}{{{OF}}}) > 0"),
+                "{{model}} key {{key}} resting",
             ),
         Panel::new("Answers of each model", "reqps")
             .line(rate(&metrics::REQUESTS, "model"), "{{model}}"),

@@ -1,0 +1,53 @@
+//! Answers of OpenAI's form, which is the gateway's own, but for what some APIs do differently.
+
+use super::{Fault, Piece};
+use crate::types::{ChatChunk, ChatCompletion, Usage};
+
+/// Read a whole answer.
+pub fn completion(body: &[u8]) -> Result<ChatCompletion, Fault> {
+    serde_json::from_slice(body).map_err(|_| Fault::Malformed("no chat completion"))
+}
+
+/// Read the data of an event.
+pub fn event(event: &[u8]) -> Result<Piece, Fault> {
+    if event == b"[DONE]" {
+        return Ok(Piece::End);
+    }
+    let mut chunk: ChatChunk =
+        serde_json::from_slice(event).map_err(|_| Fault::Malformed("no chat completion chunk"))?;
+    let error = chunk.extra.get("error");
+    if error.is_some_and(|error| !error.is_null()) {
+        return Err(Fault::Malformed("an error within the stream"));
+    }
+    if chunk.usage.is_none() {
+        chunk.usage = usage_of_choice(&mut chunk);
+    }
+    Ok(Piece::Chunk(Box::new(chunk)))
+}
+
+/// Where Moonshot puts it.
+fn usage_of_choice(chunk: &mut ChatChunk) -> Option<Usage> {
+    let mut choices = chunk.choices.iter_mut();
+    let usage = choices.find_map(|choice| choice.extra.remove("usage"))?;
+    serde_json::from_value(usage).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conversion::{golden, provider_golden};
+
+    #[test]
+    fn what_compatible_apis_do_differently_is_understood() {
+        golden::check("openai_answer/golden", |input| {
+            provider_golden::pieces(input, event)
+        });
+    }
+
+    #[test]
+    fn an_answer_after_empty_lines_is_read() {
+        // What DeepSeek keeps a slow connection alive with: <https://api-docs.deepseek.com/quick_start/rate_limit>.
+        let answer = b"\n\n\n{\"id\": \"1\", \"choices\": []}";
+        assert_eq!(completion(answer).expect("readable").id, "1");
+    }
+}

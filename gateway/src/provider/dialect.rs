@@ -1,0 +1,75 @@
+//! Which conversion a provider's words need.
+
+use claw_crds::gateway_config::{ProviderConfig, RemoteModelConfig};
+use http::StatusCode;
+use serde_json::{Map, Value};
+
+use crate::conversion::{
+    Failure, Fault, Piece, Target, anthropic, gemini, openai_answer, upstream_body,
+};
+use crate::error::GatewayError;
+use crate::types::{ChatCompletion, ChatRequest};
+
+/// The body of a request to the model called `name`.
+pub(super) fn body(
+    name: &str,
+    remote: &RemoteModelConfig,
+    request: &ChatRequest,
+) -> Result<Map<String, Value>, GatewayError> {
+    let target = |provider| Target {
+        name,
+        model: &remote.model,
+        provider,
+    };
+    match remote.provider {
+        ProviderConfig::OpenAI | ProviderConfig::AzureOpenAI => {
+            Ok(upstream_body(request, &remote.model))
+        }
+        ProviderConfig::Anthropic => anthropic::request(request, &target("Anthropic")),
+        ProviderConfig::Gemini => gemini::request(request, &target("Gemini")),
+    }
+}
+
+/// A whole answer.
+pub(super) fn completion(provider: ProviderConfig, body: &[u8]) -> Result<ChatCompletion, Fault> {
+    match provider {
+        ProviderConfig::OpenAI | ProviderConfig::AzureOpenAI => openai_answer::completion(body),
+        ProviderConfig::Anthropic => anthropic::completion(body),
+        ProviderConfig::Gemini => gemini::completion(body),
+    }
+}
+
+/// A refusal.
+pub(super) fn failure(provider: ProviderConfig, status: StatusCode, body: &[u8]) -> Failure {
+    match provider {
+        ProviderConfig::OpenAI | ProviderConfig::AzureOpenAI | ProviderConfig::Anthropic => {
+            Failure::read(status, body)
+        }
+        ProviderConfig::Gemini => gemini::failure(status, body),
+    }
+}
+
+/// Reads the events of one streamed answer.
+pub(super) enum EventReader {
+    OpenAI,
+    Anthropic(anthropic::Events),
+    Gemini(gemini::Events),
+}
+
+impl EventReader {
+    pub(super) fn new(provider: ProviderConfig) -> Self {
+        match provider {
+            ProviderConfig::OpenAI | ProviderConfig::AzureOpenAI => Self::OpenAI,
+            ProviderConfig::Anthropic => Self::Anthropic(anthropic::Events::default()),
+            ProviderConfig::Gemini => Self::Gemini(gemini::Events::default()),
+        }
+    }
+
+    pub(super) fn take(&mut self, event: &[u8]) -> Result<Piece, Fault> {
+        match self {
+            Self::OpenAI => openai_answer::event(event),
+            Self::Anthropic(events) => events.take(event),
+            Self::Gemini(events) => events.take(event),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Where a request goes, and how it says who sends it. Pure.
+
+use std::fmt::Write as _;
+
+use claw_crds::gateway_config::{ProviderConfig, RemoteModelConfig};
+use http::HeaderValue;
+
+/// The version of the Messages API that is spoken (<https://docs.anthropic.com/en/api/versioning>).
+const ANTHROPIC_VERSION: &str = "2023-06-01";
+
+/// The address of a chat. No credential is ever part of it.
+pub(super) fn url(remote: &RemoteModelConfig, is_streamed: bool) -> String {
+    let base = remote.base_url.trim_end_matches('/');
+    match (remote.provider, &remote.api_version) {
+        (ProviderConfig::OpenAI, _) => format!("{base}/chat/completions"),
+        (ProviderConfig::AzureOpenAI, None) => format!("{base}/openai/v1/chat/completions"),
+        (ProviderConfig::AzureOpenAI, Some(version)) => {
+            let deployment = segment(&remote.model);
+            format!("{base}/openai/deployments/{deployment}/chat/completions?api-version={version}")
+        }
+        (ProviderConfig::Anthropic, _) => format!("{base}/messages"),
+        (ProviderConfig::Gemini, _) => {
+            let method = if is_streamed {
+                "streamGenerateContent?alt=sse"
+            } else {
+                "generateContent"
+            };
+            format!("{base}/{}:{method}", gemini_model(&remote.model))
+        }
+    }
+}
+
+/// `models/…`, which may be left out, or `tunedModels/…`.
+fn gemini_model(model: &str) -> String {
+    if model.contains('/') {
+        let segments: Vec<String> = model.split('/').map(segment).collect();
+        segments.join("/")
+    } else {
+        format!("models/{}", segment(model))
+    }
+}
+
+/// One segment of a path, which nothing in it can leave.
+fn segment(text: &str) -> String {
+    if matches!(text, "." | "..") {
+        return text.replace('.', "%2E");
+    }
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a string does not fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
+
+/// The headers that a provider wants.
+pub(super) fn with_headers(
+    request: reqwest::RequestBuilder,
+    provider: ProviderConfig,
+    key: Option<&str>,
+) -> reqwest::RequestBuilder {
+    let request = match provider {
+        ProviderConfig::Anthropic => request.header("anthropic-version", ANTHROPIC_VERSION),
+        ProviderConfig::OpenAI | ProviderConfig::AzureOpenAI | ProviderConfig::Gemini => request,
+    };
+    let Some(key) = key else {
+        return request;
+    };
+    let name = match provider {
+        ProviderConfig::OpenAI => return request.bearer_auth(key),
+        ProviderConfig::AzureOpenAI => "api-key",
+        ProviderConfig::Anthropic => "x-api-key",
+        ProviderConfig::Gemini => "x-goog-api-key",
+    };
+    match HeaderValue::from_str(key) {
+        Ok(mut value) => {
+            value.set_sensitive(true);
+            request.header(name, value)
+        }
+        // Told when it is sent.
+        Err(_) => request.header(name, key),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::openai(ProviderConfig::OpenAI, "m", None, "https://host/chat/completions")]
+    #[case::azure(
+        ProviderConfig::AzureOpenAI,
+        "m",
+        None,
+        "https://host/openai/v1/chat/completions"
+    )]
+    #[case::azure_deployment(
+        ProviderConfig::AzureOpenAI,
+        "my deployment/../x?",
+        Some("2024-10-21"),
+        "https://host/openai/deployments/my%20deployment%2F..%2Fx%3F/chat/completions?api-version=2024-10-21"
+    )]
+    #[case::anthropic(ProviderConfig::Anthropic, "m", None, "https://host/messages")]
+    #[case::gemini(
+        ProviderConfig::Gemini,
+        "gemini-2.5-flash",
+        None,
+        "https://host/models/gemini-2.5-flash:generateContent"
+    )]
+    #[case::gemini_tuned(
+        ProviderConfig::Gemini,
+        "tunedModels/../x:y",
+        None,
+        "https://host/tunedModels/%2E%2E/x%3Ay:generateContent"
+    )]
+    fn every_provider_has_its_paths(
+        #[case] provider: ProviderConfig,
+        #[case] model: &str,
+        #[case] api_version: Option<&str>,
+        #[case] expected: &str,
+    ) {
+        let remote = RemoteModelConfig {
+            provider,
+            base_url: "https://host/".into(),
+            model: model.into(),
+            api_version: api_version.map(str::to_owned),
+            credentials: Vec::new(),
+        };
+        assert_eq!(url(&remote, false), expected);
+        let streamed = url(&remote, true);
+        let has_own_path = provider == ProviderConfig::Gemini;
+        assert_eq!(
+            streamed.ends_with(":streamGenerateContent?alt=sse"),
+            has_own_path
+        );
+    }
+}
