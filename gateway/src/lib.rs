@@ -33,4 +33,4 @@ pub mod state;
 pub mod telemetry;
 pub mod types;
 
-pub use state::AppState;
+pub use state::{AppParts, AppState};

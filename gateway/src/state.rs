@@ -1,5 +1,6 @@
 //! What every handler shares.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use arc_swap::Guard;
@@ -14,9 +15,12 @@ use crate::middleware::RateLimits;
 use crate::outbound::Outbound;
 use crate::respond::Respond;
 
-/// The parts of a running gateway; cheap to clone.
+/// A running gateway. A clone is one reference: every request makes several.
 #[derive(Clone)]
-pub struct AppState {
+pub struct AppState(Arc<AppParts>);
+
+/// The parts of a running gateway.
+pub struct AppParts {
     /// The configuration in force; see [`runtime`](Self::runtime).
     pub shared_runtime: SharedRuntime,
     /// Answers the conversations of channels.
@@ -37,7 +41,21 @@ pub struct AppState {
     pub shutdown: CancellationToken,
 }
 
-impl AppState {
+impl From<AppParts> for AppState {
+    fn from(parts: AppParts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for AppState {
+    type Target = AppParts;
+
+    fn deref(&self) -> &AppParts {
+        &self.0
+    }
+}
+
+impl AppParts {
     /// A snapshot of the configuration, to be kept for a whole request.
     pub fn runtime(&self) -> Arc<RuntimeConfig> {
         self.shared_runtime.load_full()

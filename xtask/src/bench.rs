@@ -2,6 +2,7 @@
 //! there is no peer, what many objects cost.
 
 mod inference;
+mod proxy;
 mod samples;
 pub(crate) mod scale;
 
@@ -18,6 +19,8 @@ pub(crate) struct Args {
 enum Subject {
     /// Prefill and decode of the int8 model, one client, against onnxruntime-genai.
     Inference(inference::Args),
+    /// Requests and streams through the gateway, against nginx, Envoy and LiteLLM.
+    Proxy(proxy::Args),
     /// The operator with many gateways: time, writes, CPU and memory.
     Scale(scale::Args),
 }
@@ -27,6 +30,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let Args { subject } = args;
     match subject {
         Subject::Inference(args) => inference::run(args),
+        Subject::Proxy(args) => proxy::run(args),
         Subject::Scale(args) => scale::run(args),
     }
 }

@@ -25,7 +25,7 @@ use crate::models::{ModelPool, OnnxLoader, Workshop};
 use crate::outbound::Outbound;
 use crate::provider::Provider;
 use crate::shutdown::Signals;
-use crate::{AppState, router, server};
+use crate::{AppParts, AppState, router, server};
 
 /// How often readiness is looked at while somebody waits for it.
 const READINESS_INTERVAL: Duration = Duration::from_millis(50);
@@ -183,7 +183,7 @@ impl Parts {
             provider,
             Arc::clone(&metrics),
         ));
-        AppState {
+        AppState::from(AppParts {
             audit: Arc::clone(&self.management.audit),
             shared_runtime,
             respond: Arc::<Dispatcher>::clone(&dispatcher),
@@ -193,7 +193,7 @@ impl Parts {
             outbound: self.outbound.clone(),
             tasks: self.tasks.clone(),
             shutdown: self.shutdown.clone(),
-        }
+        })
     }
 
     /// Unready, then closed for new connections, then done with those there are, or out of patience.

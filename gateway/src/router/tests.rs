@@ -19,7 +19,6 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use super::build_router;
-use crate::AppState;
 use crate::auth::hash_key;
 use crate::config::{Backend, fixture, prepare};
 use crate::dispatch::Dispatcher;
@@ -28,6 +27,7 @@ use crate::models::fake::{FakeLoader, workshop};
 use crate::models::{ModelPool, SlotState};
 use crate::outbound::Outbound;
 use crate::provider::{Provider, Timeouts};
+use crate::{AppParts, AppState};
 
 mod dialects;
 
@@ -72,7 +72,7 @@ impl Gateway {
             provider,
             Arc::clone(&metrics),
         ));
-        let state = AppState {
+        let state = AppState::from(AppParts {
             shared_runtime,
             respond: Arc::<Dispatcher>::clone(&dispatcher),
             dispatcher,
@@ -82,7 +82,7 @@ impl Gateway {
             audit: Arc::default(),
             tasks,
             shutdown,
-        };
+        });
         Self {
             state,
             _folder: folder,

@@ -11,7 +11,6 @@ use claw_crds::gateway_config::{
     GatewayIdentity, GroupAccess, LimitsConfig, OutboundConfig, PlatformConfig, Redacted,
     SCHEMA_VERSION,
 };
-use clawdbot::AppState;
 use clawdbot::audit::Audit;
 use clawdbot::auth::hash_key;
 use clawdbot::channel::{Settings, router_with};
@@ -20,6 +19,7 @@ use clawdbot::dispatch::Dispatcher;
 use clawdbot::metrics::{Metrics, Snapshot};
 use clawdbot::outbound::Outbound;
 use clawdbot::provider::{Provider, Timeouts};
+use clawdbot::{AppParts, AppState};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -64,7 +64,7 @@ impl Gateway {
             whole: patience,
         };
         let provider = Provider::new(outbound.clone(), timeouts);
-        let app = AppState {
+        let app = AppState::from(AppParts {
             shared_runtime: Arc::clone(&shared_runtime),
             respond: Arc::clone(&model) as _,
             dispatcher: Arc::new(Dispatcher::new(
@@ -78,7 +78,7 @@ impl Gateway {
             metrics,
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),
-        };
+        });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let service = router_with(settings).with_state(app.clone());

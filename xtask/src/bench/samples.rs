@@ -34,7 +34,7 @@ pub(super) fn table(peer: &str, figures: &[Samples]) -> String {
     text
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     match values.len() {

