@@ -114,6 +114,7 @@ pub fn compile(inputs: &Inputs<'_>) -> Compilation {
             device: device(spec.accelerator.accelerator_type),
             outbound,
             audit: audit::compile(spec.audit.as_ref()),
+            log_level: spec.observability.log_level,
         }),
         _ => None,
     };

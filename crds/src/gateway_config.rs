@@ -10,6 +10,7 @@ mod remote;
 
 use std::collections::BTreeSet;
 
+pub use crate::claw_gateway::LogLevel;
 pub use audit::{AuditConfig, AuditFailureConfig};
 pub use redacted::Redacted;
 pub use remote::{CredentialConfig, ProviderConfig, RemoteModelConfig};
@@ -51,6 +52,17 @@ pub struct GatewayConfig {
     /// The audit log; absent means none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<AuditConfig>,
+    /// What is logged; absent means the usual, so that an older gateway reads the file as well.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub log_level: LogLevel,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_usual(level: &LogLevel) -> bool {
+    *level == LogLevel::default()
 }
 
 /// The name of a gateway.
@@ -334,6 +346,7 @@ mod tests {
             device: DeviceConfig::Auto,
             outbound: OutboundConfig::default(),
             audit: None,
+            log_level: LogLevel::Info,
         }
     }
 

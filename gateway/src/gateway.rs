@@ -18,8 +18,18 @@ use serve::Parts;
 
 /// Run a gateway to its end.
 pub fn run(args: GatewayArgs, environment: Environment) -> Result<(), Failure> {
-    let Telemetry { log_events, traces } = telemetry::init(args.log_format, args.verbose)
+    let telemetry = telemetry::init(args.log_format, args.verbose)
         .map_err(|error| Failure::Usage(chain(&error)))?;
+    let outcome = serve(args, environment, &telemetry);
+    telemetry.finish();
+    outcome
+}
+
+fn serve(
+    args: GatewayArgs,
+    environment: Environment,
+    telemetry: &Telemetry,
+) -> Result<(), Failure> {
     let plan = Plan::new(args, environment)?;
     // Chosen once for all of TLS; a second choice would come from us and be the same.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -35,12 +45,11 @@ pub fn run(args: GatewayArgs, environment: Environment) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::Internal(format!("failed to start threads: {error}")))?;
     let outcome = runtime.block_on(async {
-        Parts::new(Arc::new(plan), first, &log_events)?
+        Parts::new(Arc::new(plan), first, telemetry)?
             .serve(listeners)
             .await
     });
     // A model that is loading on a blocking thread cannot be interrupted, and must not be waited for.
     runtime.shutdown_background();
-    traces.finish();
     outcome
 }

@@ -8,6 +8,9 @@ use clawdbot::args::{Cli, Command, Environment};
 use clawdbot::exit::Failure;
 use clawdbot::{audit_command, gateway, model_command};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,

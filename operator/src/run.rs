@@ -61,11 +61,11 @@ impl Error {
 
 /// Run in the cluster of KUBECONFIG, or the one this pod is in, until `shutdown`.
 pub async fn run(args: Args, shutdown: CancellationToken) -> Result<(), Error> {
-    let traces = telemetry::init(args.log_format, &args.log_level)?;
+    let telemetry = telemetry::init(args.log_format, &args.log_level)?;
     let config = Config::infer().await.map_err(Error::Config)?;
     let outcome = Box::pin(run_with(config, args, shutdown)).await;
     // Blocking, while the last spans are sent. It cannot panic, and nothing is left to do if it did.
-    let _ = tokio::task::spawn_blocking(move || traces.finish()).await;
+    let _ = tokio::task::spawn_blocking(move || telemetry.finish()).await;
     outcome
 }
 

@@ -1,10 +1,15 @@
+//! What both programs tell of themselves: log lines, and traces.
+//!
 //! Traces: spans of both programs, sent by OTLP where `OTEL_EXPORTER_OTLP_ENDPOINT` says where to.
 //!
 //! Only spans that we declare are sent, with the fields that stand in their declarations, and no log lines: so no
 //! secret and no message of a user can get into a trace by accident.
 
+pub mod logs;
 #[cfg(feature = "receiver")]
 pub mod receiver;
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::HeaderMap;
 use opentelemetry::propagation::TextMapPropagator as _;
@@ -33,6 +38,8 @@ const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
 
 /// Where callers name their trace.
 const TRACEPARENT: &str = "traceparent";
+/// Whether this process sends traces: what they need is left out of each request where it does not.
+static IS_ON: AtomicBool = AtomicBool::new(false);
 
 /// Why traces cannot be sent.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +86,7 @@ impl Traces {
             .with_batch_exporter(exporter)
             .with_resource(resource.build())
             .build();
+        IS_ON.store(true, Ordering::Relaxed);
         Ok(Self(Some(provider)))
     }
 
@@ -110,8 +118,11 @@ impl Traces {
 
 /// Make `span` part of the trace that a caller's `traceparent` names.
 pub fn join(span: &Span, headers: &HeaderMap) {
+    if !IS_ON.load(Ordering::Relaxed) {
+        return;
+    }
     let caller = TraceContextPropagator::new().extract(&HeaderExtractor(headers));
-    // Not where traces are off, and then there is nothing to join.
+    // It fails for a span that no layer looks at, and then there is nothing to join.
     let _ = span.set_parent(caller);
 }
 
@@ -129,6 +140,9 @@ pub fn trace_id(span: &Span, headers: &HeaderMap) -> Option<String> {
 
 /// Tell the next service of the trace that we are in, if any.
 pub fn pass_on(headers: &mut HeaderMap) {
+    if !IS_ON.load(Ordering::Relaxed) {
+        return;
+    }
     let context = Span::current().context();
     TraceContextPropagator::new().inject_context(&context, &mut HeaderInjector(headers));
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Observability {
-    /// What is logged.
+    /// What is logged. A change is taken up by the running pods.
     #[serde(default)]
     pub log_level: LogLevel,
 
@@ -86,10 +86,14 @@ pub struct Dashboard {
     pub labels: Option<BTreeMap<String, String>>,
 }
 
-/// What is logged.
+/// What is logged: each level and those above it.
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LogLevel {
-    /// What happens.
+    /// What failed and needs somebody.
+    Error,
+    /// What went wrong and was dealt with.
+    Warn,
+    /// What happens, with a line for every request.
     #[default]
     Info,
     /// And how.

@@ -44,7 +44,7 @@ pub(crate) struct Args {
 }
 
 /// Ask, and tell what was seen.
-pub(crate) async fn run(args: Args) -> Value {
+pub(crate) async fn run(args: Args) -> std::io::Result<Value> {
     let tls = args.ca.as_ref().map(|ca| {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_file_iter(ca).unwrap() {
@@ -59,10 +59,7 @@ pub(crate) async fn run(args: Args) -> Value {
         TlsConnector::from(Arc::new(config))
     });
     // Once alone: whoever cannot be reached is told of once.
-    if let Err(error) = Connection::open(args.address, tls.as_ref()).await {
-        eprintln!("failed to connect to {}: {error}", args.address);
-        std::process::exit(1);
-    }
+    Connection::open(args.address, tls.as_ref()).await?;
     let question = Question::chat(args.stream || args.paced, args.paced);
     let started = Instant::now();
     let until = started + Duration::from_secs_f64(args.seconds);
@@ -88,7 +85,7 @@ pub(crate) async fn run(args: Args) -> Value {
         });
     }
     let seen: Vec<Seen> = clients.join_all().await.into_iter().flatten().collect();
-    report(&seen, started.elapsed())
+    Ok(report(&seen, started.elapsed()))
 }
 
 fn report(seen: &[Seen], took: Duration) -> Value {

@@ -2,7 +2,6 @@
 //!
 //! Bare sockets and prepared bytes on one thread, so that what is between them is what is measured.
 #![expect(
-    clippy::print_stderr,
     clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a measuring tool: it reports on its standard output, and stops where something is wrong"
@@ -37,15 +36,16 @@ enum End {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() {
+async fn main() -> std::io::Result<()> {
     match Args::parse().end {
         End::Upstream => upstream::serve().await,
-        End::Load(args) => println!("{}", load::run(args).await),
+        End::Load(args) => println!("{}", load::run(args).await?),
         End::Idle {
             address,
             connections,
         } => idle(address, connections).await,
     }
+    Ok(())
 }
 
 async fn idle(address: std::net::SocketAddr, connections: usize) {

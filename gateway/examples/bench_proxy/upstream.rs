@@ -24,11 +24,13 @@ pub(crate) async fn serve() {
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("{}", listener.local_addr().unwrap());
+    let mut connections = tokio::task::JoinSet::new();
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         let answers = Arc::clone(&answers);
         // A proxy that hangs up ends its connection, not the others.
-        tokio::spawn(async move { answer(stream, &answers).await });
+        connections.spawn(async move { answer(stream, &answers).await });
+        while connections.try_join_next().is_some() {}
     }
 }
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use claw_crds::GatewayConfig;
 use claw_crds::gateway_config::{
-    AuthConfig, CredentialConfig, DeviceConfig, GatewayIdentity, LimitsConfig, ModelBackend,
-    ModelConfig, OutboundConfig, ProviderConfig, Redacted, RemoteModelConfig, SCHEMA_VERSION,
-    TlsConfig,
+    AuthConfig, CredentialConfig, DeviceConfig, GatewayIdentity, LimitsConfig, LogLevel,
+    ModelBackend, ModelConfig, OutboundConfig, ProviderConfig, Redacted, RemoteModelConfig,
+    SCHEMA_VERSION, TlsConfig,
 };
 
 use super::{RuntimeConfig, prepare};
@@ -36,6 +36,7 @@ pub(crate) fn config(models: &[&str]) -> GatewayConfig {
         device: DeviceConfig::Cpu,
         outbound: OutboundConfig::unrestricted(),
         audit: None,
+        log_level: LogLevel::default(),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::audit::{Event, Summary};
 use crate::management::Management;
 use crate::models::ModelPool;
 use crate::outbound::Outbound;
+use crate::telemetry::LogLevelControl;
 
 /// Several writes in a row are one change, once it has been quiet for this long.
 const QUIET: Duration = Duration::from_millis(20);
@@ -30,6 +31,7 @@ pub struct Reloader {
     management: Arc<Management>,
     /// What an auditor knows of the configuration in force.
     summary: Mutex<Option<Summary>>,
+    log_level: LogLevelControl,
 }
 
 impl Reloader {
@@ -39,6 +41,7 @@ impl Reloader {
         pool: ModelPool,
         outbound: Outbound,
         management: Arc<Management>,
+        log_level: LogLevelControl,
     ) -> Self {
         Self {
             reader,
@@ -46,6 +49,7 @@ impl Reloader {
             outbound,
             management,
             summary: Mutex::default(),
+            log_level,
         }
     }
 
@@ -76,6 +80,7 @@ impl Reloader {
         }: Draft,
     ) -> Result<(), ConfigError> {
         let (summary, audit) = (Summary::of(&config), config.audit.clone());
+        let log_level = config.log_level;
         let prepared = prepare(&origin, config)?;
         let current = self.management.current();
         if current
@@ -104,6 +109,7 @@ impl Reloader {
                 ConfigError::new(&origin, format!("audit: cannot be started: {error}"))
             })?;
         self.record(&runtime, summary);
+        self.log_level.set(log_level);
         match self.management.runtime.get() {
             Some(shared) => shared.store(runtime),
             // The one caller before the first configuration is the start of the gateway, or its reload task.

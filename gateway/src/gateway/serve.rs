@@ -20,11 +20,12 @@ use crate::config::watch::SecretWatch;
 use crate::dispatch::Dispatcher;
 use crate::exit::Failure;
 use crate::management::{self, Management, Readiness, StoreProbe};
-use crate::metrics::{LogEvents, Metrics};
+use crate::metrics::Metrics;
 use crate::models::{ModelPool, OnnxLoader, Workshop};
 use crate::outbound::Outbound;
 use crate::provider::Provider;
 use crate::shutdown::Signals;
+use crate::telemetry::Telemetry;
 use crate::{AppParts, AppState, router, server};
 
 /// How often readiness is looked at while somebody waits for it.
@@ -52,10 +53,10 @@ impl Parts {
     pub(super) fn new(
         plan: Arc<Plan>,
         first: Option<Draft>,
-        log_events: &LogEvents,
+        telemetry: &Telemetry,
     ) -> Result<Self, Failure> {
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
-        let metrics = Arc::new(Metrics::new(log_events, plan.cpu_capacity));
+        let metrics = Arc::new(Metrics::new(&telemetry.log_events, plan.cpu_capacity));
         let management = Arc::new(Management {
             shutdown: shutdown.clone(),
             audit: Arc::new(Audit::new(plan.state_dir.clone(), metrics.audit.clone())),
@@ -79,6 +80,7 @@ impl Parts {
             pool,
             outbound.clone(),
             Arc::clone(&management),
+            telemetry.log_level.clone(),
         ));
         if let Some(draft) = first {
             reloader.put_in_force(draft)?;

@@ -32,7 +32,7 @@ pub async fn observe(State(state): State<AppState>, request: Request, next: Next
         .map_or_else(String::new, |id| id.0.clone());
     let span = tracing::info_span!(
         "request",
-        request_id = id,
+        http.request.id = id,
         otel.kind = "server",
         handler = handler(request.uri().path()),
         http.request.method = request.method().as_str(),
@@ -126,17 +126,18 @@ impl Drop for Record {
             self.status,
             duration,
         );
-        tracing::info!(
-            request_id = self.request_id,
-            method = self.method.as_str(),
-            path = self.path,
-            caller = self.caller,
-            model.name = self.model,
-            status = self.status,
-            complete = self.is_complete,
-            duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
-            "request"
-        );
+        self.span.in_scope(|| {
+            tracing::info!(
+                http.request.method = self.method.as_str(),
+                url.path = self.path,
+                user.name = self.caller,
+                claw.model = self.model,
+                http.response.status_code = self.status,
+                claw.complete = self.is_complete,
+                event.duration = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX),
+                "request"
+            );
+        });
         if let Some(place) = self.place.take_if(|place| place.is_wanted()) {
             place.record(Event::Request(Box::new(self.audit_record(duration))));
         }

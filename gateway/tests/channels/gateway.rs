@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use claw_crds::GatewayConfig;
 use claw_crds::gateway_config::{
     AccessConfig, ApiKeyConfig, AuthConfig, ChannelConfig, DeviceConfig, DirectAccess,
-    GatewayIdentity, GroupAccess, LimitsConfig, OutboundConfig, PlatformConfig, Redacted,
+    GatewayIdentity, GroupAccess, LimitsConfig, LogLevel, OutboundConfig, PlatformConfig, Redacted,
     SCHEMA_VERSION,
 };
 use clawdbot::audit::Audit;
@@ -157,6 +157,7 @@ pub(crate) fn config(channels: Vec<ChannelConfig>) -> GatewayConfig {
         device: DeviceConfig::Cpu,
         outbound: OutboundConfig::unrestricted(),
         audit: None,
+        log_level: LogLevel::default(),
     }
 }
 

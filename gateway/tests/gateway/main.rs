@@ -12,6 +12,7 @@ mod binary;
 mod failover;
 mod failure_points;
 mod local_model;
+mod logs;
 mod metrics;
 mod providers;
 mod reload;

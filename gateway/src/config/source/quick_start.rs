@@ -7,8 +7,8 @@ use claw_crds::GatewayConfig;
 use claw_crds::claw_gateway::DEFAULT_MAX_BODY_BYTES;
 use claw_crds::gateway_config::{
     AuthConfig, CredentialConfig, DeviceConfig, GatewayIdentity, LimitsConfig, LocalModelConfig,
-    ModelBackend, ModelConfig, OutboundConfig, ProviderConfig, QuantizationConfig, Redacted,
-    RemoteModelConfig, SCHEMA_VERSION, SourceConfig,
+    LogLevel, ModelBackend, ModelConfig, OutboundConfig, ProviderConfig, QuantizationConfig,
+    Redacted, RemoteModelConfig, SCHEMA_VERSION, SourceConfig,
 };
 use url::{Host, Url};
 
@@ -57,6 +57,7 @@ impl QuickStart {
             device: DeviceConfig::Auto,
             outbound: self.outbound(),
             audit: None,
+            log_level: LogLevel::default(),
         })
     }
 

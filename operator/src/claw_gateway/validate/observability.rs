@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use claw_crds::{
     ClawGatewaySpec,
-    claw_gateway::{Dashboard, LogFormat, LogLevel, Monitoring, Observability, Tracing},
+    claw_gateway::{Dashboard, LogFormat, Monitoring, Observability, Tracing},
 };
 use url::Url;
 
@@ -18,8 +18,6 @@ type Labels = BTreeMap<String, String>;
 /// What is told of the gateway. Where labels are given, the object is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValidatedObservability {
-    /// Debug lines, too.
-    pub is_verbose: bool,
     /// As the gateway's flag has it.
     pub log_format: &'static str,
     /// Further labels of the PodMonitor.
@@ -49,7 +47,8 @@ pub(super) fn validate(
     runbook_base: &str,
 ) -> Result<ValidatedObservability, Fault> {
     let Observability {
-        log_level,
+        // In the configuration, which running pods take up.
+        log_level: _,
         log_format,
         pod_monitor,
         alerts,
@@ -61,7 +60,6 @@ pub(super) fn validate(
         is_made.then(|| monitoring.labels.unwrap_or_default())
     };
     Ok(ValidatedObservability {
-        is_verbose: log_level == LogLevel::Debug,
         log_format: match log_format {
             LogFormat::Json => "json",
             LogFormat::Text => "text",

@@ -73,7 +73,10 @@ impl Ends {
         scenario: &Scenario,
         duration: Duration,
     ) -> anyhow::Result<Figures> {
-        let process = server.process.as_ref().map(|process| process.id());
+        let process = server
+            .process
+            .as_ref()
+            .map(claw_e2e::process::ChildProcess::id);
         let before = process.map(processor_time).transpose()?;
         let mut load = pinned(&self.program);
         load.arg("load").arg(server.address.to_string());
@@ -93,9 +96,9 @@ impl Ends {
         Ok(Figures {
             requests_per_second: requests / seconds,
             chunks_per_second: number("chunks")? / seconds,
-            processor_seconds: after
-                .zip(before)
-                .map(|(after, before)| (after - before).as_secs_f64() * 1000.0 / requests),
+            processor_seconds: after.zip(before).map(|(after, before)| {
+                after.saturating_sub(before).as_secs_f64() * 1000.0 / requests
+            }),
             p50_ms: number("p50_ms")?,
             p99_ms: number("p99_ms")?,
             first_byte_p50_ms: number("first_byte_p50_ms")?,

@@ -184,6 +184,7 @@ spec:
     remote: {{provider: OpenAI, baseURL: "http://{upstream}/v1", model: far-model}}
   auth: {{apiKeys: {{selector: {{matchLabels: {{bench: "yes"}}}}}}}}
   tls: {{{certificate}: {{}}}}
+  outbound: {{allowedCIDRs: [127.0.0.0/8]}}
   limits: {{requestsPerSecond: 1000000, maxConnections: 20000}}
 ---
 apiVersion: v1

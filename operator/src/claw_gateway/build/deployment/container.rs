@@ -85,9 +85,6 @@ fn environment(gateway: &ValidatedGateway) -> Vec<EnvVar> {
     ];
     let observability = &gateway.observability;
     variables.push(variable("CLAWDBOT_LOG_FORMAT", observability.log_format));
-    if observability.is_verbose {
-        variables.push(variable("CLAWDBOT_VERBOSE", "true"));
-    }
     variables.extend(
         observability
             .tracing
