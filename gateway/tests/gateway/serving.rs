@@ -106,7 +106,7 @@ async fn models_are_listed_and_shown() {
 }
 
 #[tokio::test]
-async fn what_happened_is_counted_and_logged_without_secrets() {
+async fn what_happened_is_counted() {
     let upstream = Upstream::start().await;
     let gateway = Binary::start(&upstream.models(&["good"])).await;
     let request = gateway
@@ -123,20 +123,6 @@ async fn what_happened_is_counted_and_logged_without_secrets() {
     assert!(
         metrics.contains(r#"claw_gateway_tokens_total{model="good",kind="completion"} 2"#),
         "{metrics}"
-    );
-    let log = gateway.log();
-    let entry = log
-        .lines()
-        .find(|line| line.contains("trace-7"))
-        .expect("a log line");
-    let entry: Value = serde_json::from_str(entry).expect("JSON");
-    assert_eq!(
-        (&entry["caller"], &entry["model.name"]),
-        (&json!("env/CLAWDBOT_API_KEY"), &json!("good"))
-    );
-    assert!(
-        !log.contains("sesame") && !log.contains("far-key") && !log.contains("\"hi\""),
-        "{log}"
     );
 }
 
