@@ -3,6 +3,7 @@
 pub(super) mod content;
 pub(super) mod data_url;
 pub(super) mod demands;
+pub(super) mod dialogue;
 pub(super) mod fields;
 pub(super) mod tools;
 pub(super) mod turns;

@@ -50,6 +50,14 @@ pub(super) fn pieces(input: &Value, mut take: impl FnMut(&[u8]) -> Result<Piece,
     pieces.into()
 }
 
+/// The shortest chat, with one more field or another value of one.
+pub(super) fn chat_with(field: &str, value: Value) -> ChatRequest {
+    let mut body = json!({"messages": [{"role": "user", "content": "hi"}]});
+    body[field] = value;
+    let body = body.as_object().expect("an object").clone();
+    ChatRequest::from_object(body).expect("valid")
+}
+
 fn timeless(mut value: Value) -> Value {
     if let Some(object) = value.as_object_mut() {
         object.remove("created");

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::conversion::Target;
 use crate::conversion::chat::content::{Part, PartKind};
 use crate::conversion::chat::data_url::data_url;
+use crate::conversion::chat::dialogue::Dialogue;
 use crate::conversion::chat::turns::{Speaker, ToolCall, Turn};
 use crate::error::GatewayError;
 
@@ -21,7 +22,7 @@ pub(super) fn conversation(
     target: &Target<'_>,
 ) -> Result<Conversation, GatewayError> {
     let mut system = Vec::new();
-    let mut said: Vec<(&str, Vec<Value>)> = Vec::new();
+    let mut said = Dialogue::default();
     for turn in turns {
         let (role, blocks) = match &turn.speaker {
             Speaker::System => {
@@ -32,23 +33,9 @@ pub(super) fn conversation(
             Speaker::Assistant(calls) => ("assistant", of_assistant(turn, calls, target)?),
             Speaker::Tool { call } => ("user", vec![result(turn, call, target)?]),
         };
-        if blocks.is_empty() {
-            continue;
-        }
-        match said.last_mut() {
-            // All results of one turn have to come together.
-            Some((last, so_far)) if *last == role => so_far.extend(blocks),
-            _ => said.push((role, blocks)),
-        }
+        said.say(role, blocks);
     }
-    if said.is_empty() {
-        let message = "`messages` hold nothing but instructions: add a message of the user";
-        return Err(GatewayError::invalid("messages", message));
-    }
-    let messages = said
-        .into_iter()
-        .map(|(role, content)| json!({"role": role, "content": content}))
-        .collect();
+    let messages = said.into_messages("content")?;
     Ok(Conversation { system, messages })
 }
 

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::conversion::chat::arbitrary::{any_json, any_request};
+use crate::conversion::provider_golden::chat_with;
 use crate::conversion::{Target, golden, provider_golden};
 use crate::error::GatewayError;
-use crate::types::ChatRequest;
 
 const TARGET: Target<'static> = Target {
     name: "near",
@@ -34,13 +34,6 @@ fn streams_are_told_in_openais_words() {
         let mut events = Events::default();
         provider_golden::pieces(input, |event| events.take(event))
     });
-}
-
-fn with(field: &str, value: Value) -> ChatRequest {
-    let mut body = json!({"messages": [{"role": "user", "content": "hi"}]});
-    body[field] = value;
-    let body = body.as_object().expect("an object").clone();
-    ChatRequest::from_object(body).expect("valid")
 }
 
 #[rstest]
@@ -79,7 +72,7 @@ fn what_anthropic_cannot_do_is_refused_by_name(
     #[case] value: Value,
     #[case] expected: &str,
 ) {
-    let error = request(&with(field, value), &TARGET).expect_err("refused");
+    let error = request(&chat_with(field, value), &TARGET).expect_err("refused");
     let GatewayError::UnsupportedByProvider { field, .. } = &error else {
         panic!("{error}")
     };
@@ -112,7 +105,7 @@ fn what_makes_no_sense_is_refused_with_its_place(
     #[case] value: Value,
     #[case] expected: &str,
 ) {
-    let error = request(&with(field, value), &TARGET).expect_err("refused");
+    let error = request(&chat_with(field, value), &TARGET).expect_err("refused");
     let GatewayError::InvalidRequest { param, .. } = &error else {
         panic!("{error}")
     };

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::conversion::Target;
 use crate::conversion::chat::content::{Part, PartKind};
 use crate::conversion::chat::data_url::data_url;
+use crate::conversion::chat::dialogue::Dialogue;
 use crate::conversion::chat::turns::{Speaker, ToolCall, Turn};
 use crate::error::GatewayError;
 
@@ -27,7 +28,7 @@ pub(super) fn conversation(
     target: &Target<'_>,
 ) -> Result<Conversation, GatewayError> {
     let mut system = Vec::new();
-    let mut said: Vec<(&str, Vec<Value>)> = Vec::new();
+    let mut said = Dialogue::default();
     // A result names its function, and a chat only the call.
     let mut functions = HashMap::new();
     for turn in turns {
@@ -48,23 +49,9 @@ pub(super) fn conversation(
                 ("user", vec![result(turn, call, name, target)?])
             }
         };
-        if parts.is_empty() {
-            continue;
-        }
-        match said.last_mut() {
-            // All results of one turn have to come together.
-            Some((last, so_far)) if *last == role => so_far.extend(parts),
-            _ => said.push((role, parts)),
-        }
+        said.say(role, parts);
     }
-    if said.is_empty() {
-        let message = "`messages` hold nothing but instructions: add a message of the user";
-        return Err(GatewayError::invalid("messages", message));
-    }
-    let contents = said
-        .into_iter()
-        .map(|(role, parts)| json!({"role": role, "parts": parts}))
-        .collect();
+    let contents = said.into_messages("parts")?;
     Ok(Conversation { system, contents })
 }
 

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::conversion::chat::arbitrary::{any_json, any_request};
+use crate::conversion::provider_golden::chat_with;
 use crate::conversion::{Target, golden, provider_golden};
 use crate::error::GatewayError;
-use crate::types::ChatRequest;
 
 const TARGET: Target<'static> = Target {
     name: "near",
@@ -36,13 +36,6 @@ fn streams_are_told_in_openais_words() {
     });
 }
 
-fn with(field: &str, value: Value) -> ChatRequest {
-    let mut body = json!({"messages": [{"role": "user", "content": "hi"}]});
-    body[field] = value;
-    let body = body.as_object().expect("an object").clone();
-    ChatRequest::from_object(body).expect("valid")
-}
-
 #[rstest]
 #[case("n", json!("two"), "n")]
 #[case("generationConfig", json!([]), "generationConfig")]
@@ -60,7 +53,7 @@ fn what_makes_no_sense_is_refused_with_its_place(
     #[case] value: Value,
     #[case] expected: &str,
 ) {
-    let error = request(&with(field, value), &TARGET).expect_err("refused");
+    let error = request(&chat_with(field, value), &TARGET).expect_err("refused");
     let GatewayError::InvalidRequest { param, .. } = &error else {
         panic!("{error}")
     };
@@ -88,7 +81,7 @@ fn what_gemini_cannot_do_is_refused_by_name(
     #[case] value: Value,
     #[case] expected: &str,
 ) {
-    let error = request(&with(field, value), &TARGET).expect_err("refused");
+    let error = request(&chat_with(field, value), &TARGET).expect_err("refused");
     let GatewayError::UnsupportedByProvider { field, .. } = &error else {
         panic!("{error}")
     };
@@ -98,7 +91,7 @@ fn what_gemini_cannot_do_is_refused_by_name(
 
 #[test]
 fn tools_are_called_one_at_a_time_only_where_the_model_wants_to() {
-    let mut chat = with("parallel_tool_calls", json!(false));
+    let mut chat = chat_with("parallel_tool_calls", json!(false));
     let tool = json!([{"type": "function", "function": {"name": "f"}}]);
     assert!(
         request(&chat, &TARGET).is_ok(),
@@ -112,7 +105,7 @@ fn tools_are_called_one_at_a_time_only_where_the_model_wants_to() {
 #[test]
 fn a_call_of_another_model_is_marked_for_gemini_3() {
     let call = json!({"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}});
-    let chat = with(
+    let chat = chat_with(
         "messages",
         json!([{"role": "assistant", "tool_calls": [call]}]),
     );
