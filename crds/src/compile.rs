@@ -22,6 +22,7 @@ mod url;
 
 pub use pattern::PATTERN_SIZE_LIMIT_BYTES;
 pub use problem::{ObjectRef, Problem, ProblemReason};
+pub use routes::{RulesPlace, compile_rules};
 pub use secrets::{Secret, Secrets};
 pub use tls::{CertificateError, certified_key};
 

@@ -7,6 +7,7 @@
 mod audit;
 mod redacted;
 mod remote;
+mod route;
 
 use std::collections::BTreeSet;
 
@@ -14,6 +15,9 @@ pub use crate::claw_gateway::LogLevel;
 pub use audit::{AuditConfig, AuditFailureConfig};
 pub use redacted::Redacted;
 pub use remote::{CredentialConfig, ProviderConfig, RemoteModelConfig};
+pub use route::{
+    BackendConfig, HeaderMatchConfig, RetriesConfig, RouteConfig, TimeoutsConfig, ValueMatchConfig,
+};
 use serde::{Deserialize, Serialize};
 
 pub use crate::outbound::OutboundConfig;
@@ -33,7 +37,7 @@ pub struct GatewayConfig {
     pub gateway: GatewayIdentity,
     /// The models, by unique name.
     pub models: Vec<ModelConfig>,
-    /// The routing table; the first rule whose pattern matches the request path wins.
+    /// The routing table; the first rule that matches a request wins.
     pub routes: Vec<RouteConfig>,
     /// The channels, by unique name.
     pub channels: Vec<ChannelConfig>,
@@ -135,18 +139,6 @@ pub enum QuantizationConfig {
     None,
     /// 8-bit blocks of 32 weights.
     Int8,
-}
-
-/// One rule of the routing table.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct RouteConfig {
-    /// Where the rule was written, e.g. `ModelRoute/support spec.routes[0]`.
-    pub origin: String,
-    /// A linear-time regular expression, searched in the request path.
-    pub pattern: String,
-    /// Models to try in order; empty when none of the named ones exists.
-    pub targets: Vec<String>,
 }
 
 /// One chat channel, served at `/channels/<name>`.

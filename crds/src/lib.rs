@@ -18,6 +18,7 @@ pub mod claw_gateway;
 pub mod compile;
 pub mod condition;
 pub mod crd_yaml;
+pub mod duration;
 pub mod gateway_config;
 pub mod manifest;
 pub mod metric_catalog;

@@ -4,6 +4,7 @@
 //! Reading the files is the caller's part.
 
 mod fault;
+mod routing_file;
 mod schema;
 mod selection;
 
@@ -12,6 +13,7 @@ use std::{collections::BTreeMap, fmt, sync::OnceLock};
 pub use fault::Fault;
 use k8s_openapi::api::core::v1::Secret as ApiSecret;
 use kube::Resource;
+pub use routing_file::parse_routing_file;
 use schema::KindSchema;
 pub use selection::{Selection, SelectionError};
 use serde::{Deserialize, de::DeserializeOwned};

@@ -1,13 +1,24 @@
-//! `ModelRoute`: which request path goes to which model.
+//! `ModelRoute`: which requests go to which model.
 
+mod backend;
+mod header_match;
+mod retries;
+mod route;
+mod timeouts;
+
+pub use backend::Backend;
+pub use header_match::{HeaderMatch, HeaderMatchType};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
+pub use retries::Retries;
+pub use route::Route;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+pub use timeouts::Timeouts;
 
 use crate::condition::HasConditions;
 
-/// Which request paths go to which models of one gateway.
+/// Which requests go to which models of one gateway.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "claw.dev",
@@ -19,7 +30,7 @@ use crate::condition::HasConditions;
     namespaced,
     status = "ModelRouteStatus",
     derive = "PartialEq",
-    doc = "Sends request paths of a gateway to its models, with a fallback for when a model fails.",
+    doc = "Sends requests of a gateway to its models by path, model name and headers, with fallbacks for when a model fails.",
     printcolumn(
         name = "Gateway",
         type_ = "string",
@@ -47,8 +58,8 @@ pub struct ModelRouteSpec {
     /// The ClawGateway of this namespace that serves the routes.
     pub gateway_ref: GatewayRef,
 
-    /// The rules, tried in order. Where several ModelRoutes name one gateway, they are taken in the order of
-    /// their names.
+    /// The rules; the first one that matches a request wins. Where several ModelRoutes name one gateway, they are taken
+    /// in the order of their names.
     #[schemars(length(min = 1, max = 256))]
     pub routes: Vec<Route>,
 }
@@ -59,64 +70,6 @@ pub struct GatewayRef {
     /// Its name.
     #[schemars(length(min = 1, max = 50))]
     pub name: String,
-}
-
-/// One rule.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.fallback) || self.fallback != self.model")
-    .message("fallback must be another model than model"))]
-pub struct Route {
-    /// A regular expression, searched in the request path; begin it with ^ to match from the start. RE2 syntax,
-    /// always linear in time.
-    #[schemars(length(min = 1, max = 1024))]
-    pub pattern: String,
-
-    /// The model that answers.
-    #[schemars(length(min = 1, max = 128))]
-    pub model: String,
-
-    /// The model that answers when the first one fails before its first token.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 128))]
-    pub fallback: Option<String>,
-}
-
-/// A plain routing file: `clawdbot gateway --routes model-routing.yaml`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RoutingFile {
-    /// The same list as `spec.routes` of a ModelRoute.
-    pub routes: Vec<RoutingFileRoute>,
-}
-
-/// One rule of a plain routing file; unlike in the custom resource, an unknown field is refused, since there is
-/// no API server to tell of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RoutingFileRoute {
-    /// As [`Route::pattern`].
-    pub pattern: String,
-    /// As [`Route::model`].
-    pub model: String,
-    /// As [`Route::fallback`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fallback: Option<String>,
-}
-
-impl From<RoutingFileRoute> for Route {
-    fn from(route: RoutingFileRoute) -> Self {
-        let RoutingFileRoute {
-            pattern,
-            model,
-            fallback,
-        } = route;
-        Self {
-            pattern,
-            model,
-            fallback,
-        }
-    }
 }
 
 /// What became of the routes.

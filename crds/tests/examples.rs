@@ -5,8 +5,7 @@ use std::{fs, path::Path};
 use claw_crds::{
     Inputs, compile,
     gateway_config::{Redacted, TlsConfig},
-    manifest::{ManifestFile, Selection, parse},
-    model_route::RoutingFile,
+    manifest::{ManifestFile, Selection, parse, parse_routing_file},
 };
 use rstest::rstest;
 
@@ -36,6 +35,7 @@ fn files(folder: &str) -> Vec<ManifestFile> {
 #[rstest]
 #[case::quick_start(&["."], "support", 2, 1)]
 #[case::telegram(&[".", "telegram"], "support", 2, 2)]
+#[case::routing(&[".", "routing"], "support", 5, 1)]
 #[case::gpu(&["gpu"], "vision", 0, 0)]
 #[case::storage(&["storage"], "library", 0, 0)]
 #[case::autoscaling(&["autoscaling"], "frontdesk", 0, 0)]
@@ -84,8 +84,8 @@ fn manifests_compile_without_a_problem(
 fn the_plain_routing_file_is_read() {
     let text =
         fs::read_to_string(examples().join("standalone/model-routing.yaml")).expect("readable");
-    let file: RoutingFile = serde_yaml::from_str(&text).expect("a routing file");
-    assert_eq!(file.routes.len(), 2);
+    let rules = parse_routing_file(&text).expect("a routing file");
+    assert_eq!(rules.len(), 2);
 }
 
 #[test]
@@ -107,6 +107,7 @@ fn no_folder_of_examples_is_forgotten() {
             "autoscaling",
             "gpu",
             "providers",
+            "routing",
             "standalone",
             "storage",
             "telegram"

@@ -6,29 +6,37 @@
 mod attempts;
 mod channel_replies;
 mod count;
+mod limits;
 mod local;
 mod remote;
+mod retry;
 mod stream;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 
 pub use count::TokenEstimate;
+pub use retry::RetryBudget;
 pub use stream::{ChunkStream, prompt_bytes};
 
 use crate::config::{Backend, ModelEntry, SharedRuntime};
 use crate::error::GatewayError;
 use crate::metrics::Metrics;
 use crate::provider::Provider;
+use crate::routing::Candidates;
 use crate::types::{ChatCompletion, ChatRequest, Usage};
+use attempts::Course;
+use limits::Limits;
 use stream::Finisher;
 
 /// An answer and the model that gave it.
 pub struct Answered<T> {
     /// The gateway's name of the model.
     pub model: String,
+    /// Where the rule that chose it was written, where there is one.
+    pub route: Option<String>,
     /// The answer.
     pub answer: T,
 }
@@ -38,6 +46,7 @@ impl<T> Answered<T> {
     pub fn map<U>(self, form: impl FnOnce(T) -> U) -> Answered<U> {
         Answered {
             model: self.model,
+            route: self.route,
             answer: form(self.answer),
         }
     }
@@ -47,15 +56,22 @@ impl<T> Answered<T> {
 pub struct Dispatcher {
     shared_runtime: SharedRuntime,
     provider: Provider,
+    total: Duration,
     metrics: Arc<Metrics>,
 }
 
 impl Dispatcher {
-    /// A dispatcher over the configuration in force.
-    pub fn new(shared_runtime: SharedRuntime, provider: Provider, metrics: Arc<Metrics>) -> Self {
+    /// A dispatcher over the configuration in force. Requests end after `total`, unless their route says otherwise.
+    pub fn new(
+        shared_runtime: SharedRuntime,
+        provider: Provider,
+        total: Duration,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             shared_runtime,
             provider,
+            total,
             metrics,
         }
     }
@@ -63,40 +79,78 @@ impl Dispatcher {
     /// A whole answer of the first model that gives one.
     pub async fn complete(
         &self,
-        candidates: &[&ModelEntry],
+        candidates: &Candidates<'_>,
         request: &ChatRequest,
     ) -> Result<Answered<ChatCompletion>, GatewayError> {
-        attempts::first_success(candidates, &self.metrics, |entry| {
-            self.complete_one(entry, request)
-        })
-        .await
+        let limits = self.limits(candidates);
+        let provider = &self.provider.within(limits.remote);
+        let outcome = self
+            .course(candidates, &limits)
+            .first_success(|entry| self.complete_one(provider, entry, &limits, request))
+            .await;
+        self.count(candidates, &outcome);
+        outcome
     }
 
     /// A streamed answer of the first model that begins one.
     pub async fn stream(
         &self,
-        candidates: &[&ModelEntry],
+        candidates: &Candidates<'_>,
         request: &ChatRequest,
     ) -> Result<Answered<ChunkStream>, GatewayError> {
         let started = Instant::now();
-        let answered = attempts::first_success(candidates, &self.metrics, |entry| {
-            self.stream_one(entry, request)
-        })
-        .await?;
+        let limits = self.limits(candidates);
+        let provider = &self.provider.within(limits.remote);
+        let outcome = self
+            .course(candidates, &limits)
+            .first_success(|entry| self.stream_one(provider, entry, limits, request))
+            .await;
+        self.count(candidates, &outcome);
+        let answered = outcome?;
         self.metrics.first_token(&answered.model, started.elapsed());
         Ok(answered)
     }
 
+    fn limits(&self, candidates: &Candidates<'_>) -> Limits {
+        let rule = candidates.rule.map(|rule| rule.timeouts);
+        Limits::new(
+            &rule.unwrap_or_default(),
+            self.provider.timeouts(),
+            self.total,
+        )
+    }
+
+    fn course<'a>(&'a self, candidates: &'a Candidates<'_>, limits: &Limits) -> Course<'a> {
+        Course {
+            models: &candidates.models,
+            route: candidates.rule.map(|rule| rule.origin.as_str()),
+            retries: candidates.rule.and_then(|rule| rule.retries),
+            deadline: limits.deadline,
+            metrics: &self.metrics,
+        }
+    }
+
+    fn count<T>(&self, candidates: &Candidates<'_>, outcome: &Result<Answered<T>, GatewayError>) {
+        if let Some(rule) = candidates.rule {
+            let model = outcome.as_ref().ok().map(|answered| &*answered.model);
+            self.metrics.routed(&rule.origin, model);
+        }
+    }
+
     fn complete_one<'a>(
         &'a self,
+        provider: &'a Provider,
         entry: &'a ModelEntry,
+        limits: &'a Limits,
         request: &'a ChatRequest,
     ) -> BoxFuture<'a, Result<ChatCompletion, GatewayError>> {
         Box::pin(async move {
             let mut completion = match &entry.backend {
-                Backend::Local(slot) => local::complete(&entry.name, slot, request).await?,
+                Backend::Local(slot) => {
+                    local::complete(&entry.name, slot, limits.local, request).await?
+                }
                 Backend::Remote(remote) => {
-                    remote::complete(&self.provider, &entry.name, remote, request).await?
+                    remote::complete(provider, &entry.name, remote, request).await?
                 }
                 Backend::Unavailable { reason } => return Err(unavailable(entry, reason)),
             };
@@ -112,7 +166,9 @@ impl Dispatcher {
 
     fn stream_one<'a>(
         &'a self,
+        provider: &'a Provider,
         entry: &'a ModelEntry,
+        limits: Limits,
         request: &'a ChatRequest,
     ) -> BoxFuture<'a, Result<ChunkStream, GatewayError>> {
         Box::pin(async move {
@@ -120,13 +176,14 @@ impl Dispatcher {
             let finisher = || Finisher::new(&entry.name, request, Arc::clone(&self.metrics));
             match &entry.backend {
                 Backend::Local(slot) => {
-                    let (head, rest) = local::stream(&entry.name, slot, request).await?;
-                    Ok(finisher().finish(head, rest))
+                    let (head, rest) =
+                        local::stream(&entry.name, slot, limits.local, request).await?;
+                    Ok(finisher().finish(head, rest, limits.deadline))
                 }
                 Backend::Remote(remote) => {
                     let (head, rest) =
-                        remote::stream(&self.provider, &entry.name, remote, request).await?;
-                    Ok(finisher().finish(head, rest))
+                        remote::stream(provider, &entry.name, remote, request).await?;
+                    Ok(finisher().finish(head, rest, limits.deadline))
                 }
                 Backend::Unavailable { reason } => Err(unavailable(entry, reason)),
             }

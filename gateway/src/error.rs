@@ -186,6 +186,28 @@ pub enum GatewayError {
         /// For how long.
         limit: Duration,
     },
+    /// A model in this process took longer than its route allows.
+    #[error("model `{model}` gave no {awaited} within {} s", limit.as_secs_f32())]
+    ModelTimeout {
+        /// The model.
+        model: String,
+        /// What was waited for.
+        awaited: &'static str,
+        /// For how long.
+        limit: Duration,
+    },
+    /// The time of the request is over, with all that was tried.
+    #[error(
+        "there was no whole answer within {} s, the total time limit of this request (timeouts.total of its route); \
+         model `{model}` was asked last",
+        limit.as_secs_f32()
+    )]
+    TotalTimeout {
+        /// The model that was to answer when the time was over.
+        model: String,
+        /// The limit.
+        limit: Duration,
+    },
     /// The remote API answered with an error that is not the caller's fault.
     #[error("model `{model}`: its API answered with status {status}")]
     UpstreamStatus {

@@ -9,4 +9,4 @@ pub mod models;
 pub mod responses;
 pub mod route_paths;
 
-pub use answer::AnsweredBy;
+pub use answer::{AnsweredBy, RoutedBy};

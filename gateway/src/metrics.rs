@@ -23,7 +23,7 @@ use crate::types::Usage;
 
 use labels::{
     ChannelLabels, FallbackLabels, HandlerLabels, KeyLabels, ModelLabels, ModelStateLabels,
-    NoLabels, ReloadLabels, RequestLabels, TokenLabels, VersionLabels,
+    NoLabels, RefusedLabels, ReloadLabels, RequestLabels, RouteLabels, TokenLabels, VersionLabels,
 };
 pub use log_events::LogEvents;
 use process::ProcessCollector;
@@ -45,6 +45,9 @@ pub struct Metrics {
     first_tokens: Family<ModelLabels, Histogram>,
     tokens: Family<TokenLabels, Counter>,
     fallbacks: Family<FallbackLabels, Counter>,
+    retries: Family<FallbackLabels, Counter>,
+    retries_refused: Family<RefusedLabels, Counter>,
+    routed: Family<RouteLabels, Counter>,
     reloads: Family<ReloadLabels, Counter>,
     config_refused: Gauge,
     channel_messages: Family<ChannelLabels, Counter>,
@@ -89,6 +92,9 @@ impl Metrics {
             first_tokens: Family::new_with_constructor(histograms),
             tokens: Family::default(),
             fallbacks: Family::default(),
+            retries: Family::default(),
+            retries_refused: Family::default(),
+            routed: Family::default(),
             reloads: Family::default(),
             config_refused: Gauge::default(),
             model_states: Family::default(),
@@ -116,6 +122,9 @@ impl Metrics {
             first_tokens,
             tokens,
             fallbacks,
+            retries,
+            retries_refused,
+            routed,
             reloads,
             config_refused,
             model_states,
@@ -142,6 +151,9 @@ impl Metrics {
         );
         add(registry, &catalog::TOKENS, tokens.clone());
         add(registry, &catalog::FALLBACKS, fallbacks.clone());
+        add(registry, &catalog::RETRIES, retries.clone());
+        add(registry, &catalog::RETRIES_REFUSED, retries_refused.clone());
+        add(registry, &catalog::ROUTED_REQUESTS, routed.clone());
         add(
             registry,
             &catalog::CHANNEL_MESSAGES,
@@ -226,6 +238,33 @@ impl Metrics {
                 reason,
             })
             .inc();
+    }
+
+    /// A model failed and is asked again.
+    pub fn retry(&self, model: &str, reason: &'static str) {
+        let labels = FallbackLabels {
+            model: model.to_owned(),
+            reason,
+        };
+        self.retries.get_or_create(&labels).inc();
+    }
+
+    /// A model failed and is not asked again, though its route would have allowed it.
+    pub fn retry_refused(&self, model: &str, cause: &'static str) {
+        let labels = RefusedLabels {
+            model: model.to_owned(),
+            cause,
+        };
+        self.retries_refused.get_or_create(&labels).inc();
+    }
+
+    /// A rule chose who answers; `None` where nobody did.
+    pub fn routed(&self, route: &str, model: Option<&str>) {
+        let labels = RouteLabels {
+            route: route.to_owned(),
+            model: model.unwrap_or_default().to_owned(),
+        };
+        self.routed.get_or_create(&labels).inc();
     }
 
     /// A message of a channel was dealt with.

@@ -48,6 +48,20 @@ impl Provider {
         Self { outbound, timeouts }
     }
 
+    /// The limits.
+    pub fn timeouts(&self) -> Timeouts {
+        self.timeouts
+    }
+
+    /// The same client with other limits.
+    #[must_use]
+    pub fn within(&self, timeouts: Timeouts) -> Self {
+        Self {
+            timeouts,
+            ..self.clone()
+        }
+    }
+
     /// A whole answer of the API behind the model called `name`.
     pub async fn complete(
         &self,

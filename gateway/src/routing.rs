@@ -1,11 +1,17 @@
-//! Which models a request may be answered by, in order. Pure.
+//! Which models a request may be answered by, in order. Pure but for the turns of weighted models.
 //!
-//! The first rule whose pattern matches the path wins; on the fixed endpoints without such a rule, the body names
-//! the model. Whether a model is up is for the dispatcher.
+//! The first rule that matches wins; on the paths of the API without such a rule, the body names the model. Whether a
+//! model is up is for the dispatcher.
 
+mod headers;
+mod rule;
 mod table;
+mod weights;
 
-pub use table::{InvalidRoute, RouteTable, Rule};
+use http::HeaderMap;
+
+pub use rule::Rule;
+pub use table::{InvalidRoute, RouteTable};
 
 use crate::config::{ModelEntry, RuntimeConfig};
 use crate::error::GatewayError;
@@ -19,48 +25,67 @@ pub const RESPONSES: &str = "/v1/responses";
 /// Paths where the model is chosen by the body, unless a rule matches.
 const CHOSEN_BY_BODY: [&str; 3] = [CHAT_COMPLETIONS, MESSAGES, RESPONSES];
 
-/// The models to try for a request, never empty.
+/// What of a request decides where it goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Its path.
+    pub path: &'a str,
+    /// The model that its body names.
+    pub model: Option<&'a str>,
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+}
+
+/// Who may answer a request.
+#[derive(Debug)]
+pub struct Candidates<'a> {
+    /// The rule that says so; `None` where the request named a model for which there is no rule.
+    pub rule: Option<&'a Rule>,
+    /// The models to try in order, never empty.
+    pub models: Vec<&'a ModelEntry>,
+}
+
+/// The models to try for a request.
 pub fn candidates<'a>(
     runtime: &'a RuntimeConfig,
-    path: &str,
-    requested: Option<&str>,
-) -> Result<Vec<&'a ModelEntry>, GatewayError> {
-    if let Some(rule) = runtime.routes.find(path) {
-        return targets(runtime, rule);
+    asked: Asked<'_>,
+) -> Result<Candidates<'a>, GatewayError> {
+    if let Some(rule) = runtime.routes.find(asked) {
+        return of_rule(runtime, rule);
     }
-    if !CHOSEN_BY_BODY.contains(&path) {
-        return Err(unknown_path(path));
+    if !CHOSEN_BY_BODY.contains(&asked.path) {
+        return Err(unmatched(runtime, asked.path));
     }
-    match requested {
+    match asked.model {
         None => Err(GatewayError::invalid(
             "model",
             format!("`model` is missing: name one of {}", known_models(runtime)),
         )),
-        Some(name) => Ok(vec![by_name(runtime, name)?]),
+        Some(name) => Ok(Candidates {
+            rule: None,
+            models: vec![by_name(runtime, name)?],
+        }),
     }
 }
 
-/// The model of that name and, after it, the fallbacks of the rules that begin with it: what a channel bound to
-/// the model may be answered by.
+/// Who may answer for the model of that name without a request: the rule whose alias it is, else the model and, after
+/// it, the fallbacks of the first rule that begins with it.
 pub fn candidates_by_model<'a>(
     runtime: &'a RuntimeConfig,
     name: &str,
-) -> Result<Vec<&'a ModelEntry>, GatewayError> {
-    let mut found = vec![by_name(runtime, name)?];
-    if let Some(rule) = runtime
-        .routes
-        .rules()
-        .iter()
-        .find(|rule| rule.targets.first().is_some_and(|first| first == name))
-    {
-        found.extend(
-            rule.targets
-                .iter()
-                .skip(1)
-                .filter_map(|target| runtime.model(target)),
-        );
+) -> Result<Candidates<'a>, GatewayError> {
+    if let Some(rule) = runtime.routes.by_alias_alone(name) {
+        return of_rule(runtime, rule);
     }
-    Ok(found)
+    let model = by_name(runtime, name)?;
+    let mut rules = runtime.routes.rules().iter();
+    match rules.find(|rule| rule.begins_with(name)) {
+        Some(rule) => of_rule(runtime, rule),
+        None => Ok(Candidates {
+            rule: None,
+            models: vec![model],
+        }),
+    }
 }
 
 /// A helpful 404.
@@ -83,28 +108,43 @@ pub fn by_name<'a>(runtime: &'a RuntimeConfig, name: &str) -> Result<&'a ModelEn
         })
 }
 
-fn targets<'a>(
-    runtime: &'a RuntimeConfig,
-    rule: &Rule,
-) -> Result<Vec<&'a ModelEntry>, GatewayError> {
-    let found: Vec<_> = rule
-        .targets
-        .iter()
+fn of_rule<'a>(runtime: &'a RuntimeConfig, rule: &'a Rule) -> Result<Candidates<'a>, GatewayError> {
+    let models: Vec<_> = rule
+        .turn()
+        .into_iter()
         .filter_map(|name| runtime.model(name))
         .collect();
-    if found.is_empty() {
+    if models.is_empty() {
         return Err(GatewayError::RouteWithoutModel {
             origin: rule.origin.clone(),
         });
     }
-    Ok(found)
+    Ok(Candidates {
+        rule: Some(rule),
+        models,
+    })
 }
 
+fn unmatched(runtime: &RuntimeConfig, path: &str) -> GatewayError {
+    if !runtime.routes.serves(path) {
+        return unknown_path(path);
+    }
+    GatewayError::NotFound {
+        message: format!(
+            "no route of this gateway takes this request to {path}: its routes there ask for another `model` or for \
+             headers that the request does not have"
+        ),
+    }
+}
+
+/// Of models and aliases.
 fn known_models(runtime: &RuntimeConfig) -> String {
     let names: Vec<_> = runtime
         .models
         .iter()
-        .map(|model| format!("`{}`", model.name))
+        .map(|model| model.name.as_str())
+        .chain(aliases(runtime))
+        .map(|name| format!("`{name}`"))
         .collect();
     if names.is_empty() {
         "none, since this gateway has no models".to_owned()
@@ -113,82 +153,11 @@ fn known_models(runtime: &RuntimeConfig) -> String {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use claw_crds::gateway_config::RouteConfig;
-
-    use super::*;
-    use crate::config::fixture;
-
-    fn route(pattern: &str, targets: &[&str]) -> RouteConfig {
-        RouteConfig {
-            origin: format!("test route {pattern}"),
-            pattern: pattern.into(),
-            targets: targets.iter().map(ToString::to_string).collect(),
-        }
-    }
-
-    fn runtime(routes: Vec<RouteConfig>) -> RuntimeConfig {
-        let mut config = fixture::config(&["red", "green"]);
-        config.routes = routes;
-        fixture::runtime(config)
-    }
-
-    fn names(found: &[&ModelEntry]) -> Vec<String> {
-        found.iter().map(|model| model.name.clone()).collect()
-    }
-
-    #[test]
-    fn the_first_matching_rule_wins_even_over_the_model_in_the_body() {
-        let runtime = runtime(vec![
-            route("^/v1/", &["green", "red"]),
-            route("chat", &["red"]),
-        ]);
-        let found = candidates(&runtime, CHAT_COMPLETIONS, Some("red")).expect("routed");
-        assert_eq!(names(&found), ["green", "red"]);
-    }
-
-    #[test]
-    fn without_a_rule_the_body_decides_on_the_chat_endpoint_only() {
-        let runtime = runtime(Vec::new());
-        assert_eq!(
-            names(&candidates(&runtime, CHAT_COMPLETIONS, Some("red")).expect("by name")),
-            ["red"]
-        );
-        let error = candidates(&runtime, "/elsewhere", Some("red")).expect_err("no rule");
-        assert_eq!(error.status(), 404);
-        let error = candidates(&runtime, CHAT_COMPLETIONS, None).expect_err("no model");
-        assert!(error.to_string().contains("`red`, `green`"), "{error}");
-    }
-
-    #[test]
-    fn an_unknown_model_is_answered_with_the_known_ones() {
-        let error =
-            candidates(&runtime(Vec::new()), CHAT_COMPLETIONS, Some("blue")).expect_err("unknown");
-        assert_eq!(
-            error.to_string(),
-            "the model `blue` does not exist: known models are `red`, `green`"
-        );
-    }
-
-    #[test]
-    fn a_rule_whose_models_are_all_gone_names_itself() {
-        let error =
-            candidates(&runtime(vec![route("^/x$", &[])]), "/x", None).expect_err("no target");
-        assert!(error.to_string().contains("test route ^/x$"), "{error}");
-        assert_eq!(error.status(), 503);
-    }
-
-    #[test]
-    fn a_channel_inherits_the_fallbacks_of_its_model() {
-        let runtime = runtime(vec![route("^/x$", &["red", "green"])]);
-        assert_eq!(
-            names(&candidates_by_model(&runtime, "red").expect("known")),
-            ["red", "green"]
-        );
-        assert_eq!(
-            names(&candidates_by_model(&runtime, "green").expect("known")),
-            ["green"]
-        );
-    }
+/// The names beside those of models that clients may ask for, each once, in the order of the rules.
+pub fn aliases(runtime: &RuntimeConfig) -> impl Iterator<Item = &str> {
+    let aliases = runtime.routes.aliases().iter().map(String::as_str);
+    aliases.filter(|alias| runtime.model(alias).is_none())
 }
+
+#[cfg(test)]
+mod tests;

@@ -93,7 +93,10 @@ fn costs(config: &GatewayConfig) -> BTreeMap<ObjectRef, Cost> {
     for route in &config.routes {
         let cost = costs.entry(owner_of(&route.origin)).or_default();
         cost.config += size(route);
-        cost.patterns += pattern::judge(&route.pattern).unwrap_or(0);
+        cost.patterns += route
+            .expressions()
+            .map(|expression| pattern::judge(expression).unwrap_or(0))
+            .sum::<usize>();
     }
     for channel in &config.channels {
         costs

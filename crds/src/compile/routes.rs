@@ -1,14 +1,48 @@
-//! Routes: patterns checked, targets resolved, one table in a stable order.
+//! Routes: rules checked, targets resolved, one table in a stable order.
 
-use super::{
-    pattern,
-    problem::{ObjectRef, Problem, ProblemReason},
-};
+mod check;
+mod resolve;
+
+use std::fmt;
+
+use super::problem::{ObjectRef, Problem, ProblemReason};
 use crate::{
     ModelRoute,
     gateway_config::{ModelConfig, RouteConfig},
     model_route::Route,
 };
+
+/// Where a list of rules is written.
+#[derive(Clone, Copy, Debug)]
+pub struct RulesPlace<'a> {
+    /// For problems.
+    pub object: &'a ObjectRef,
+    /// For logs and statuses of the gateway.
+    pub origin: &'a str,
+    /// The list, e.g. `spec.routes`.
+    pub field: &'a str,
+}
+
+/// One rule's field.
+struct RulePlace<'a> {
+    rules: RulesPlace<'a>,
+    index: usize,
+}
+
+impl RulePlace<'_> {
+    fn field(&self, part: impl fmt::Display) -> String {
+        format!("{}[{}].{part}", self.rules.field, self.index)
+    }
+
+    fn problem(
+        &self,
+        part: impl fmt::Display,
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Problem {
+        Problem::invalid(self.rules.object, self.field(part), message, remedy)
+    }
+}
 
 pub(super) fn compile(
     objects: &[ModelRoute],
@@ -19,71 +53,45 @@ pub(super) fn compile(
     objects.sort_by_key(|route| route.metadata.name.clone());
     objects
         .into_iter()
-        .flat_map(|route| compile_one(route, models, problems))
+        .flat_map(|route| {
+            let object = ObjectRef::of(route);
+            let place = RulesPlace {
+                object: &object,
+                origin: &object.to_string(),
+                field: "spec.routes",
+            };
+            compile_rules(place, &route.spec.routes, models, problems)
+        })
         .collect()
 }
 
-/// The rules of one ModelRoute. One bad pattern takes all of the object's rules out, since nobody can say which
-/// requests the bad rule was to catch; a missing model leaves its rule in, without that target.
-fn compile_one(
-    route: &ModelRoute,
+/// The rules of one list. One rule that cannot work takes all of the list out, since nobody can say which requests it
+/// was to catch; a missing model leaves its rule in, without that target.
+pub fn compile_rules(
+    place: RulesPlace<'_>,
+    rules: &[Route],
     models: &[ModelConfig],
     problems: &mut Vec<Problem>,
 ) -> Vec<RouteConfig> {
-    let object = ObjectRef::of(route);
-    let faults: Vec<Problem> = route
-        .spec
-        .routes
-        .iter()
-        .enumerate()
-        .filter_map(|(index, rule)| check_pattern(&object, index, &rule.pattern).err())
+    let rules = || {
+        rules.iter().enumerate().map(|(index, rule)| {
+            let place = RulePlace {
+                rules: place,
+                index,
+            };
+            (place, rule)
+        })
+    };
+    let faults: Vec<Problem> = rules()
+        .flat_map(|(place, rule)| check::faults(&place, rule))
         .collect();
     if !faults.is_empty() {
         problems.extend(faults);
         return Vec::new();
     }
-    let rules = route.spec.routes.iter().enumerate();
-    rules
-        .map(|(index, rule)| resolve(&object, index, rule, models, problems))
+    rules()
+        .map(|(place, rule)| resolve::resolve(&place, rule, models, problems))
         .collect()
-}
-
-fn check_pattern(object: &ObjectRef, index: usize, pattern: &str) -> Result<(), Problem> {
-    pattern::judge(pattern).map(drop).map_err(|fault| {
-        let problem = Problem::invalid(
-            object,
-            format!("spec.routes[{index}].pattern"),
-            format!("not a valid regular expression: {fault}"),
-            "use RE2 syntax; look-around and back-references do not exist, and . * + ? ( ) [ ] { } | \\ must be \
-             escaped with \\ to stand for themselves",
-        );
-        problem.with_value(pattern)
-    })
-}
-
-fn resolve(
-    object: &ObjectRef,
-    index: usize,
-    rule: &Route,
-    models: &[ModelConfig],
-    problems: &mut Vec<Problem>,
-) -> RouteConfig {
-    let mut targets = Vec::new();
-    for (part, name) in [
-        ("model", Some(&rule.model)),
-        ("fallback", rule.fallback.as_ref()),
-    ] {
-        let Some(name) = name else { continue };
-        match check_model(object, format!("spec.routes[{index}].{part}"), name, models) {
-            Ok(()) => targets.push(name.clone()),
-            Err(problem) => problems.push(problem),
-        }
-    }
-    RouteConfig {
-        origin: format!("{object} spec.routes[{index}]"),
-        pattern: rule.pattern.clone(),
-        targets,
-    }
 }
 
 /// That a model of the name exists.
@@ -105,9 +113,12 @@ pub(super) fn check_model(
         object,
         field,
         "the gateway has no model of that name",
-        format!("add it to the gateway's spec.models, or name one of: {known}"),
+        format!("add it to the gateway's models, or name one of: {known}"),
     );
     Err(problem
         .with_value(name)
         .with_reason(ProblemReason::ModelNotFound))
 }
+
+#[cfg(test)]
+mod tests;

@@ -215,9 +215,9 @@ kind: Channel";
         config
             .routes
             .iter()
-            .map(|route| route.pattern.as_str())
+            .map(|route| route.pattern.as_deref())
             .collect::<Vec<_>>(),
-        ["^/good"]
+        [Some("^/good")]
     );
 }
 

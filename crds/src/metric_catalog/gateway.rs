@@ -41,6 +41,24 @@ pub const FALLBACKS: Metric = Metric::counter(
     &["model", "reason"],
     "Attempts that failed and were followed by another model",
 );
+/// Models that were asked again.
+pub const RETRIES: Metric = Metric::counter(
+    "claw_gateway_retries_total",
+    &["model", "reason"],
+    "Attempts that failed and were followed by another one with the same model, by what went wrong",
+);
+/// Models that were not asked again.
+pub const RETRIES_REFUSED: Metric = Metric::counter(
+    "claw_gateway_retries_refused_total",
+    &["model", "cause"],
+    "Attempts that the route would have repeated, and were not: for the budget, the time left, or a model at rest",
+);
+/// What rules do.
+pub const ROUTED_REQUESTS: Metric = Metric::counter(
+    "claw_gateway_routed_requests_total",
+    &["route", "model"],
+    "Requests that a rule decided on, by rule and answering model, which is empty where none answered",
+);
 /// Messages of channels.
 pub const CHANNEL_MESSAGES: Metric = Metric::counter(
     "claw_gateway_channel_messages_total",
@@ -162,6 +180,9 @@ pub const ALL: &[&Metric] = &[
     &TIME_TO_FIRST_TOKEN,
     &TOKENS,
     &FALLBACKS,
+    &RETRIES,
+    &RETRIES_REFUSED,
+    &ROUTED_REQUESTS,
     &CHANNEL_MESSAGES,
     &OPEN_CONNECTIONS,
     &MAX_CONNECTIONS,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{ArgAction, ArgGroup, Args};
 use claw_crds::gateway_config::Redacted;
 
-use super::{ModelArgument, OutboundArgument};
+use super::{ModelArgument, OutboundArgument, TimeoutArgs};
 use crate::telemetry::LogFormat;
 
 /// Flags of `clawdbot gateway`. What is served comes from exactly one of --manifests, --model, --config and
@@ -134,18 +134,9 @@ pub struct GatewayArgs {
     /// Write the bound addresses here as JSON, {"gateway": "…", "management": "…"}, once they are open.
     #[arg(long, value_name = "FILE", env = "CLAWDBOT_PORT_FILE")]
     pub port_file: Option<PathBuf>,
-    /// How long a remote model may take to the first token of a stream, before its fallback is tried.
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration,
-          env = "CLAWDBOT_FIRST_TOKEN_TIMEOUT")]
-    pub first_token_timeout: Duration,
-    /// How long a remote model may be silent within a stream.
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration,
-          env = "CLAWDBOT_IDLE_TIMEOUT")]
-    pub idle_timeout: Duration,
-    /// How long a remote model may take for an answer that is not streamed.
-    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = humantime::parse_duration,
-          env = "CLAWDBOT_ANSWER_TIMEOUT")]
-    pub answer_timeout: Duration,
+    /// How long is waited for answers.
+    #[command(flatten)]
+    pub timeouts: TimeoutArgs,
 }
 
 /// Credentials, which are no flags: a command line is seen by every user of the machine.

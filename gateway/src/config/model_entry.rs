@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use claw_crds::gateway_config::RemoteModelConfig;
 
+use crate::dispatch::RetryBudget;
 use crate::models::ModelSlot;
 use crate::provider::{Health, KeyRing};
 
@@ -14,6 +15,8 @@ pub struct ModelEntry {
     pub name: String,
     /// What answers.
     pub backend: Backend,
+    /// How many requests for it are repetitions, as long as its name stays the same.
+    pub retry_budget: Arc<RetryBudget>,
 }
 
 /// What answers for a model.

@@ -137,18 +137,19 @@ impl Prepared {
         let models = models
             .into_iter()
             .map(|model| {
+                let known = before.and_then(|before| before.model(&model.name));
                 let backend = match model.backend {
                     ModelBackend::Local(local) => Backend::Local(acquire(SlotKey {
                         model: local,
                         device,
                     })),
-                    ModelBackend::Remote(config) => {
-                        let known = before.and_then(|before| before.model(&model.name));
-                        Backend::Remote(remote(config, known))
-                    }
+                    ModelBackend::Remote(config) => Backend::Remote(remote(config, known)),
                     ModelBackend::Unavailable { reason } => Backend::Unavailable { reason },
                 };
                 ModelEntry {
+                    retry_budget: known
+                        .map(|known| Arc::clone(&known.retry_budget))
+                        .unwrap_or_default(),
                     name: model.name,
                     backend,
                 }
@@ -235,8 +236,8 @@ mod tests {
         config.limits.max_connections = 0;
         config.routes.push(RouteConfig {
             origin: "here".into(),
-            pattern: "(".into(),
-            targets: Vec::new(),
+            pattern: Some("(".into()),
+            ..RouteConfig::default()
         });
         config.tls = Some(fixture::tls("red.test"));
         config.tls.as_mut().expect("just set").private_key = Redacted::new("hunter2");

@@ -1,68 +1,176 @@
-//! One model after the other. An API that is left alone for a while is passed over.
+//! One model after the other, each as often as its rule allows, all within the time of the request. An API that is left
+//! alone for a while is passed over.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use claw_crds::gateway_config::RetriesConfig;
 use futures::future::BoxFuture;
 
-use super::Answered;
+use super::limits::Deadline;
+use super::retry::{self, Repetition};
+use super::{Answered, remote};
 use crate::config::{Backend, ModelEntry, chain};
 use crate::error::GatewayError;
 use crate::metrics::Metrics;
 use crate::provider::{Cause, Rest};
 
-/// Why a model is passed over that is left alone.
+/// Why a model is passed over, or not asked again, that is left alone.
 const RESTING: &str = "resting";
+/// Why a model is not asked again: too many requests for it are repetitions already.
+const BUDGET: &str = "budget";
+/// Why a model is not asked again: the request would be over before.
+const TIME: &str = "time";
 
-/// The first answer. Without any, the error that tells the caller most: what went wrong with the last model, unless
-/// that one merely cannot do what an earlier one could have done.
-pub(super) async fn first_success<'a, T>(
-    candidates: &[&'a ModelEntry],
-    metrics: &Metrics,
-    mut attempt: impl FnMut(&'a ModelEntry) -> BoxFuture<'a, Result<T, GatewayError>>,
-) -> Result<Answered<T>, GatewayError> {
-    let mut failure = None;
-    let mut queue: VecDeque<Turn<'a>> = candidates.iter().map(|entry| Turn::first(entry)).collect();
-    while let Some(turn) = queue.pop_front() {
-        let entry = turn.entry;
-        let error = match turn.rest() {
-            Some(rest) => {
-                if !queue.is_empty() {
-                    metrics.fallback(&entry.name, RESTING);
-                }
-                // Asked after all others: better one that has failed than nobody.
-                if matches!(rest.cause, Cause::Failures(_)) {
-                    queue.push_back(turn.last_resort());
-                    continue;
-                }
-                // It would only be asked too early.
-                GatewayError::UpstreamRateLimited {
-                    model: entry.name.clone(),
-                    retry_after: Some(rest.left(Instant::now())),
-                }
-            }
-            None => match attempt(entry).await {
-                Ok(answer) => {
-                    return Ok(Answered {
-                        model: entry.name.clone(),
-                        answer,
-                    });
-                }
-                Err(error) if !error.is_retryable() => return Err(error),
-                Err(error) => {
+/// What of a request says how it is tried.
+pub(super) struct Course<'a> {
+    pub(super) models: &'a [&'a ModelEntry],
+    pub(super) route: Option<&'a str>,
+    pub(super) retries: Option<RetriesConfig>,
+    pub(super) deadline: Deadline,
+    pub(super) metrics: &'a Metrics,
+}
+
+impl<'a> Course<'a> {
+    /// The first answer. Without any, the error that tells the caller most: what went wrong with the last model, unless
+    /// that one merely cannot do what an earlier one could have done.
+    pub(super) async fn first_success<T>(
+        &self,
+        mut attempt: impl FnMut(&'a ModelEntry) -> BoxFuture<'a, Result<T, GatewayError>>,
+    ) -> Result<Answered<T>, GatewayError> {
+        let mut failure = None;
+        let mut queue: VecDeque<Turn<'a>> =
+            self.models.iter().map(|entry| Turn::first(entry)).collect();
+        let mut is_first = true;
+        while let Some(turn) = queue.pop_front() {
+            let entry = turn.entry;
+            let error = match turn.rest() {
+                Some(rest) => {
                     if !queue.is_empty() {
-                        tell(entry, &error, metrics);
+                        self.metrics.fallback(&entry.name, RESTING);
                     }
-                    error
+                    // Asked after all others: better one that has failed than nobody.
+                    if matches!(rest.cause, Cause::Failures(_)) {
+                        queue.push_back(turn.last_resort());
+                        continue;
+                    }
+                    // It would only be asked too early.
+                    GatewayError::UpstreamRateLimited {
+                        model: entry.name.clone(),
+                        retry_after: Some(rest.left(Instant::now())),
+                    }
                 }
-            },
-        };
-        failure = Some(match failure {
-            Some(earlier) if is_about_ability(&error) => earlier,
-            _ => error,
-        });
+                None => match self.ask(entry, is_first, &mut attempt).await {
+                    Ok(answer) => {
+                        return Ok(Answered {
+                            model: entry.name.clone(),
+                            route: self.route.map(str::to_owned),
+                            answer,
+                        });
+                    }
+                    Err(error) if !error.is_retryable() => return Err(error),
+                    Err(error) => {
+                        if !queue.is_empty() {
+                            tell(entry, &error, self.metrics);
+                        }
+                        is_first = false;
+                        error
+                    }
+                },
+            };
+            failure = Some(match failure {
+                Some(earlier) if is_about_ability(&error) => earlier,
+                _ => error,
+            });
+        }
+        Err(failure.unwrap_or(GatewayError::Internal))
     }
-    Err(failure.unwrap_or(GatewayError::Internal))
+
+    /// One model, and again.
+    async fn ask<T>(
+        &self,
+        entry: &'a ModelEntry,
+        is_first: bool,
+        attempt: &mut impl FnMut(&'a ModelEntry) -> BoxFuture<'a, Result<T, GatewayError>>,
+    ) -> Result<T, GatewayError> {
+        let _waiting = entry.retry_budget.wait();
+        let mut number = 0;
+        // Given back only when its outcome is known.
+        let mut repetition = None;
+        loop {
+            let outcome = tokio::time::timeout_at(self.deadline.at, attempt(entry)).await;
+            let Ok(outcome) = outcome else {
+                let error = self.deadline.passed(&entry.name);
+                if is_first && number == 0 {
+                    blame(entry, self.deadline);
+                }
+                return Err(error);
+            };
+            let error = match outcome {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            drop(repetition.take());
+            let Some((granted, pause)) = self.repetition(entry, number, &error) else {
+                return Err(error);
+            };
+            repetition.replace(granted);
+            tokio::time::sleep(pause).await;
+            if rest(entry).is_some() {
+                self.metrics.retry_refused(&entry.name, RESTING);
+                return Err(error);
+            }
+            self.metrics.retry(&entry.name, error.metric_label());
+            tracing::info!(
+                model.name = entry.name,
+                error = chain(&error),
+                "a model did not answer and is asked again"
+            );
+            number += 1;
+        }
+    }
+
+    /// The right to ask a model again, and when.
+    fn repetition(
+        &self,
+        entry: &ModelEntry,
+        number: u32,
+        error: &GatewayError,
+    ) -> Option<(Repetition, Duration)> {
+        let retries = self.retries.filter(|retries| number < retries.attempts)?;
+        if !retry::can_heal(error) {
+            return None;
+        }
+        let granted = self.granted(entry, &retries, number, error);
+        granted
+            .map_err(|cause| self.metrics.retry_refused(&entry.name, cause))
+            .ok()
+    }
+
+    fn granted(
+        &self,
+        entry: &ModelEntry,
+        retries: &RetriesConfig,
+        number: u32,
+        error: &GatewayError,
+    ) -> Result<(Repetition, Duration), &'static str> {
+        let now = Instant::now();
+        let rest = match &entry.backend {
+            Backend::Remote(remote) => remote.health.rest(now),
+            _ => None,
+        };
+        let wish = match rest {
+            Some(rest) if matches!(rest.cause, Cause::Failures(_)) => return Err(RESTING),
+            Some(rest) => Some(rest.left(now)),
+            None => error.retry_after(),
+        };
+        let pause = retry::pause(retries, number, wish, rand::random()).ok_or(RESTING)?;
+        if pause >= self.deadline.left() {
+            return Err(TIME);
+        }
+        let repetition = entry.retry_budget.repeat().ok_or(BUDGET)?;
+        Ok((repetition, pause))
+    }
 }
 
 /// A model that is to be asked.
@@ -88,12 +196,30 @@ impl<'a> Turn<'a> {
 
     /// What keeps it from being asked now.
     fn rest(&self) -> Option<Rest> {
-        match &self.entry.backend {
-            Backend::Remote(remote) if !self.is_last_resort => {
-                remote.health.admit(Instant::now()).err()
-            }
-            _ => None,
+        if self.is_last_resort {
+            return None;
         }
+        rest(self.entry)
+    }
+}
+
+/// What keeps a model from being asked now. Where a rest has just ended, the caller is the one that tries.
+fn rest(entry: &ModelEntry) -> Option<Rest> {
+    match &entry.backend {
+        Backend::Remote(remote) => remote.health.admit(Instant::now()).err(),
+        _ => None,
+    }
+}
+
+/// An API that had all the time of a request and said nothing has failed. One that had what others left may be innocent.
+fn blame(entry: &ModelEntry, deadline: Deadline) {
+    if let Backend::Remote(remote) = &entry.backend {
+        let error = GatewayError::UpstreamTimeout {
+            model: entry.name.clone(),
+            awaited: "answer",
+            limit: deadline.total(),
+        };
+        remote::note_failure(&entry.name, &remote.health, &error);
     }
 }
 
@@ -116,166 +242,4 @@ fn is_about_ability(error: &GatewayError) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::{Arc, Mutex};
-    use std::time::Duration;
-
-    use super::*;
-    use crate::config::Remote;
-    use crate::config::fixture;
-    use crate::metrics::Snapshot;
-
-    fn entry(name: &str) -> ModelEntry {
-        ModelEntry {
-            name: name.into(),
-            backend: Backend::Unavailable {
-                reason: "a test".into(),
-            },
-        }
-    }
-
-    fn error(name: &str) -> GatewayError {
-        let model = name.to_owned();
-        match name {
-            "slow" => GatewayError::UpstreamTimeout {
-                model,
-                awaited: "token",
-                limit: Duration::from_secs(1),
-            },
-            "plain" => GatewayError::UnsupportedField {
-                model,
-                field: "tools".into(),
-            },
-            "strict" => GatewayError::invalid("temperature", "too hot"),
-            _ => GatewayError::ModelUnavailable {
-                model,
-                reason: "gone".into(),
-            },
-        }
-    }
-
-    async fn run(names: &[&str]) -> Result<String, (u16, Metrics)> {
-        let entries: Vec<_> = names.iter().map(|name| entry(name)).collect();
-        let candidates: Vec<_> = entries.iter().collect();
-        let metrics = Metrics::default();
-        let result = first_success(&candidates, &metrics, |entry| {
-            Box::pin(async move {
-                if entry.name == "good" {
-                    Ok(())
-                } else {
-                    Err(error(&entry.name))
-                }
-            })
-        })
-        .await;
-        result
-            .map(|answered| answered.model)
-            .map_err(|error| (error.status().as_u16(), metrics))
-    }
-
-    #[tokio::test]
-    async fn the_first_model_that_can_answers() {
-        assert_eq!(
-            run(&["slow", "gone", "good", "slow"]).await.ok().as_deref(),
-            Some("good")
-        );
-    }
-
-    #[tokio::test]
-    async fn a_faulty_request_is_not_sent_to_another_model() {
-        let (status, metrics) = run(&["strict", "good"]).await.expect_err("refused");
-        assert_eq!(status, 400);
-        assert!(
-            !metrics
-                .encode(&Snapshot::default())
-                .expect("encodes")
-                .contains("fallbacks_total{")
-        );
-    }
-
-    #[tokio::test]
-    async fn the_last_failure_is_told_unless_it_is_only_about_ability() {
-        let (status, metrics) = run(&["slow", "gone"]).await.expect_err("nobody");
-        assert_eq!(status, 503);
-        let text = metrics.encode(&Snapshot::default()).expect("encodes");
-        assert!(
-            text.contains(r#"fallbacks_total{model="slow",reason="upstream_timeout"} 1"#),
-            "{text}"
-        );
-        assert_eq!(run(&["slow", "plain"]).await.expect_err("nobody").0, 504);
-        assert_eq!(run(&["plain"]).await.expect_err("nobody").0, 400);
-    }
-
-    /// A remote model whose API has failed with this error, five times.
-    fn failing(name: &str, error: &GatewayError) -> ModelEntry {
-        let mut entry = entry(name);
-        let claw_crds::gateway_config::ModelBackend::Remote(config) =
-            fixture::remote(name, "http://127.0.0.1:9/v1").backend
-        else {
-            unreachable!("the fixture is remote")
-        };
-        let remote = Remote {
-            config,
-            health: Arc::default(),
-            keys: Arc::default(),
-        };
-        for _ in 0..5 {
-            remote.health.failed(error, Instant::now());
-        }
-        entry.backend = Backend::Remote(remote);
-        entry
-    }
-
-    /// The names that were asked, and what came of it.
-    async fn asked(entries: &[ModelEntry]) -> (Vec<String>, Result<String, GatewayError>, String) {
-        let asked: Mutex<Vec<String>> = Mutex::default();
-        let metrics = Metrics::default();
-        let candidates: Vec<_> = entries.iter().collect();
-        let outcome = first_success(&candidates, &metrics, |entry| {
-            asked.lock().expect("no panic").push(entry.name.clone());
-            let outcome = match entry.name.as_str() {
-                "good" => Ok(()),
-                name => Err(error(name)),
-            };
-            Box::pin(std::future::ready(outcome))
-        })
-        .await;
-        let metrics = metrics.encode(&Snapshot::default()).expect("encodes");
-        let outcome = outcome.map(|answered| answered.model);
-        (asked.into_inner().expect("no panic"), outcome, metrics)
-    }
-
-    fn busy() -> GatewayError {
-        GatewayError::UpstreamRateLimited {
-            model: "busy".into(),
-            retry_after: Some(Duration::from_mins(1)),
-        }
-    }
-
-    #[tokio::test]
-    async fn an_api_that_keeps_failing_is_asked_after_all_others() {
-        let (names, outcome, metrics) =
-            asked(&[failing("slow", &error("slow")), entry("good")]).await;
-        assert_eq!(names, ["good"]);
-        assert_eq!(outcome.expect("an answer"), "good");
-        assert!(
-            metrics.contains(r#"fallbacks_total{model="slow",reason="resting"} 1"#),
-            "{metrics}"
-        );
-        let (names, ..) = asked(&[failing("slow", &error("slow")), entry("gone")]).await;
-        assert_eq!(names, ["gone", "slow"]);
-        let (names, ..) = asked(&[failing("slow", &error("slow"))]).await;
-        assert_eq!(names, ["slow"], "nobody else is there");
-    }
-
-    #[tokio::test]
-    async fn an_api_that_asked_for_a_rest_is_not_asked_at_all() {
-        let (names, outcome, _) = asked(&[failing("busy", &busy())]).await;
-        assert_eq!(names, Vec::<String>::new());
-        let error = outcome.expect_err("nobody");
-        assert_eq!(error.status().as_u16(), 429);
-        assert!(error.retry_after() > Some(Duration::from_secs(50)));
-        let (names, ..) = asked(&[failing("busy", &busy()), entry("good")]).await;
-        assert_eq!(names, ["good"]);
-    }
-}
+mod tests;

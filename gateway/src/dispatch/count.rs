@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Answered, Dispatcher, attempts, local, stream, unavailable};
-use crate::config::{Backend, ModelEntry};
+use super::{Answered, Dispatcher, local, stream, unavailable};
+use crate::config::Backend;
 use crate::error::GatewayError;
+use crate::routing::Candidates;
 use crate::types::{ChatRequest, Usage};
 
 /// A length, and how it was found.
@@ -20,28 +21,30 @@ impl Dispatcher {
     /// The length of a prompt for the first model that can tell. No API elsewhere is asked.
     pub async fn count_tokens(
         &self,
-        candidates: &[&ModelEntry],
+        candidates: &Candidates<'_>,
         request: &ChatRequest,
     ) -> Result<Answered<TokenEstimate>, GatewayError> {
-        attempts::first_success(candidates, &self.metrics, |entry| {
-            Box::pin(async move {
-                match &entry.backend {
-                    Backend::Local(slot) => {
-                        let tokens =
-                            local::count_tokens(&entry.name, Arc::clone(slot), request).await?;
-                        Ok(TokenEstimate {
-                            tokens,
-                            is_exact: true,
-                        })
+        let limits = self.limits(candidates);
+        self.course(candidates, &limits)
+            .first_success(|entry| {
+                Box::pin(async move {
+                    match &entry.backend {
+                        Backend::Local(slot) => {
+                            let tokens =
+                                local::count_tokens(&entry.name, Arc::clone(slot), request).await?;
+                            Ok(TokenEstimate {
+                                tokens,
+                                is_exact: true,
+                            })
+                        }
+                        Backend::Remote(_) => Ok(TokenEstimate {
+                            tokens: Usage::estimate(stream::prompt_bytes(request), 0).prompt_tokens,
+                            is_exact: false,
+                        }),
+                        Backend::Unavailable { reason } => Err(unavailable(entry, reason)),
                     }
-                    Backend::Remote(_) => Ok(TokenEstimate {
-                        tokens: Usage::estimate(stream::prompt_bytes(request), 0).prompt_tokens,
-                        is_exact: false,
-                    }),
-                    Backend::Unavailable { reason } => Err(unavailable(entry, reason)),
-                }
+                })
             })
-        })
-        .await
+            .await
     }
 }

@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 use serde_json::{Map, json};
 use tokio::sync::mpsc;
 
+use super::limits::LocalLimits;
 use super::stream::Rest;
 use crate::conversion::{engine_messages, engine_request};
 use crate::error::{EngineFailure, GatewayError};
@@ -29,6 +30,7 @@ pub(super) struct Generation {
     /// whose length the context bounds.
     events: mpsc::UnboundedReceiver<EngineEvent>,
     is_over: bool,
+    idle: Option<Duration>,
     cancellation: Cancellation,
 }
 
@@ -39,6 +41,47 @@ impl Drop for Generation {
 }
 
 pub(super) async fn complete(
+    model: &str,
+    slot: &Arc<ModelSlot>,
+    limits: LocalLimits,
+    request: &ChatRequest,
+) -> Result<ChatCompletion, GatewayError> {
+    within(limits.answer, model, "answer", whole(model, slot, request)).await
+}
+
+pub(super) async fn stream(
+    model: &str,
+    slot: &Arc<ModelSlot>,
+    limits: LocalLimits,
+    request: &ChatRequest,
+) -> Result<(Vec<ChatChunk>, Generation), GatewayError> {
+    let begun = begin(model, slot, request);
+    let (head, mut generation) = within(limits.first_token, model, "first token", begun).await?;
+    generation.idle = limits.idle;
+    Ok((head, generation))
+}
+
+/// The outcome, unless it takes longer than it may.
+async fn within<T>(
+    limit: Option<Duration>,
+    model: &str,
+    awaited: &'static str,
+    outcome: impl Future<Output = Result<T, GatewayError>>,
+) -> Result<T, GatewayError> {
+    let Some(limit) = limit else {
+        return outcome.await;
+    };
+    let outcome = tokio::time::timeout(limit, outcome).await;
+    outcome.unwrap_or_else(|_| {
+        Err(GatewayError::ModelTimeout {
+            model: model.to_owned(),
+            awaited,
+            limit,
+        })
+    })
+}
+
+async fn whole(
     model: &str,
     slot: &Arc<ModelSlot>,
     request: &ChatRequest,
@@ -68,14 +111,14 @@ pub(super) async fn complete(
     Err(generation.failed("the engine ended without an event".to_owned()))
 }
 
-pub(super) async fn stream(
+async fn begin(
     model: &str,
     slot: &Arc<ModelSlot>,
     request: &ChatRequest,
 ) -> Result<(Vec<ChatChunk>, Generation), GatewayError> {
     let mut generation = Generation::start(model, slot, request).await?;
     let mut head = vec![ChatChunk::piece(&generation.id, model, Delta::role(), None)];
-    while let Some(chunk) = Rest::next(&mut generation).await? {
+    while let Some(chunk) = generation.next_chunk().await? {
         let has_content = chunk.has_content();
         head.push(chunk);
         if has_content {
@@ -123,6 +166,7 @@ impl Generation {
             id: completion_id(),
             events,
             is_over: false,
+            idle: None,
             cancellation,
         })
     }
@@ -173,7 +217,13 @@ impl Generation {
 
 impl Rest for Generation {
     fn next(&mut self) -> BoxFuture<'_, Result<Option<ChatChunk>, GatewayError>> {
-        Box::pin(self.next_chunk())
+        let Some(idle) = self.idle else {
+            return Box::pin(self.next_chunk());
+        };
+        let model = self.model.clone();
+        Box::pin(
+            async move { within(Some(idle), &model, "further token", self.next_chunk()).await },
+        )
     }
 }
 

@@ -51,7 +51,7 @@ pub(super) async fn stream(
     Ok((head, answer))
 }
 
-fn note_failure(model: &str, health: &Health, error: &GatewayError) {
+pub(super) fn note_failure(model: &str, health: &Health, error: &GatewayError) {
     let now = Instant::now();
     if let Some(rest) = health.failed(error, now) {
         tracing::warn!(

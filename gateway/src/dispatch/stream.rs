@@ -8,7 +8,9 @@ use std::sync::Arc;
 use futures::Stream;
 use futures::future::BoxFuture;
 use serde_json::Value;
+use tokio::time::Sleep;
 
+use super::limits::Deadline;
 use crate::error::GatewayError;
 use crate::metrics::Metrics;
 use crate::types::{ChatChunk, ChatRequest, Content, Usage, completion_id};
@@ -71,11 +73,20 @@ impl Finisher {
         }
     }
 
-    pub(super) fn finish(self, head: Vec<ChatChunk>, rest: impl Rest) -> ChunkStream {
+    /// The whole answer; one that is not over at the deadline ends with an error.
+    pub(super) fn finish(
+        self,
+        head: Vec<ChatChunk>,
+        rest: impl Rest,
+        deadline: Deadline,
+    ) -> ChunkStream {
         let state = State {
             finisher: self,
             head: head.into(),
             rest: Box::new(rest),
+            deadline,
+            // One timer for all pieces.
+            alarm: Box::pin(tokio::time::sleep_until(deadline.at)),
             is_over: false,
         };
         Box::pin(futures::stream::unfold(state, State::step))
@@ -129,17 +140,26 @@ struct State {
     finisher: Finisher,
     head: VecDeque<ChatChunk>,
     rest: Box<dyn Rest>,
+    deadline: Deadline,
+    alarm: Pin<Box<Sleep>>,
     is_over: bool,
 }
 
 impl State {
+    async fn next(&mut self) -> Result<Option<ChatChunk>, GatewayError> {
+        if let Some(chunk) = self.head.pop_front() {
+            return Ok(Some(chunk));
+        }
+        tokio::select! {
+            biased;
+            () = &mut self.alarm => Err(self.deadline.passed(&self.finisher.model)),
+            next = self.rest.next() => next,
+        }
+    }
+
     async fn step(mut self) -> Option<(Result<ChatChunk, GatewayError>, Self)> {
         while !self.is_over {
-            let next = match self.head.pop_front() {
-                Some(chunk) => Ok(Some(chunk)),
-                None => self.rest.next().await,
-            };
-            let item = match next {
+            let item = match self.next().await {
                 Ok(Some(chunk)) => self.finisher.piece(chunk).map(Ok),
                 Ok(None) => {
                     self.is_over = true;
@@ -160,6 +180,8 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use futures::StreamExt as _;
     use serde_json::json;
 
@@ -194,7 +216,8 @@ mod tests {
     ) -> (Vec<serde_json::Value>, String) {
         let metrics = Arc::new(Metrics::default());
         let finisher = Finisher::new("near", &request(include_usage), Arc::clone(&metrics));
-        let stream = finisher.finish(vec![text("abcd")], Script(rest.into()));
+        let deadline = Deadline::after(Duration::from_mins(1));
+        let stream = finisher.finish(vec![text("abcd")], Script(rest.into()), deadline);
         let items = stream
             .map(|item| item.map_or_else(|error| json!(error.metric_label()), |chunk| json!(chunk)))
             .collect::<Vec<_>>()
@@ -243,6 +266,38 @@ mod tests {
         let (items, _) = run(true, Vec::new()).await;
         assert_eq!(items[1]["usage"]["prompt_tokens"], 2);
         assert_eq!(items[1]["usage"]["estimated"], true);
+    }
+
+    /// Says a word every second, for ever.
+    struct Chatter;
+
+    impl Rest for Chatter {
+        fn next(&mut self) -> BoxFuture<'_, Result<Option<ChatChunk>, GatewayError>> {
+            Box::pin(async {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                Ok(Some(text("word ")))
+            })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_without_end_ends_with_its_time_and_is_counted() {
+        let metrics = Arc::new(Metrics::default());
+        let finisher = Finisher::new("near", &request(true), Arc::clone(&metrics));
+        let deadline = Deadline::after(Duration::from_millis(3500));
+        let items: Vec<_> = finisher
+            .finish(vec![text("abcd")], Chatter, deadline)
+            .collect()
+            .await;
+        let [said @ .., Err(error)] = items.as_slice() else {
+            panic!("no error at the end")
+        };
+        assert_eq!((said.len(), error.metric_label()), (4, "total_timeout"));
+        let metrics = metrics.encode(&Snapshot::default()).expect("encodes");
+        assert!(
+            metrics.contains(r#"tokens_total{model="near",kind="completion"} 5"#),
+            "{metrics}"
+        );
     }
 
     #[tokio::test]

@@ -32,7 +32,9 @@ impl GatewayError {
             | Self::UpstreamStatus { .. }
             | Self::UpstreamMalformed { .. }
             | Self::UpstreamInterrupted { .. } => StatusCode::BAD_GATEWAY,
-            Self::UpstreamTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::UpstreamTimeout { .. }
+            | Self::ModelTimeout { .. }
+            | Self::TotalTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::UpstreamRejected { status, .. } => *status,
             Self::GenerationFailed { .. } | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -50,6 +52,7 @@ impl GatewayError {
             | Self::UpstreamUnreachable { .. }
             | Self::UpstreamNotAllowed { .. }
             | Self::UpstreamTimeout { .. }
+            | Self::ModelTimeout { .. }
             | Self::UpstreamStatus { .. }
             | Self::UpstreamRateLimited { .. }
             | Self::UpstreamMalformed { .. }
@@ -67,6 +70,7 @@ impl GatewayError {
             | Self::RouteWithoutModel { .. }
             | Self::UpstreamRejected { .. }
             | Self::AuditUnavailable
+            | Self::TotalTimeout { .. }
             | Self::Internal => false,
         }
     }
@@ -94,6 +98,8 @@ impl GatewayError {
             Self::UpstreamUnreachable { .. } => "upstream_unreachable",
             Self::UpstreamNotAllowed { .. } => "upstream_not_allowed",
             Self::UpstreamTimeout { .. } => "upstream_timeout",
+            Self::ModelTimeout { .. } => "model_timeout",
+            Self::TotalTimeout { .. } => "total_timeout",
             Self::UpstreamStatus { .. } => "upstream_error",
             Self::UpstreamRateLimited { .. } => "upstream_rate_limited",
             Self::UpstreamRejected { .. } => "upstream_rejected",

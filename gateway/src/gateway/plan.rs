@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use claw_crds::gateway_config::{AuthConfig, OutboundConfig};
 
-use crate::args::{Environment, GatewayArgs, OutboundArgument};
+use crate::args::{Environment, GatewayArgs, OutboundArgument, TimeoutArgs};
 use crate::config::prepare;
 use crate::config::source::{
     Draft, ManifestsSource, Overlay, QuickStart, Reader, Source, TlsFiles,
 };
 use crate::exit::Failure;
-use crate::provider::Timeouts;
 
 /// A gateway to run.
 pub(super) struct Plan {
@@ -28,7 +27,7 @@ pub(super) struct Plan {
     pub(super) shutdown_grace: Duration,
     pub(super) ready_within: Option<Duration>,
     pub(super) port_file: Option<PathBuf>,
-    pub(super) timeouts: Timeouts,
+    pub(super) timeouts: TimeoutArgs,
 }
 
 impl Plan {
@@ -64,9 +63,7 @@ impl Plan {
             shutdown_grace,
             ready_within,
             port_file,
-            first_token_timeout,
-            idle_timeout,
-            answer_timeout,
+            timeouts,
         } = args;
         let state_dir = state_dir.unwrap_or_else(|| environment.state_dir());
         let also_allowed = outbound_config(allow_outbound);
@@ -108,11 +105,7 @@ impl Plan {
             shutdown_grace,
             ready_within,
             port_file,
-            timeouts: Timeouts {
-                first_token: first_token_timeout,
-                idle: idle_timeout,
-                whole: answer_timeout,
-            },
+            timeouts,
         })
     }
 

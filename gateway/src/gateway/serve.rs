@@ -179,10 +179,11 @@ impl Parts {
 
     fn state(&self, shared_runtime: SharedRuntime) -> AppState {
         let metrics: Arc<Metrics> = Arc::clone(&self.management.metrics);
-        let provider = Provider::new(self.outbound.clone(), self.plan.timeouts);
+        let provider = Provider::new(self.outbound.clone(), self.plan.timeouts.of_one_try());
         let dispatcher = Arc::new(Dispatcher::new(
             Arc::clone(&shared_runtime),
             provider,
+            self.plan.timeouts.total_timeout,
             Arc::clone(&metrics),
         ));
         AppState::from(AppParts {

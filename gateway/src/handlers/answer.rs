@@ -11,12 +11,16 @@ use crate::AppState;
 use crate::config::RuntimeConfig;
 use crate::dispatch::{Answered, ChunkStream};
 use crate::error::GatewayError;
-use crate::routing;
+use crate::routing::{self, Asked};
 use crate::types::{ChatCompletion, ChatRequest};
 
 /// The model that answered, for the log and the metrics.
 #[derive(Clone, Debug)]
 pub struct AnsweredBy(pub String);
+
+/// The rule that chose the model, for the log.
+#[derive(Clone, Debug)]
+pub struct RoutedBy(pub String);
 
 /// An answer, as a whole or as it comes.
 pub(super) enum Answer {
@@ -34,7 +38,7 @@ pub(super) async fn answer(state: &AppState, request: Request) -> Result<Respons
         Answer::Whole(completion) => Json(completion).into_response(),
         Answer::Pieces(chunks) => event_stream::chat(chunks),
     };
-    Ok(name_model(answered.model, response))
+    Ok(name_model(answered.model, answered.route, response))
 }
 
 /// Have a chat answered, whatever dialect it came in; `parts` is the request without its body.
@@ -44,7 +48,12 @@ pub(super) async fn ask(
     parts: &Parts,
     chat: &ChatRequest,
 ) -> Result<Answered<Answer>, GatewayError> {
-    let candidates = routing::candidates(runtime, parts.uri.path(), chat.model.as_deref())?;
+    let asked = Asked {
+        path: parts.uri.path(),
+        model: chat.model.as_deref(),
+        headers: &parts.headers,
+    };
+    let candidates = routing::candidates(runtime, asked)?;
     if chat.stream {
         let answered = state.dispatcher.stream(&candidates, chat).await?;
         Ok(answered.map(Answer::Pieces))
@@ -54,11 +63,14 @@ pub(super) async fn ask(
     }
 }
 
-/// Tell the client, the log and the metrics which model answered.
-pub(super) fn name_model(model: String, mut response: Response) -> Response {
+/// Tell the client, the log and the metrics which model answered, and the log which rule chose it.
+pub(super) fn name_model(model: String, route: Option<String>, mut response: Response) -> Response {
     if let Ok(value) = HeaderValue::from_str(&model) {
         response.headers_mut().insert("x-claw-model", value);
     }
     response.extensions_mut().insert(AnsweredBy(model));
+    if let Some(route) = route {
+        response.extensions_mut().insert(RoutedBy(route));
+    }
     response
 }

@@ -7,7 +7,7 @@ use super::answer::answer;
 use crate::AppState;
 use crate::error::GatewayError;
 
-/// Answer a chat; a route that matches this path wins over the model in the body.
+/// Answer a chat; a route that matches the request wins over the model in the body.
 pub async fn create(
     State(state): State<AppState>,
     request: Request,

@@ -10,7 +10,7 @@ use crate::AppState;
 use crate::conversion::messages::{Demand, MessageEvents, chat_request, message};
 use crate::dispatch::prompt_bytes;
 use crate::error::GatewayError;
-use crate::routing::{self, MESSAGES};
+use crate::routing::{self, Asked, MESSAGES};
 use crate::types::{TokenCount, Usage, parse_object};
 
 /// Says whether a count is `exact` or an `estimate`.
@@ -37,7 +37,7 @@ pub async fn create(
             event_stream::narrated(chunks, MessageEvents::new(request.stop_sequences, estimate))
         }
     };
-    Ok(name_model(answered.model, response))
+    Ok(name_model(answered.model, answered.route, response))
 }
 
 /// Tell how long a prompt is.
@@ -46,10 +46,15 @@ pub async fn count_tokens(
     request: Request,
 ) -> Result<Response, GatewayError> {
     let runtime = state.runtime();
-    let body = request.into_body();
+    let (parts, body) = request.into_parts();
     let body = parse_object(&body::read(body, runtime.limits.max_body_bytes).await?)?;
     let request = chat_request(body, Demand::Count)?;
-    let candidates = routing::candidates(&runtime, MESSAGES, request.chat.model.as_deref())?;
+    let asked = Asked {
+        path: MESSAGES,
+        model: request.chat.model.as_deref(),
+        headers: &parts.headers,
+    };
+    let candidates = routing::candidates(&runtime, asked)?;
     let counted = state
         .dispatcher
         .count_tokens(&candidates, &request.chat)
@@ -64,5 +69,5 @@ pub async fn count_tokens(
         input_tokens: counted.answer.tokens,
     };
     let response = ([(HOW_COUNTED, how)], Json(count)).into_response();
-    Ok(name_model(counted.model, response))
+    Ok(name_model(counted.model, counted.route, response))
 }

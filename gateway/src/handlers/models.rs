@@ -1,4 +1,4 @@
-//! `GET /v1/models` and `GET /v1/models/{id}`.
+//! `GET /v1/models` and `GET /v1/models/{id}`. The aliases of routes are models, too.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -37,11 +37,26 @@ impl From<&ModelEntry> for Model {
     }
 }
 
+impl Model {
+    fn alias(name: &str) -> Self {
+        Self {
+            id: name.to_owned(),
+            object: "model",
+            created: 0,
+            owned_by: "route",
+        }
+    }
+}
+
 /// List the models.
 pub async fn list(State(state): State<AppState>) -> Json<ModelList> {
+    let runtime = state.peek();
+    let models = runtime.models.iter().map(Model::from);
     Json(ModelList {
         object: "list",
-        data: state.peek().models.iter().map(Model::from).collect(),
+        data: models
+            .chain(routing::aliases(&runtime).map(Model::alias))
+            .collect(),
     })
 }
 
@@ -50,5 +65,9 @@ pub async fn show(
     State(state): State<AppState>,
     Path(id): Path<String>,
 ) -> Result<Json<Model>, GatewayError> {
-    routing::by_name(&state.peek(), &id).map(|entry| Json(entry.into()))
+    let runtime = state.peek();
+    if routing::aliases(&runtime).any(|alias| alias == id) {
+        return Ok(Json(Model::alias(&id)));
+    }
+    routing::by_name(&runtime, &id).map(|entry| Json(entry.into()))
 }

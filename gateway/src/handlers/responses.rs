@@ -27,7 +27,7 @@ pub async fn create(
         Answer::Whole(completion) => Json(response(&completion, &request.echo)?).into_response(),
         Answer::Pieces(chunks) => event_stream::narrated(chunks, ResponseEvents::new(request.echo)),
     };
-    Ok(name_model(answered.model, response))
+    Ok(name_model(answered.model, answered.route, response))
 }
 
 /// Whatever else clients do with a response needs one that was stored.

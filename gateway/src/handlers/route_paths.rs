@@ -15,7 +15,7 @@ pub async fn create(
     request: Request,
 ) -> Result<Response, GatewayError> {
     let path = request.uri().path();
-    if state.peek().routes.find(path).is_none() {
+    if !state.peek().routes.serves(path) {
         return Err(routing::unknown_path(path));
     }
     if request.method() != Method::POST {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use claw_crds::gateway_config::PlatformConfig;
+use claw_crds::gateway_config::{BackendConfig, PlatformConfig, RetriesConfig, TimeoutsConfig};
 use serde::Serialize;
 
 use super::{Management, Readiness};
@@ -89,8 +89,20 @@ struct Credential {
 #[derive(Serialize)]
 struct Route {
     origin: String,
-    pattern: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pattern: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alias: Option<String>,
+    /// The names of the headers that it looks at.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    backends: Vec<BackendConfig>,
     targets: Vec<String>,
+    #[serde(skip_serializing_if = "TimeoutsConfig::is_default")]
+    timeouts: TimeoutsConfig,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retries: Option<RetriesConfig>,
 }
 
 #[derive(Serialize)]
@@ -224,7 +236,12 @@ fn routes(runtime: &RuntimeConfig) -> Vec<Route> {
         .map(|rule| Route {
             origin: rule.origin.clone(),
             pattern: rule.pattern.clone(),
+            alias: rule.alias.clone(),
+            headers: rule.header_names().map(str::to_owned).collect(),
+            backends: rule.backends().to_vec(),
             targets: rule.targets.clone(),
+            timeouts: rule.timeouts,
+            retries: rule.retries,
         })
         .collect()
 }

@@ -21,7 +21,7 @@ use crate::AppState;
 use crate::audit::notes::{NOTES, Notes};
 use crate::audit::{self, Event, Place};
 use crate::auth::Caller;
-use crate::handlers::AnsweredBy;
+use crate::handlers::{AnsweredBy, RoutedBy};
 use crate::metrics::Metrics;
 
 /// Watch a request to its end.
@@ -60,6 +60,7 @@ pub async fn observe(State(state): State<AppState>, request: Request, next: Next
         model: None,
         notes: Arc::default(),
         place: None,
+        route: None,
         // What a client that leaves before the answer gets, in the words of other gateways' logs.
         status: 499,
         is_complete: false,
@@ -84,6 +85,10 @@ pub async fn observe(State(state): State<AppState>, request: Request, next: Next
         .extensions()
         .get::<AnsweredBy>()
         .map(|model| model.0.clone());
+    record.route = response
+        .extensions()
+        .get::<RoutedBy>()
+        .map(|route| route.0.clone());
     // A body behind an upgrade is none of HTTP's; wrapping it is harmless, but it ends at once.
     record.is_complete = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     response.map(|inner| {
@@ -109,6 +114,7 @@ struct Record {
     notes: Arc<Notes>,
     /// In the audit log.
     place: Option<Place>,
+    route: Option<String>,
     status: u16,
     is_complete: bool,
 }
@@ -132,6 +138,7 @@ impl Drop for Record {
                 url.path = self.path,
                 user.name = self.caller,
                 claw.model = self.model,
+                claw.route = self.route,
                 http.response.status_code = self.status,
                 claw.complete = self.is_complete,
                 event.duration = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX),

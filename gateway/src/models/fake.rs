@@ -61,7 +61,8 @@ impl Loader for FakeLoader {
     }
 }
 
-/// Refuses as full when the last message is `full`, fails in the middle when it is `fail`, and panics at `panic`.
+/// Refuses as full when the last message is `full`, fails in the middle when it is `fail`, and panics at `panic`; `mute`
+/// gets no answer, and `stall` the beginning of one.
 pub(crate) struct FakeEngine;
 
 impl Engine for FakeEngine {
@@ -103,10 +104,20 @@ impl Engine for FakeEngine {
                 completion_tokens,
             }
         });
+        let silent_after = match said.as_str() {
+            "mute" => Some(1),
+            "stall" => Some(2),
+            _ => None,
+        };
+        events.truncate(silent_after.unwrap_or(events.len()));
         for event in events {
             if sink(event) == ControlFlow::Break(()) {
                 break;
             }
+        }
+        if silent_after.is_some() {
+            // Who drops it is done.
+            Box::leak(sink);
         }
         Ok(())
     }

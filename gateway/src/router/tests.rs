@@ -9,10 +9,11 @@ use axum::response::Response;
 use claw_crds::GatewayConfig;
 use claw_crds::gateway_config::{
     ApiKeyConfig, AuthConfig, LocalModelConfig, ModelBackend, ModelConfig, OutboundConfig,
-    QuantizationConfig, RouteConfig, SourceConfig,
+    QuantizationConfig, RouteConfig, SourceConfig, TimeoutsConfig,
 };
 use http::Request;
 use http_body_util::BodyExt as _;
+use rstest::rstest;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -22,7 +23,7 @@ use super::build_router;
 use crate::auth::hash_key;
 use crate::config::{Backend, fixture, prepare};
 use crate::dispatch::Dispatcher;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Snapshot};
 use crate::models::fake::{FakeLoader, workshop};
 use crate::models::{ModelPool, SlotState};
 use crate::outbound::Outbound;
@@ -70,6 +71,7 @@ impl Gateway {
         let dispatcher = Arc::new(Dispatcher::new(
             Arc::clone(&shared_runtime),
             provider,
+            Duration::from_mins(1),
             Arc::clone(&metrics),
         ));
         let state = AppState::from(AppParts {
@@ -130,9 +132,49 @@ fn config(folder: &std::path::Path) -> GatewayConfig {
     });
     config.routes.push(RouteConfig {
         origin: "a test".into(),
-        pattern: "^/ask$".into(),
+        pattern: Some("^/ask$".into()),
         targets: vec!["far".into(), "near".into()],
+        ..RouteConfig::default()
     });
+    let limited = |path: &str, timeouts| RouteConfig {
+        origin: path.into(),
+        pattern: Some(format!("^{path}$")),
+        targets: vec!["near".into()],
+        timeouts,
+        ..RouteConfig::default()
+    };
+    let none = TimeoutsConfig::default();
+    let soon = Some(100);
+    config.routes.extend([
+        limited(
+            "/first",
+            TimeoutsConfig {
+                first_token_ms: soon,
+                ..none
+            },
+        ),
+        limited(
+            "/idle",
+            TimeoutsConfig {
+                idle_ms: soon,
+                ..none
+            },
+        ),
+        limited(
+            "/answer",
+            TimeoutsConfig {
+                answer_ms: soon,
+                ..none
+            },
+        ),
+        limited(
+            "/total",
+            TimeoutsConfig {
+                total_ms: soon,
+                ..none
+            },
+        ),
+    ]);
     config
 }
 
@@ -214,6 +256,55 @@ async fn a_generation_that_fails_in_a_stream_ends_with_an_error() {
     assert!(
         text.contains("event: error") && !text.contains("[DONE]"),
         "{text}"
+    );
+}
+
+#[rstest]
+#[case::no_first_token("/first", "mute", true, "model_timeout")]
+#[case::no_answer("/answer", "stall", false, "model_timeout")]
+#[case::no_first_token_in_all("/total", "mute", true, "total_timeout")]
+#[case::no_answer_in_all("/total", "stall", false, "total_timeout")]
+#[tokio::test]
+async fn a_local_model_is_waited_for_as_long_as_the_route_says(
+    #[case] path: &str,
+    #[case] words: &str,
+    #[case] stream: bool,
+    #[case] code: &str,
+) {
+    let gateway = Gateway::start(true).await;
+    let mut body = chat("near", words);
+    body["stream"] = stream.into();
+    let (status, error) = gateway.ask(path, &body).await;
+    assert_eq!((status, &error["error"]["code"]), (504, &json!(code)));
+    let message = error["error"]["message"].as_str().expect("a message");
+    assert!(
+        message.contains("`near`") && message.contains("0.1 s"),
+        "{message}"
+    );
+}
+
+#[rstest]
+#[case("/idle", "model_timeout")]
+#[case("/total", "total_timeout")]
+#[tokio::test]
+async fn a_local_stream_that_stalls_ends_with_an_error_and_is_counted(
+    #[case] path: &str,
+    #[case] code: &str,
+) {
+    let gateway = Gateway::start(true).await;
+    let mut body = chat("near", "stall");
+    body["stream"] = true.into();
+    let text = text(gateway.send(path, &body).await).await;
+    assert!(
+        text.contains("echo: ") && text.contains("event: error"),
+        "{text}"
+    );
+    assert!(text.contains(code) && !text.contains("[DONE]"), "{text}");
+    let metrics = gateway.state.metrics.encode(&Snapshot::default());
+    let metrics = metrics.expect("encodes");
+    assert!(
+        metrics.contains(r#"tokens_total{model="near",kind="completion"} "#),
+        "{metrics}"
     );
 }
 

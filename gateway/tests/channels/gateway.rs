@@ -70,6 +70,7 @@ impl Gateway {
             dispatcher: Arc::new(Dispatcher::new(
                 shared_runtime,
                 provider,
+                Duration::from_mins(1),
                 Arc::clone(&metrics),
             )),
             rate_limits: Arc::default(),

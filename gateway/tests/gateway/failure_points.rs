@@ -24,13 +24,18 @@ const PATIENCE: &str = "2s";
 async fn gateway(good: &Upstream, bad: &RawUpstream) -> Binary {
     let folder = tempfile::tempdir().expect("a folder");
     let mut routes = "routes:\n".to_owned();
-    let mut arguments = good.models(&["good"]);
+    let mut arguments = good.models(&["good", "idle"]);
     let all = [BEFORE_CONTENT, AFTER_CONTENT, HARMLESS];
     for point in all.into_iter().flatten() {
         let name = point.name;
         let _ = writeln!(
             routes,
-            "- {{pattern: '^/ask/{name}$', model: {name}, fallback: good}}"
+            "- {{pattern: '^/ask/{name}$', model: {name}, fallback: good}}\n\
+             - {{pattern: '^/again/{name}$', model: {name}, fallback: good, \
+             retries: {{attempts: 1, backoff: 10ms}}}}\n\
+             - {{pattern: '^/share/{name}$', backends: [{{model: {name}}}, {{model: good}}], fallback: idle}}\n\
+             - {{pattern: '^/short/{name}$', model: {name}, timeouts: {{total: 1s}}}}\n\
+             - {{alias: 'alias-of-{name}', model: {name}, fallback: good}}"
         );
         arguments.extend(["--model".to_owned(), format!("{name}={}", bad.url(point))]);
     }
@@ -265,4 +270,153 @@ async fn fails_as_safely(provider: &str, dialect: &Dialect) {
         "no answer that has begun is asked for again"
     );
     the_answer_is_served(&gateway, dialect.harmless).await;
+}
+
+/// The points at which an API says nothing, however long one waits.
+fn silent() -> Vec<&'static Point> {
+    let points = [BEFORE_CONTENT, AFTER_CONTENT].into_iter().flatten();
+    points
+        .filter(|point| point.reasons == ["upstream_timeout"; 2])
+        .collect()
+}
+
+#[tokio::test]
+async fn the_total_time_ends_what_is_silent() {
+    let (good, bad) = (Upstream::start().await, RawUpstream::start().await);
+    let gateway = gateway(&good, &bad).await;
+    assert!(silent().len() >= 4);
+    join_all(silent().into_iter().map(async |point| {
+        let name = point.name;
+        let path = format!("/short/{name}");
+        let is_begun = AFTER_CONTENT.iter().any(|other| other.name == name);
+        let response = gateway.chat(&path, &stream(name)).send().await;
+        let response = response.expect("an answer");
+        let error: Value = if is_begun {
+            assert_eq!(response.status(), 200, "{name}");
+            let events = events(response).await;
+            assert_eq!(said(&events), "half", "{name}");
+            let [.., event, data] = events.as_slice() else {
+                panic!("{name}: {events:?}")
+            };
+            assert_eq!(event, "error", "{name}");
+            serde_json::from_str(data).expect("JSON")
+        } else {
+            assert_eq!(response.status(), 504, "{name}");
+            response.json().await.expect("JSON")
+        };
+        assert_eq!(error["error"]["code"], "total_timeout", "{name}: {error}");
+        let (status, error) = gateway.ask(&path, &chat(name)).await;
+        assert_eq!(
+            (status, &error["error"]["code"]),
+            (504, &json!("total_timeout")),
+            "{name}: {error}"
+        );
+        let message = error["error"]["message"].as_str().expect("a message");
+        assert!(
+            message.contains("1 s") && message.contains(name),
+            "{message}"
+        );
+    }))
+    .await;
+    let (_, metrics) = gateway.managed("/metrics").await;
+    let line = r#"tokens_total{model="stalls",kind="completion"} "#;
+    assert!(metrics.contains(line), "{line} is not in {metrics}");
+}
+
+#[tokio::test]
+async fn what_can_heal_is_asked_again_and_then_another_model() {
+    let (good, bad) = (Upstream::start().await, RawUpstream::start().await);
+    let gateway = gateway(&good, &bad).await;
+    join_all(BEFORE_CONTENT.iter().map(async |point| {
+        let name = point.name;
+        let path = format!("/again/{name}");
+        let response = gateway.chat(&path, &stream(name)).send().await;
+        let response = response.expect("an answer");
+        assert_eq!(response.headers()["x-claw-model"], "good", "{name}");
+        assert_eq!(said(&events(response).await), "Hello", "{name}");
+        let (status, answer) = gateway.ask(&path, &chat(name)).await;
+        assert_eq!(
+            (status, &answer["model"]),
+            (200, &json!("good")),
+            "{name}: {answer}"
+        );
+    }))
+    .await;
+    let (_, metrics) = gateway.managed("/metrics").await;
+    for point in BEFORE_CONTENT {
+        let name = point.name;
+        for reason in point.reasons {
+            let line = format!(r#"retries_total{{model="{name}",reason="{reason}"}}"#);
+            let times = point.reasons.iter().filter(|other| **other == reason);
+            let expected = format!("{line} {}", times.count());
+            assert_eq!(
+                metrics.contains(&expected),
+                point.heals(reason),
+                "{expected}"
+            );
+            assert_eq!(metrics.contains(&line), point.heals(reason), "{line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_weighted_model_cannot_answer_another_one_does_before_any_fallback() {
+    let (good, bad) = (Upstream::start().await, RawUpstream::start().await);
+    let gateway = gateway(&good, &bad).await;
+    join_all(BEFORE_CONTENT.iter().map(async |point| {
+        let name = point.name;
+        let path = format!("/share/{name}");
+        // Two turns each: one of both models comes first at least once.
+        for _ in 0..2 {
+            let response = gateway.chat(&path, &stream(name)).send().await;
+            let response = response.expect("an answer");
+            assert_eq!(response.headers()["x-claw-model"], "good", "{name}");
+            assert_eq!(said(&events(response).await), "Hello", "{name}");
+            let (status, answer) = gateway.ask(&path, &chat(name)).await;
+            assert_eq!(
+                (status, &answer["model"]),
+                (200, &json!("good")),
+                "{name}: {answer}"
+            );
+        }
+    }))
+    .await;
+    let asked = good.requests();
+    assert!(
+        asked.iter().all(|body| body["model"] == "good"),
+        "no fallback"
+    );
+    assert!(bad.requests() > 0);
+}
+
+#[tokio::test]
+async fn an_alias_fails_over_and_breaks_off_as_a_path_does() {
+    let (good, bad) = (Upstream::start().await, RawUpstream::start().await);
+    let gateway = gateway(&good, &bad).await;
+    let ask = async |point: &Point| {
+        let alias = format!("alias-of-{}", point.name);
+        let sent = gateway.chat("/v1/chat/completions", &stream(&alias)).send();
+        let response = sent.await.expect("an answer");
+        let model = response.headers()["x-claw-model"].to_str().expect("text");
+        let model = model.to_owned();
+        let (status, answer) = gateway.ask("/v1/chat/completions", &chat(&alias)).await;
+        assert_eq!(
+            (status, &answer["model"]),
+            (200, &json!("good")),
+            "{alias}: {answer}"
+        );
+        (model, events(response).await)
+    };
+    join_all(BEFORE_CONTENT.iter().map(async |point| {
+        let (model, events) = ask(point).await;
+        assert_eq!((model.as_str(), said(&events).as_str()), ("good", "Hello"));
+    }))
+    .await;
+    join_all(AFTER_CONTENT.iter().map(async |point| {
+        let (model, events) = ask(point).await;
+        assert_eq!(model, point.name);
+        assert!(events.iter().any(|event| event == "error"), "{events:?}");
+        assert!(!events.iter().any(|event| event == "[DONE]"), "{events:?}");
+    }))
+    .await;
 }

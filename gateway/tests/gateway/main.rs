@@ -16,6 +16,7 @@ mod logs;
 mod metrics;
 mod providers;
 mod reload;
+mod routing;
 mod serving;
 mod shutdown;
 mod tls;

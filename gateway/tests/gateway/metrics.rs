@@ -40,7 +40,11 @@ fn manifests(upstream: &Upstream, path: &str) -> String {
             "apiVersion": "claw.dev/v1alpha1", "kind": "ModelRoute", "metadata": {"name": "desk"},
             "spec": {
                 "gatewayRef": {"name": "desk"},
-                "routes": [{"pattern": path, "model": "broken", "fallback": "good"}],
+                "routes": [{
+                    "pattern": path, "model": "broken", "fallback": "good",
+                    // The fifth failure in a row gives a rest, so that the fifth repetition is refused.
+                    "retries": {"attempts": 5, "backoff": "10ms"},
+                }],
             },
         }),
         json!({

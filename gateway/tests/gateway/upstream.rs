@@ -107,16 +107,24 @@ async fn answer(
     let key = headers
         .get("authorization")
         .map(|value| value.to_str().expect("text").to_owned());
-    seen.requests
-        .lock()
-        .expect("not poisoned")
-        .push((body.clone(), key));
     let name = body["model"].as_str().unwrap_or_default().to_owned();
+    let is_first = {
+        let mut requests = seen.requests.lock().expect("not poisoned");
+        requests.push((body.clone(), key));
+        requests
+            .iter()
+            .filter(|(body, _)| body["model"] == name.as_str())
+            .count()
+            == 1
+    };
     let streams = body["stream"] == true;
     match name.as_str() {
         "refuses" => error(401, "wrong key"),
         "busy" => ([("retry-after", "7")], error(429, "too many")).into_response(),
         "broken" => error(500, "oops"),
+        "heals" if is_first => error(503, "not yet"),
+        "back-soon" if is_first => ([("retry-after", "1")], error(429, "wait")).into_response(),
+        "locked" if is_first => error(409, "somebody else writes"),
         "missing" => error(404, "no such model"),
         "moved" => (http::StatusCode::FOUND, [("location", "http://127.0.0.1:9/")]).into_response(),
         "picky" => error(422, "temperature and top_p cannot both be set"),

@@ -50,11 +50,17 @@ const MODEL: &str = "--model a=http://127.0.0.1:9/v1";
     "--tls-cert {dir}/a.crt --tls-key {dir}/b.key {model}",
     "tls: the private key does not belong to the certificate"
 )]
-#[case::broken_pattern("--routes {dir}/pattern.yaml {model}", "routes[0]: pattern \"(\"")]
-#[case::unknown_route_field("--routes {dir}/field.yaml {model}", "unknown field `modle`")]
+#[case::broken_pattern(
+    "--routes {dir}/pattern.yaml {model}",
+    "routes[0].pattern \"(\": not a valid"
+)]
+#[case::unknown_route_field(
+    "--routes {dir}/field.yaml {model}",
+    "routes[0]: Additional properties are not allowed ('modle'"
+)]
 #[case::unknown_route_model(
     "--routes {dir}/model.yaml {model}",
-    "routes[0].model: no model is called \"b\""
+    "routes[0].model \"b\": the gateway has no model of that name"
 )]
 #[case::duplicate_models("{model} {model}", "the name \"a\" is used twice")]
 #[case::newer_config("--config {dir}/newer.json", "schemaVersion 9")]

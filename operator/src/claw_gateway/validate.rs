@@ -251,7 +251,7 @@ fn judge_routes(
         let rules = compilation.config.iter().flat_map(|config| &config.routes);
         count(
             rules
-                .filter(|rule| rule.origin.starts_with(&prefix) && !rule.targets.is_empty())
+                .filter(|rule| rule.origin.starts_with(&prefix) && rule.has_model())
                 .count(),
         )
     };

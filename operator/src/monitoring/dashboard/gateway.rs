@@ -71,6 +71,15 @@ fn errors() -> Vec<Panel> {
             rate(&metrics::FALLBACKS, "model, reason"),
             "{{model}} {{reason}} a second",
         ),
+        Panel::new("Retries", "short")
+            .line(
+                rate(&metrics::RETRIES, "model, reason"),
+                "{{model}} {{reason}} a second",
+            )
+            .line(
+                rate(&metrics::RETRIES_REFUSED, "model, cause"),
+                "{{model}} not, for {{cause}}, a second",
+            ),
         Panel::new("Log lines a minute", "short")
             .line(logged("error"), "error {{target}}")
             .line(logged("warn"), "warn {{target}}")
@@ -102,6 +111,10 @@ fn models() -> Vec<Panel> {
             ),
         Panel::new("Answers of each model", "reqps")
             .line(rate(&metrics::REQUESTS, "model"), "{{model}}"),
+        Panel::new("Answers of each route", "reqps").line(
+            rate(&metrics::ROUTED_REQUESTS, "route, model"),
+            "{{route}} {{model}}",
+        ),
     ]
 }
 

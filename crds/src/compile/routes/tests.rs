@@ -1,0 +1,133 @@
+use std::fmt::Write as _;
+
+use rstest::rstest;
+
+use super::*;
+use crate::gateway_config::{BackendConfig, ModelBackend};
+
+/// What one rule becomes beside the models `near` and `far`, and what is wrong with it.
+fn compiled(rule: &str) -> (Vec<RouteConfig>, String) {
+    let models = ["near", "far"].map(|name| ModelConfig {
+        name: name.into(),
+        backend: ModelBackend::Unavailable {
+            reason: "a test".into(),
+        },
+    });
+    let rule: Route = serde_yaml::from_str(rule).expect("a rule");
+    let object = ObjectRef {
+        kind: "ModelRoute".into(),
+        name: "desk".into(),
+    };
+    let place = RulesPlace {
+        object: &object,
+        origin: "ModelRoute/desk",
+        field: "spec.routes",
+    };
+    let mut problems = Vec::new();
+    let rules = compile_rules(place, &[rule], &models, &mut problems);
+    let report = problems.iter().fold(String::new(), |mut text, problem| {
+        let _ = writeln!(text, "{problem}");
+        text
+    });
+    (rules, report)
+}
+
+fn rule(text: &str) -> RouteConfig {
+    let (mut rules, report) = compiled(text);
+    assert_eq!(report, "");
+    rules.remove(0)
+}
+
+#[test]
+fn a_whole_rule_is_taken_over() {
+    let rule = rule(
+        "{pattern: ^/v1/, alias: fast, headers: [{name: X-Tier, value: gold}, {name: X-Team, type: RegularExpression, \
+         value: ^a}], backends: [{model: near, weight: 90}, {model: far}], fallbacks: [far], \
+         timeouts: {firstToken: 5s, idle: 10s, answer: 1m, total: 2m}, retries: {attempts: 2}}",
+    );
+    insta::assert_yaml_snapshot!(rule, @r#"
+    origin: "ModelRoute/desk spec.routes[0]"
+    pattern: ^/v1/
+    alias: fast
+    headers:
+      - name: x-tier
+        value:
+          exact: gold
+      - name: x-team
+        value:
+          regularExpression: ^a
+    backends:
+      - model: near
+        weight: 90
+      - model: far
+        weight: 1
+    targets:
+      - far
+    timeouts:
+      firstTokenMs: 5000
+      idleMs: 10000
+      answerMs: 60000
+      totalMs: 120000
+    retries:
+      attempts: 2
+      backoffMs: 250
+      maxBackoffMs: 2500
+    "#);
+}
+
+#[rstest]
+#[case::every_request(
+    "{model: near}",
+    "spec.routes[0].pattern: the rule would take every request"
+)]
+#[case::header(
+    "{alias: a, headers: [{name: x, type: RegularExpression, value: (}], model: near}",
+    "spec.routes[0].headers[0].value \"(\": not a valid regular expression"
+)]
+#[case::credential(
+    "{alias: a, headers: [{name: Authorization, value: x}], model: near}",
+    "spec.routes[0].headers[0].name \"Authorization\": it carries a credential"
+)]
+#[case::weights(
+    "{alias: a, backends: [{model: near, weight: 0}]}",
+    "spec.routes[0].backends: nobody would answer"
+)]
+#[case::no_time(
+    "{alias: a, model: near, timeouts: {total: 0s}}",
+    "spec.routes[0].timeouts.total \"0s\": not a length of time above 0"
+)]
+#[case::no_pause(
+    "{alias: a, model: near, retries: {attempts: 1, backoff: soon}}",
+    "spec.routes[0].retries.backoff \"soon\""
+)]
+fn a_rule_that_cannot_work_is_left_out(#[case] text: &str, #[case] expected: &str) {
+    let (rules, report) = compiled(text);
+    assert_eq!(rules, []);
+    assert!(report.contains(expected), "{report}");
+}
+
+#[test]
+fn missing_models_leave_the_others_their_share() {
+    let text = "{alias: fast, backends: [{model: gone}, {model: near, weight: 3}], fallbacks: [lost, far]}";
+    let (rules, report) = compiled(text);
+    let near = BackendConfig {
+        model: "near".into(),
+        weight: 3,
+    };
+    assert_eq!(rules[0].backends, [near]);
+    assert_eq!(rules[0].targets, ["far"]);
+    for part in [
+        "spec.routes[0].backends[0].model \"gone\"",
+        "spec.routes[0].fallbacks[0] \"lost\"",
+    ] {
+        assert!(report.contains(part), "{report}");
+    }
+}
+
+#[test]
+fn what_is_left_of_the_backends_may_have_no_share() {
+    let text = "{alias: fast, backends: [{model: gone}, {model: near, weight: 0}], fallback: far}";
+    let (rules, _) = compiled(text);
+    assert_eq!(rules[0].backends, []);
+    assert_eq!(rules[0].targets, ["far"]);
+}
