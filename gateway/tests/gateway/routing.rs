@@ -77,10 +77,10 @@ async fn an_alias_is_asked_for_listed_and_counted() {
         (&rules[0]["alias"], &rules[0]["targets"]),
         (&json!("fast"), &json!(["red"]))
     );
-    assert!(
-        gateway.log().contains("routes[1]"),
-        "the log names the rule"
-    );
+    until("the log names the rule", async || {
+        gateway.log().contains("routes[1]").then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
