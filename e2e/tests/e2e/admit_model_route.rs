@@ -297,10 +297,34 @@ fn times() -> Vec<Row> {
             "should match",
         ),
         rejects(
-            "a_timeout_of_nothing",
+            "no_time_to_the_first_token",
+            timeouts(json!({"firstToken": "0s"})),
+            at_times,
+            "firstToken must be longer than 0",
+        ),
+        rejects(
+            "no_time_between_tokens",
             timeouts(json!({"idle": "0s"})),
             at_times,
             "idle must be longer than 0",
+        ),
+        rejects(
+            "no_time_to_answer",
+            timeouts(json!({"answer": "0s"})),
+            at_times,
+            "answer must be longer than 0",
+        ),
+        rejects(
+            "no_time_at_all",
+            timeouts(json!({"total": "0s"})),
+            at_times,
+            "total must be longer than 0",
+        ),
+        rejects(
+            "a_backoff_of_nothing",
+            retries(json!({"attempts": 1, "backoff": "0s"})),
+            at_retries,
+            "backoff must be longer than 0",
         ),
         rejects(
             "a_first_token_after_the_end",
