@@ -4,6 +4,7 @@ mod accelerator;
 mod audit;
 mod auth;
 mod autoscaling;
+mod budget;
 mod exposure;
 mod limits;
 mod model;
@@ -13,6 +14,7 @@ mod outbound;
 mod remote_model;
 mod service;
 mod size;
+mod state;
 mod status;
 mod storage;
 mod tls;
@@ -21,6 +23,7 @@ pub use accelerator::{Accelerator, AcceleratorType};
 pub use audit::{Audit, AuditFailure, DEFAULT_RETENTION_DAYS};
 pub use auth::{AnonymousAuth, ApiKeysAuth, Auth};
 pub use autoscaling::Autoscaling;
+pub use budget::{Budget, Prices};
 pub use exposure::{HttpRoute, Ingress, ParentRef};
 use kube::{CustomResource, KubeSchema};
 pub use limits::{DEFAULT_MAX_BODY_BYTES, Limits};
@@ -32,6 +35,7 @@ pub use remote_model::{Credentials, Provider, RemoteModel};
 use serde::{Deserialize, Serialize};
 pub use service::{GatewayService, ServiceType};
 pub use size::{Resources, Size, SizeDefaults};
+pub use state::{SqliteState, State};
 pub use status::{ClawGatewayStatus, ModelDevice};
 pub use storage::{AccessMode, Storage, VolumeClaim, WhenDeleted};
 pub use tls::{DisabledTls, IssuerRef, SelfSignedTls, Tls, issued_secret};
@@ -71,7 +75,24 @@ pub use tls::{DisabledTls, IssuerRef, SelfSignedTls, Tls, issued_secret};
         "!has(self.storage) || !has(self.storage.persistentVolumeClaim) \
          || self.storage.persistentVolumeClaim.accessMode != 'ReadWriteOnce' \
          || ((!has(self.replicas) || self.replicas <= 1) && (!has(self.autoscaling) || self.autoscaling.maxReplicas <= 1))")
-        .message("a ReadWriteOnce claim serves one replica: set accessMode: ReadWriteMany, or no more than one replica")
+        .message("a ReadWriteOnce claim serves one replica: set accessMode: ReadWriteMany, or no more than one replica"),
+    validation = Rule::new(
+        "((!has(self.replicas) || self.replicas <= 1) && (!has(self.autoscaling) || self.autoscaling.maxReplicas <= 1)) \
+         || (has(self.state) && has(self.state.postgres)) \
+         || !((has(self.limits) \
+             && (has(self.limits.requestsPerMinute) || has(self.limits.tokensPerMinute) || has(self.limits.tokensPerDay) \
+             || has(self.limits.tokensPerMonth) || has(self.limits.costPerDay) || has(self.limits.costPerMonth) \
+                 || (has(self.limits.perKey) && (has(self.limits.perKey.requestsPerMinute) || has(self.limits.perKey.tokensPerMinute) || has(self.limits.perKey.tokensPerDay) \
+             || has(self.limits.perKey.tokensPerMonth) || has(self.limits.perKey.costPerDay) || has(self.limits.perKey.costPerMonth))))) \
+             || self.models.exists(m, has(m.limits) && (has(m.limits.requestsPerMinute) || has(m.limits.tokensPerMinute) || has(m.limits.tokensPerDay) \
+             || has(m.limits.tokensPerMonth) || has(m.limits.costPerDay) || has(m.limits.costPerMonth))))")
+        .message("limits by the minute, day or month are shared by all replicas through a database: set state.postgres, or no more than one replica"),
+    validation = Rule::new(
+        "!has(self.limits) \
+         || !(has(self.limits.costPerDay) || has(self.limits.costPerMonth) \
+             || (has(self.limits.perKey) && (has(self.limits.perKey.costPerDay) || has(self.limits.perKey.costPerMonth)))) \
+         || self.models.all(m, has(m.prices) || has(m.local))")
+        .message("a limit of cost needs the prices of every remote model: set prices, or limit tokens")
 )]
 pub struct ClawGatewaySpec {
     /// The models that clients and routes may name.
@@ -140,6 +161,11 @@ pub struct ClawGatewaySpec {
     /// Record who did what in files that show every change. No audit log when absent; {} keeps one with the defaults.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<Audit>,
+    /// Where the gateway remembers what was used of its limits, if any of them is by the minute, day or month; a file
+    /// in the state directory when absent. Several replicas share such limits through postgres, which they need then;
+    /// requestsPerSecond, concurrentStreams, maxConnections and maxBodyBytes need no state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<State>,
 
     /// Scale the replicas by CPU use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -147,6 +173,21 @@ pub struct ClawGatewaySpec {
 }
 
 impl ClawGatewaySpec {
+    /// Whether a file in the state directory remembers what was used of the limits.
+    pub fn remembers_in_a_file(&self) -> bool {
+        let has_server = self
+            .state
+            .as_ref()
+            .is_some_and(|state| state.postgres.is_some());
+        let of_models = self.models.iter().filter_map(|model| model.limits.as_ref());
+        !has_server
+            && [&self.limits.budget]
+                .into_iter()
+                .chain(&self.limits.per_key)
+                .chain(of_models)
+                .any(Budget::needs_state)
+    }
+
     /// Replicas to start with, when no autoscaler owns the number.
     pub fn replicas_or_default(&self) -> i32 {
         self.replicas.unwrap_or(1)

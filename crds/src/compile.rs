@@ -17,6 +17,7 @@ mod ranges;
 mod remote_models;
 mod routes;
 mod secrets;
+mod state;
 mod tls;
 mod url;
 
@@ -30,8 +31,8 @@ use crate::{
     Channel, ClawGateway, ModelRoute,
     claw_gateway::AcceleratorType,
     gateway_config::{
-        DeviceConfig, GatewayConfig, GatewayIdentity, LimitsConfig, OutboundConfig, SCHEMA_VERSION,
-        TlsConfig,
+        BudgetsConfig, DeviceConfig, GatewayConfig, GatewayIdentity, LimitsConfig, OutboundConfig,
+        SCHEMA_VERSION, TlsConfig,
     },
 };
 
@@ -99,6 +100,9 @@ pub fn compile(inputs: &Inputs<'_>) -> Compilation {
     let routes = routes::compile(inputs.routes, &models, &mut problems);
     let channels = channels::compile(inputs.channels, &models, found, &mut problems);
 
+    let budgets = state::budgets(&gateway, spec, &mut problems);
+    let state = state::state(&gateway, spec, inputs.secrets, &mut problems);
+
     let fatal = problems
         .iter()
         .any(|problem| problem.object == gateway && problem.is_fatal());
@@ -111,11 +115,12 @@ pub fn compile(inputs: &Inputs<'_>) -> Compilation {
             channels,
             auth,
             tls: tls.into_config(),
-            limits: limits(inputs.gateway),
+            limits: limits(inputs.gateway, budgets),
             device: device(spec.accelerator.accelerator_type),
             outbound,
             audit: audit::compile(spec.audit.as_ref()),
             log_level: spec.observability.log_level,
+            state,
         }),
         _ => None,
     };
@@ -136,7 +141,7 @@ fn identity(gateway: &ClawGateway) -> GatewayIdentity {
     }
 }
 
-fn limits(gateway: &ClawGateway) -> LimitsConfig {
+fn limits(gateway: &ClawGateway, budgets: BudgetsConfig) -> LimitsConfig {
     let limits = &gateway.spec.limits;
     LimitsConfig {
         // The schema admits positive numbers only; a negative one from a file counts as absent there and is
@@ -152,6 +157,7 @@ fn limits(gateway: &ClawGateway) -> LimitsConfig {
             .max_body_bytes
             .and_then(|limit| u64::try_from(limit).ok())
             .unwrap_or(crate::claw_gateway::DEFAULT_MAX_BODY_BYTES),
+        budgets,
     }
 }
 

@@ -5,6 +5,7 @@
 //! Credentials are inside; hence a Secret, and [`Redacted`] around each.
 
 mod audit;
+mod budget;
 mod redacted;
 mod remote;
 mod route;
@@ -13,6 +14,7 @@ use std::collections::BTreeSet;
 
 pub use crate::claw_gateway::LogLevel;
 pub use audit::{AuditConfig, AuditFailureConfig};
+pub use budget::{BudgetConfig, BudgetsConfig, ModelBudgetConfig, PricesConfig, StateConfig};
 pub use redacted::Redacted;
 pub use remote::{CredentialConfig, ProviderConfig, RemoteModelConfig};
 pub use route::{
@@ -59,6 +61,9 @@ pub struct GatewayConfig {
     /// What is logged; absent means the usual, so that an older gateway reads the file as well.
     #[serde(default, skip_serializing_if = "is_usual")]
     pub log_level: LogLevel,
+    /// Where is remembered what was used of the limits.
+    #[serde(default, skip_serializing_if = "StateConfig::is_default")]
+    pub state: StateConfig,
 }
 
 #[expect(
@@ -252,6 +257,9 @@ pub struct LimitsConfig {
     pub max_connections: u32,
     /// Largest request body in bytes.
     pub max_body_bytes: u64,
+    /// What may be used by the minute, day and month.
+    #[serde(default, skip_serializing_if = "BudgetsConfig::is_empty")]
+    pub budgets: BudgetsConfig,
 }
 
 /// Where local models run.
@@ -334,11 +342,13 @@ mod tests {
                 requests_per_second: None,
                 max_connections: 50,
                 max_body_bytes: 1024,
+                budgets: BudgetsConfig::default(),
             },
             device: DeviceConfig::Auto,
             outbound: OutboundConfig::default(),
             audit: None,
             log_level: LogLevel::Info,
+            state: StateConfig::Postgres(Redacted::new("postgres://me:hunter2@db/claw")),
         }
     }
 

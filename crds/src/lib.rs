@@ -23,6 +23,7 @@ pub mod gateway_config;
 pub mod manifest;
 pub mod metric_catalog;
 pub mod model_route;
+pub mod money;
 pub mod outbound;
 pub mod pki;
 pub mod quantity;

@@ -23,6 +23,7 @@ pub use stream::{ChunkStream, prompt_bytes};
 
 use crate::config::{Backend, ModelEntry, SharedRuntime};
 use crate::error::GatewayError;
+use crate::limits::{Limiter, Permit};
 use crate::metrics::Metrics;
 use crate::provider::Provider;
 use crate::routing::Candidates;
@@ -58,6 +59,7 @@ pub struct Dispatcher {
     provider: Provider,
     total: Duration,
     metrics: Arc<Metrics>,
+    limiter: Arc<Limiter>,
 }
 
 impl Dispatcher {
@@ -67,12 +69,14 @@ impl Dispatcher {
         provider: Provider,
         total: Duration,
         metrics: Arc<Metrics>,
+        limiter: Arc<Limiter>,
     ) -> Self {
         Self {
             shared_runtime,
             provider,
             total,
             metrics,
+            limiter,
         }
     }
 
@@ -81,12 +85,13 @@ impl Dispatcher {
         &self,
         candidates: &Candidates<'_>,
         request: &ChatRequest,
+        permit: &Permit,
     ) -> Result<Answered<ChatCompletion>, GatewayError> {
         let limits = self.limits(candidates);
         let provider = &self.provider.within(limits.remote);
         let outcome = self
             .course(candidates, &limits)
-            .first_success(|entry| self.complete_one(provider, entry, &limits, request))
+            .first_success(|entry| self.complete_one(provider, entry, &limits, request, permit))
             .await;
         self.count(candidates, &outcome);
         outcome
@@ -97,13 +102,14 @@ impl Dispatcher {
         &self,
         candidates: &Candidates<'_>,
         request: &ChatRequest,
+        permit: &Permit,
     ) -> Result<Answered<ChunkStream>, GatewayError> {
         let started = Instant::now();
         let limits = self.limits(candidates);
         let provider = &self.provider.within(limits.remote);
         let outcome = self
             .course(candidates, &limits)
-            .first_success(|entry| self.stream_one(provider, entry, limits, request))
+            .first_success(|entry| self.stream_one(provider, entry, limits, request, permit))
             .await;
         self.count(candidates, &outcome);
         let answered = outcome?;
@@ -143,8 +149,10 @@ impl Dispatcher {
         entry: &'a ModelEntry,
         limits: &'a Limits,
         request: &'a ChatRequest,
+        permit: &'a Permit,
     ) -> BoxFuture<'a, Result<ChatCompletion, GatewayError>> {
         Box::pin(async move {
+            let mut charge = permit.charge(&entry.name).await?;
             let mut completion = match &entry.backend {
                 Backend::Local(slot) => {
                     local::complete(&entry.name, slot, limits.local, request).await?
@@ -160,6 +168,7 @@ impl Dispatcher {
                 .usage
                 .get_or_insert_with(|| estimate(request, &completion.choices));
             self.metrics.usage(&entry.name, usage);
+            charge.settle(usage);
             Ok(completion)
         })
     }
@@ -170,10 +179,13 @@ impl Dispatcher {
         entry: &'a ModelEntry,
         limits: Limits,
         request: &'a ChatRequest,
+        permit: &'a Permit,
     ) -> BoxFuture<'a, Result<ChunkStream, GatewayError>> {
         Box::pin(async move {
+            let charge = permit.charge(&entry.name).await?;
             // Only a model that speaks costs something, so the count begins after its first content.
-            let finisher = || Finisher::new(&entry.name, request, Arc::clone(&self.metrics));
+            let finisher =
+                || Finisher::new(&entry.name, request, charge, Arc::clone(&self.metrics));
             match &entry.backend {
                 Backend::Local(slot) => {
                     let (head, rest) =

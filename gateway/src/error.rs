@@ -18,6 +18,8 @@ use crate::audit::notes;
 pub use anthropic::{AnthropicErrorBody, AnthropicErrorDetail};
 pub use body::{ErrorBody, ErrorDetail};
 
+use crate::limits::RateHeaders;
+
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -124,6 +126,46 @@ pub enum GatewayError {
         /// The limit.
         limit: u32,
         /// When the next request is let in.
+        retry_after: Duration,
+    },
+    /// A limit by the minute, day or month, or of answers under way, is used up.
+    #[error(
+        "the limit {limit} of {allowed} is reached: retry after {} seconds",
+        whole_seconds(*retry_after)
+    )]
+    LimitReached {
+        /// Which one, as in a manifest.
+        limit: String,
+        /// How much it allows.
+        allowed: String,
+        /// When to try again.
+        retry_after: Duration,
+        /// Whether another model might answer.
+        is_of_model: bool,
+        /// What is left of the limits.
+        headers: Box<RateHeaders>,
+    },
+    /// The request may use more than a limit ever allows.
+    #[error(
+        "the request may use {wanted}, but the limit {limit} allows {allowed}: shorten it or lower `max_tokens`"
+    )]
+    LimitTooSmall {
+        /// Which one, as in a manifest.
+        limit: String,
+        /// How much it allows.
+        allowed: String,
+        /// How much the request may use.
+        wanted: String,
+        /// Whether another model might answer.
+        is_of_model: bool,
+    },
+    /// What was used cannot be counted, so nothing more is allowed.
+    #[error(
+        "the limits of this gateway cannot be counted now: retry after {} seconds",
+        whole_seconds(*retry_after)
+    )]
+    LimitsUnavailable {
+        /// When to try again.
         retry_after: Duration,
     },
     /// The model's queue is full.

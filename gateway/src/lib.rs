@@ -17,6 +17,7 @@ pub mod error;
 pub mod exit;
 pub mod gateway;
 pub mod handlers;
+pub mod limits;
 pub mod management;
 pub mod metrics;
 pub mod middleware;
@@ -30,6 +31,7 @@ pub mod routing;
 pub mod server;
 pub mod shutdown;
 pub mod state;
+pub mod store;
 pub mod telemetry;
 pub mod types;
 

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::audit::Audit;
 use crate::config::{ConfigError, RuntimeConfig, SharedRuntime};
+use crate::limits::Limiter;
 use crate::metrics::{Metrics, Snapshot};
 
 pub use readiness::Readiness;
@@ -38,6 +39,8 @@ pub struct Management {
     pub store: StoreState,
     /// What is recorded.
     pub audit: Arc<Audit>,
+    /// Whether limits can be counted.
+    pub limiter: Option<Arc<Limiter>>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Cancelled when the gateway begins to drain.
@@ -50,6 +53,11 @@ impl Management {
     /// The configuration in force, once there is one.
     pub fn current(&self) -> Option<Arc<RuntimeConfig>> {
         self.runtime.get().map(|runtime| runtime.load_full())
+    }
+
+    /// Where limits are counted, and whether that works.
+    fn counting(&self) -> Option<(String, bool)> {
+        self.limiter.as_ref()?.place()
     }
 }
 
@@ -111,6 +119,7 @@ async fn metrics(State(management): State<Arc<Management>>) -> Response {
         runtime: runtime.as_deref(),
         config_refused: management.refused.load().is_some(),
         store_writable: management.store.is_writable(),
+        state_available: management.counting().map(|(_, works)| works),
     };
     match management.metrics.encode(&snapshot) {
         Ok(text) => {

@@ -22,8 +22,9 @@ use crate::models::SlotState;
 use crate::types::Usage;
 
 use labels::{
-    ChannelLabels, FallbackLabels, HandlerLabels, KeyLabels, ModelLabels, ModelStateLabels,
-    NoLabels, RefusedLabels, ReloadLabels, RequestLabels, RouteLabels, TokenLabels, VersionLabels,
+    ChannelLabels, FallbackLabels, HandlerLabels, KeyLabels, LimitLabels, ModelLabels,
+    ModelStateLabels, NoLabels, RefusedLabels, ReloadLabels, RequestLabels, RouteLabels,
+    TokenLabels, VersionLabels,
 };
 pub use log_events::LogEvents;
 use process::ProcessCollector;
@@ -59,6 +60,8 @@ pub struct Metrics {
     store_writable: Family<NoLabels, Gauge>,
     /// Of the audit log, which counts for itself.
     pub audit: audit::Counters,
+    state_available: Family<NoLabels, Gauge>,
+    limited: Family<LimitLabels, Counter>,
     /// Client connections open now.
     pub open_connections: Gauge,
 }
@@ -72,6 +75,8 @@ pub struct Snapshot<'a> {
     pub config_refused: bool,
     /// Whether state can be kept, once tried.
     pub store_writable: Option<bool>,
+    /// Whether the database of limits works, where there is one.
+    pub state_available: Option<bool>,
 }
 
 impl Default for Metrics {
@@ -104,6 +109,8 @@ impl Metrics {
             max_connections: Family::default(),
             store_writable: Family::default(),
             audit: audit::Counters::default(),
+            state_available: Family::default(),
+            limited: Family::default(),
             channel_messages: Family::default(),
             open_connections: Gauge::default(),
         };
@@ -133,6 +140,8 @@ impl Metrics {
             certificate,
             max_connections,
             store_writable,
+            state_available,
+            limited,
             channel_messages,
             audit,
             open_connections,
@@ -177,6 +186,8 @@ impl Metrics {
         add(registry, &catalog::AUDIT_BYTES, audit.bytes.clone());
         add(registry, &catalog::AUDIT_LOST, audit.lost.clone());
         add(registry, &catalog::AUDIT_FAILING, audit.failing.clone());
+        add(registry, &catalog::STATE_AVAILABLE, state_available.clone());
+        add(registry, &catalog::LIMITED, limited.clone());
     }
 
     /// The head of an answer is on its way.
@@ -267,6 +278,13 @@ impl Metrics {
         self.routed.get_or_create(&labels).inc();
     }
 
+    /// A request was refused for a limit.
+    pub fn limited(&self, scope: &'static str, limit: &'static str) {
+        self.limited
+            .get_or_create(&LimitLabels { scope, limit })
+            .inc();
+    }
+
     /// A message of a channel was dealt with.
     pub fn channel_message(&self, channel: &str, platform: &'static str, outcome: &'static str) {
         let labels = ChannelLabels {
@@ -290,8 +308,15 @@ impl Metrics {
             runtime,
             config_refused,
             store_writable,
+            state_available,
         } = snapshot;
         self.config_refused.set((*config_refused).into());
+        self.state_available.clear();
+        if let Some(available) = *state_available {
+            self.state_available
+                .get_or_create(&NoLabels {})
+                .set(available.into());
+        }
         self.store_writable.clear();
         if let Some(writable) = *store_writable {
             self.store_writable

@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use crate::audit::Audit;
 use crate::config::{RuntimeConfig, SharedRuntime};
 use crate::dispatch::Dispatcher;
+use crate::limits::Limiter;
 use crate::metrics::Metrics;
 use crate::middleware::RateLimits;
 use crate::outbound::Outbound;
@@ -27,8 +28,10 @@ pub struct AppParts {
     pub respond: Arc<dyn Respond>,
     /// Answers requests.
     pub dispatcher: Arc<Dispatcher>,
-    /// What callers have used of their limits.
+    /// What callers have used of their limits per second.
     pub rate_limits: Arc<RateLimits>,
+    /// What callers have used of their other limits.
+    pub limiter: Arc<Limiter>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The way out, to what the configuration in force allows.

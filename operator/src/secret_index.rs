@@ -45,7 +45,16 @@ impl Usage {
             .filter_map(|channel| channel.spec.telegram.as_ref())
             .flat_map(|telegram| [&telegram.bot_token, &telegram.webhook_secret])
             .map(|value| &value.secret_key_ref.name);
-        let names = credentials.chain(certificate).chain(telegram);
+        let database = gateway
+            .spec
+            .state
+            .iter()
+            .filter_map(|state| state.postgres.as_ref())
+            .map(|value| &value.secret_key_ref.name);
+        let names = credentials
+            .chain(certificate)
+            .chain(telegram)
+            .chain(database);
         Self {
             names: names.cloned().chain(issued).collect(),
             selector: gateway

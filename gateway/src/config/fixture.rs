@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use claw_crds::GatewayConfig;
 use claw_crds::gateway_config::{
-    AuthConfig, CredentialConfig, DeviceConfig, GatewayIdentity, LimitsConfig, LogLevel,
-    ModelBackend, ModelConfig, OutboundConfig, ProviderConfig, Redacted, RemoteModelConfig,
-    SCHEMA_VERSION, TlsConfig,
+    AuthConfig, BudgetsConfig, CredentialConfig, DeviceConfig, GatewayIdentity, LimitsConfig,
+    LogLevel, ModelBackend, ModelConfig, OutboundConfig, ProviderConfig, Redacted,
+    RemoteModelConfig, SCHEMA_VERSION, StateConfig, TlsConfig,
 };
 
 use super::{RuntimeConfig, prepare};
@@ -32,11 +32,13 @@ pub(crate) fn config(models: &[&str]) -> GatewayConfig {
             requests_per_second: None,
             max_connections: 50,
             max_body_bytes: 4096,
+            budgets: BudgetsConfig::default(),
         },
         device: DeviceConfig::Cpu,
         outbound: OutboundConfig::unrestricted(),
         audit: None,
         log_level: LogLevel::default(),
+        state: StateConfig::default(),
     }
 }
 

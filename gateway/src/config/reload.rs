@@ -11,6 +11,7 @@ use super::source::{Draft, Reader};
 use super::watch::FileWatch;
 use super::{ConfigError, RuntimeConfig, chain, prepare};
 use crate::audit::{Event, Summary};
+use crate::limits::Limiter;
 use crate::management::Management;
 use crate::models::ModelPool;
 use crate::outbound::Outbound;
@@ -28,6 +29,7 @@ pub struct Reloader {
     reader: Arc<Reader>,
     pool: ModelPool,
     outbound: Outbound,
+    limiter: Arc<Limiter>,
     management: Arc<Management>,
     /// What an auditor knows of the configuration in force.
     summary: Mutex<Option<Summary>>,
@@ -40,6 +42,7 @@ impl Reloader {
         reader: Arc<Reader>,
         pool: ModelPool,
         outbound: Outbound,
+        limiter: Arc<Limiter>,
         management: Arc<Management>,
         log_level: LogLevelControl,
     ) -> Self {
@@ -47,6 +50,7 @@ impl Reloader {
             reader,
             pool,
             outbound,
+            limiter,
             management,
             summary: Mutex::default(),
             log_level,
@@ -108,6 +112,7 @@ impl Reloader {
             .map_err(|error| {
                 ConfigError::new(&origin, format!("audit: cannot be started: {error}"))
             })?;
+        self.limiter.follow(&runtime);
         self.record(&runtime, summary);
         self.log_level.set(log_level);
         match self.management.runtime.get() {

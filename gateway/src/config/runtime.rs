@@ -7,8 +7,9 @@ use arc_swap::ArcSwap;
 use claw_crds::GatewayConfig;
 use claw_crds::gateway_config::{
     ChannelConfig, DeviceConfig, GatewayIdentity, LimitsConfig, ModelBackend, ModelConfig,
-    OutboundConfig, RemoteModelConfig, SCHEMA_VERSION,
+    OutboundConfig, RemoteModelConfig, SCHEMA_VERSION, StateConfig,
 };
+use jiff::tz::{TimeZone, TimeZoneDatabase};
 use sha2::{Digest, Sha256};
 
 use super::{Backend, Certificate, ConfigError, ModelEntry, Remote, chain};
@@ -40,6 +41,10 @@ pub struct RuntimeConfig {
     pub tls: Option<Certificate>,
     /// What is let in at all.
     pub limits: LimitsConfig,
+    /// Where days and months of limits begin.
+    pub time_zone: TimeZone,
+    /// Where is remembered what was used of the limits.
+    pub state: StateConfig,
 }
 
 /// A checked configuration whose models are not acquired yet.
@@ -56,6 +61,8 @@ pub struct Prepared {
     limits: LimitsConfig,
     /// What may be called.
     pub(super) outbound: OutboundConfig,
+    time_zone: TimeZone,
+    state: StateConfig,
 }
 
 /// Check a configuration whole. Pure: nothing is loaded, so a refused configuration leaves no trace.
@@ -87,8 +94,9 @@ pub fn prepare(origin: &str, config: GatewayConfig) -> Result<Prepared, ConfigEr
                 chain(&error)
             ));
         });
-    match (routes, access, tls) {
-        (Ok(routes), Ok(access), Ok(tls)) if problems.is_empty() => Ok(Prepared {
+    let time_zone = time_zone(&config.limits).map_err(|problem| problems.push(problem));
+    match (routes, access, tls, time_zone) {
+        (Ok(routes), Ok(access), Ok(tls), Ok(time_zone)) if problems.is_empty() => Ok(Prepared {
             origin: origin.to_owned(),
             hash,
             gateway: config.gateway,
@@ -100,6 +108,8 @@ pub fn prepare(origin: &str, config: GatewayConfig) -> Result<Prepared, ConfigEr
             tls,
             limits: config.limits,
             outbound: config.outbound,
+            time_zone,
+            state: config.state,
         }),
         _ => Err(ConfigError {
             origin: origin.to_owned(),
@@ -133,6 +143,8 @@ impl Prepared {
             tls,
             limits,
             outbound: _,
+            time_zone,
+            state,
         } = self;
         let models = models
             .into_iter()
@@ -165,6 +177,8 @@ impl Prepared {
             access,
             tls,
             limits,
+            time_zone,
+            state,
         }
     }
 }
@@ -205,11 +219,24 @@ fn duplicates<'a>(field: &str, names: impl Iterator<Item = &'a String>) -> Vec<S
         .collect()
 }
 
+/// From the list that comes with the program, so that every machine knows the same names.
+fn time_zone(limits: &LimitsConfig) -> Result<TimeZone, String> {
+    let Some(name) = &limits.budgets.time_zone else {
+        return Ok(TimeZone::UTC);
+    };
+    TimeZoneDatabase::bundled().get(name).map_err(|_| {
+        format!(
+            "limits.budgets.timeZone: {name:?} is not known; use a name of the IANA list, such as Europe/Berlin"
+        )
+    })
+}
+
 fn limit_problems(limits: &LimitsConfig) -> Vec<String> {
     let LimitsConfig {
         requests_per_second,
         max_connections,
         max_body_bytes,
+        budgets: _,
     } = limits;
     let zeros = [
         ("requestsPerSecond", *requests_per_second == Some(0)),

@@ -6,6 +6,7 @@ use serde_json::{Map, json};
 
 use super::{ChunkStream, Dispatcher};
 use crate::error::GatewayError;
+use crate::limits::Estimate;
 use crate::respond::{ChatMessage, Reply, ReplyStream, Respond};
 use crate::routing;
 use crate::types::{ChatChunk, ChatRequest, Usage};
@@ -20,7 +21,13 @@ impl Respond for Dispatcher {
         Box::pin(async move {
             let runtime = self.shared_runtime.load_full();
             let candidates = routing::candidates_by_model(&runtime, &model)?;
-            let answered = self.stream(&candidates, &request(&messages)?).await?;
+            let request = request(&messages)?;
+            let estimate = Estimate::of_chat(&request);
+            let permit = self
+                .limiter
+                .admit(&runtime, None, estimate, &candidates)
+                .await?;
+            let answered = self.stream(&candidates, &request, &permit).await?;
             Ok(replies(answered.model, answered.answer))
         })
     }

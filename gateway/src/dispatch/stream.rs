@@ -12,6 +12,7 @@ use tokio::time::Sleep;
 
 use super::limits::Deadline;
 use crate::error::GatewayError;
+use crate::limits::Charge;
 use crate::metrics::Metrics;
 use crate::types::{ChatChunk, ChatRequest, Content, Usage, completion_id};
 
@@ -31,6 +32,7 @@ pub(super) struct Finisher {
     prompt_bytes: usize,
     said_bytes: usize,
     is_first: bool,
+    charge: Charge,
     metrics: Arc<Metrics>,
 }
 
@@ -60,7 +62,12 @@ pub fn prompt_bytes(request: &ChatRequest) -> usize {
 }
 
 impl Finisher {
-    pub(super) fn new(model: &str, request: &ChatRequest, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(
+        model: &str,
+        request: &ChatRequest,
+        charge: Charge,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             id: completion_id(),
             model: model.to_owned(),
@@ -69,6 +76,7 @@ impl Finisher {
             prompt_bytes: prompt_bytes(request),
             said_bytes: 0,
             is_first: true,
+            charge,
             metrics,
         }
     }
@@ -132,7 +140,9 @@ impl Finisher {
 impl Drop for Finisher {
     /// Also an answer that its client left, or that was cut off, has cost something.
     fn drop(&mut self) {
-        self.metrics.usage(&self.model, &self.counted());
+        let usage = self.counted();
+        self.metrics.usage(&self.model, &usage);
+        self.charge.settle(&usage);
     }
 }
 
@@ -215,7 +225,12 @@ mod tests {
         rest: Vec<Result<ChatChunk, GatewayError>>,
     ) -> (Vec<serde_json::Value>, String) {
         let metrics = Arc::new(Metrics::default());
-        let finisher = Finisher::new("near", &request(include_usage), Arc::clone(&metrics));
+        let finisher = Finisher::new(
+            "near",
+            &request(include_usage),
+            Charge::nothing(),
+            Arc::clone(&metrics),
+        );
         let deadline = Deadline::after(Duration::from_mins(1));
         let stream = finisher.finish(vec![text("abcd")], Script(rest.into()), deadline);
         let items = stream

@@ -59,6 +59,7 @@ impl From<&GatewayError> for ErrorBody {
             GatewayError::InvalidRequest { param, .. } => param.clone(),
             GatewayError::UnsupportedField { field, .. }
             | GatewayError::UnsupportedByProvider { field, .. } => Some(field.clone()),
+            GatewayError::LimitTooSmall { .. } => Some("max_tokens".to_owned()),
             GatewayError::PromptTooLong { .. } => Some("messages".to_owned()),
             GatewayError::ModelNotFound { .. } => Some("model".to_owned()),
             _ => None,
@@ -116,6 +117,9 @@ pub(super) fn respond(error: &GatewayError) -> Response {
                 HeaderValue::from_static("Bearer realm=\"claw\""),
             );
         }
+        GatewayError::LimitReached {
+            headers: standing, ..
+        } => standing.write(headers),
         GatewayError::MethodNotAllowed { allow, .. } => {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }

@@ -13,7 +13,8 @@ impl GatewayError {
             Self::InvalidRequest { .. }
             | Self::UnsupportedField { .. }
             | Self::UnsupportedByProvider { .. }
-            | Self::PromptTooLong { .. } => StatusCode::BAD_REQUEST,
+            | Self::PromptTooLong { .. }
+            | Self::LimitTooSmall { .. } => StatusCode::BAD_REQUEST,
             Self::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
             Self::Forbidden { .. } => StatusCode::FORBIDDEN,
             Self::NotFound { .. } | Self::ModelNotFound { .. } => StatusCode::NOT_FOUND,
@@ -21,9 +22,11 @@ impl GatewayError {
             Self::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RateLimited { .. }
+            | Self::LimitReached { .. }
             | Self::Overloaded { .. }
             | Self::UpstreamRateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::ModelNotReady { .. }
+            Self::LimitsUnavailable { .. }
+            | Self::ModelNotReady { .. }
             | Self::ModelUnavailable { .. }
             | Self::RouteWithoutModel { .. }
             | Self::AuditUnavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -43,6 +46,9 @@ impl GatewayError {
     /// Whether another model could answer where this one did not.
     pub fn is_retryable(&self) -> bool {
         match self {
+            Self::LimitReached { is_of_model, .. } | Self::LimitTooSmall { is_of_model, .. } => {
+                *is_of_model
+            }
             Self::UnsupportedField { .. }
             | Self::UnsupportedByProvider { .. }
             | Self::PromptTooLong { .. }
@@ -67,6 +73,7 @@ impl GatewayError {
             | Self::BodyTimeout { .. }
             | Self::BodyTooLarge { .. }
             | Self::RateLimited { .. }
+            | Self::LimitsUnavailable { .. }
             | Self::RouteWithoutModel { .. }
             | Self::UpstreamRejected { .. }
             | Self::AuditUnavailable
@@ -90,7 +97,9 @@ impl GatewayError {
             Self::MethodNotAllowed { .. } => "method_not_allowed",
             Self::BodyTimeout { .. } => "body_timeout",
             Self::BodyTooLarge { .. } => "body_too_large",
-            Self::RateLimited { .. } => "rate_limit_exceeded",
+            Self::RateLimited { .. } | Self::LimitReached { .. } => "rate_limit_exceeded",
+            Self::LimitTooSmall { .. } => "limit_too_small",
+            Self::LimitsUnavailable { .. } => "limits_unavailable",
             Self::Overloaded { .. } => "model_overloaded",
             Self::ModelNotReady { .. } => "model_not_ready",
             Self::ModelUnavailable { .. } => "model_unavailable",
@@ -115,6 +124,8 @@ impl GatewayError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { retry_after, .. }
+            | Self::LimitReached { retry_after, .. }
+            | Self::LimitsUnavailable { retry_after }
             | Self::Overloaded { retry_after, .. }
             | Self::ModelNotReady { retry_after, .. } => Some(*retry_after),
             Self::UpstreamRateLimited { retry_after, .. } => *retry_after,

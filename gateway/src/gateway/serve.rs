@@ -19,6 +19,7 @@ use crate::config::source::{Draft, Source};
 use crate::config::watch::SecretWatch;
 use crate::dispatch::Dispatcher;
 use crate::exit::Failure;
+use crate::limits::Limiter;
 use crate::management::{self, Management, Readiness, StoreProbe};
 use crate::metrics::Metrics;
 use crate::models::{ModelPool, OnnxLoader, Workshop};
@@ -43,6 +44,7 @@ pub(super) struct Parts {
     management: Arc<Management>,
     reloader: Arc<Reloader>,
     outbound: Outbound,
+    limiter: Arc<Limiter>,
     tasks: TaskTracker,
     shutdown: CancellationToken,
     signals: Signals,
@@ -57,9 +59,11 @@ impl Parts {
     ) -> Result<Self, Failure> {
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
         let metrics = Arc::new(Metrics::new(&telemetry.log_events, plan.cpu_capacity));
+        let limiter = Arc::new(Limiter::new(plan.state_dir.clone(), Arc::clone(&metrics)));
         let management = Arc::new(Management {
             shutdown: shutdown.clone(),
             audit: Arc::new(Audit::new(plan.state_dir.clone(), metrics.audit.clone())),
+            limiter: Some(Arc::clone(&limiter)),
             metrics,
             ..Management::default()
         });
@@ -79,6 +83,7 @@ impl Parts {
             Arc::clone(&plan.reader),
             pool,
             outbound.clone(),
+            Arc::clone(&limiter),
             Arc::clone(&management),
             telemetry.log_level.clone(),
         ));
@@ -93,6 +98,7 @@ impl Parts {
             management,
             reloader,
             outbound,
+            limiter,
             tasks,
             shutdown,
             signals,
@@ -185,6 +191,7 @@ impl Parts {
             provider,
             self.plan.timeouts.total_timeout,
             Arc::clone(&metrics),
+            Arc::clone(&self.limiter),
         ));
         AppState::from(AppParts {
             audit: Arc::clone(&self.management.audit),
@@ -192,6 +199,7 @@ impl Parts {
             respond: Arc::<Dispatcher>::clone(&dispatcher),
             dispatcher,
             rate_limits: Arc::default(),
+            limiter: Arc::clone(&self.limiter),
             metrics,
             outbound: self.outbound.clone(),
             tasks: self.tasks.clone(),
@@ -217,6 +225,8 @@ impl Parts {
         closing.cancel();
         // Before the runtime ends, so that connections close rather than tell their clients of failing upstreams.
         let _ = tokio::time::timeout(CLOSING_TIME, self.tasks.wait()).await;
+        // After the last answer was settled.
+        self.limiter.close().await;
         let audit = Arc::clone(&self.management.audit);
         if let Err(error) = tokio::task::spawn_blocking(move || audit.close(AUDIT_PATIENCE)).await {
             tracing::error!(%error, "closing the audit log failed");

@@ -11,6 +11,7 @@ use crate::AppState;
 use crate::config::RuntimeConfig;
 use crate::dispatch::{Answered, ChunkStream};
 use crate::error::GatewayError;
+use crate::limits::{Account, Estimate, RateHeaders};
 use crate::routing::{self, Asked};
 use crate::types::{ChatCompletion, ChatRequest};
 
@@ -28,17 +29,30 @@ pub(super) enum Answer {
     Pieces(ChunkStream),
 }
 
+/// An answer, and what is told of it.
+pub(super) struct Given {
+    pub(super) answer: Answer,
+    pub(super) told: Told,
+}
+
+/// Who gave an answer, and what is left of the limits.
+pub(super) struct Told {
+    model: String,
+    route: Option<String>,
+    limits: RateHeaders,
+}
+
 /// Answer the chat in the body of a request.
 pub(super) async fn answer(state: &AppState, request: Request) -> Result<Response, GatewayError> {
     let runtime = state.runtime();
     let (parts, body) = request.into_parts();
     let chat = ChatRequest::parse(&body::read(body, runtime.limits.max_body_bytes).await?)?;
-    let answered = ask(state, &runtime, &parts, &chat).await?;
-    let response = match answered.answer {
+    let given = ask(state, &runtime, &parts, &chat).await?;
+    let response = match given.answer {
         Answer::Whole(completion) => Json(completion).into_response(),
         Answer::Pieces(chunks) => event_stream::chat(chunks),
     };
-    Ok(name_model(answered.model, answered.route, response))
+    Ok(tell(given.told, response))
 }
 
 /// Have a chat answered, whatever dialect it came in; `parts` is the request without its body.
@@ -47,20 +61,51 @@ pub(super) async fn ask(
     runtime: &RuntimeConfig,
     parts: &Parts,
     chat: &ChatRequest,
-) -> Result<Answered<Answer>, GatewayError> {
+) -> Result<Given, GatewayError> {
     let asked = Asked {
         path: parts.uri.path(),
         model: chat.model.as_deref(),
         headers: &parts.headers,
     };
     let candidates = routing::candidates(runtime, asked)?;
-    if chat.stream {
-        let answered = state.dispatcher.stream(&candidates, chat).await?;
-        Ok(answered.map(Answer::Pieces))
+    let account = parts.extensions.get::<Account>();
+    let estimate = Estimate::of_chat(chat);
+    let limiter = &state.limiter;
+    let permit = limiter
+        .admit(runtime, account, estimate, &candidates.models)
+        .await?;
+    let dispatcher = &state.dispatcher;
+    let Answered {
+        model,
+        route,
+        answer,
+    } = if chat.stream {
+        let answered = dispatcher.stream(&candidates, chat, &permit).await?;
+        answered.map(Answer::Pieces)
     } else {
-        let answered = state.dispatcher.complete(&candidates, chat).await?;
-        Ok(answered.map(|completion| Answer::Whole(Box::new(completion))))
-    }
+        let answered = dispatcher.complete(&candidates, chat, &permit).await?;
+        answered.map(|whole| Answer::Whole(Box::new(whole)))
+    };
+    let limits = permit.rate_headers();
+    Ok(Given {
+        answer,
+        told: Told {
+            model,
+            route,
+            limits,
+        },
+    })
+}
+
+/// Tell the client which model answered and what is left of its limits.
+pub(super) fn tell(told: Told, mut response: Response) -> Response {
+    let Told {
+        model,
+        route,
+        limits,
+    } = told;
+    limits.write(response.headers_mut());
+    name_model(model, route, response)
 }
 
 /// Tell the client, the log and the metrics which model answered, and the log which rule chose it.

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 
-use super::answer::{Answer, ask, name_model};
+use super::answer::{Answer, ask, name_model, tell};
 use super::{body, event_stream};
 use crate::AppState;
 use crate::conversion::messages::{Demand, MessageEvents, chat_request, message};
@@ -37,7 +37,7 @@ pub async fn create(
             event_stream::narrated(chunks, MessageEvents::new(request.stop_sequences, estimate))
         }
     };
-    Ok(name_model(answered.model, answered.route, response))
+    Ok(tell(answered.told, response))
 }
 
 /// Tell how long a prompt is.

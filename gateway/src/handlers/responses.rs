@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 
-use super::answer::{Answer, ask, name_model};
+use super::answer::{Answer, ask, tell};
 use super::{body, event_stream};
 use crate::AppState;
 use crate::conversion::responses::{ResponseEvents, chat_request, response};
@@ -27,7 +27,7 @@ pub async fn create(
         Answer::Whole(completion) => Json(response(&completion, &request.echo)?).into_response(),
         Answer::Pieces(chunks) => event_stream::narrated(chunks, ResponseEvents::new(request.echo)),
     };
-    Ok(name_model(answered.model, answered.route, response))
+    Ok(tell(answered.told, response))
 }
 
 /// Whatever else clients do with a response needs one that was stored.

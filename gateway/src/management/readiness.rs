@@ -28,6 +28,8 @@ impl Readiness {
         }
         // At any time, unlike models: what is answered without a store may be forgotten.
         reasons.extend(management.store.fault());
+        let limiter = management.limiter.as_ref();
+        reasons.extend(limiter.and_then(|limiter| limiter.fault()));
         match management.current() {
             None => reasons.push(management.refused.load_full().map_or_else(
                 || "no configuration yet".to_owned(),

@@ -23,6 +23,9 @@ pub(super) struct Status {
     /// Why the newest configuration is not the one in force.
     refused_config: Option<Refused>,
     warnings: Vec<String>,
+    /// Where limits are counted; absent while nothing has to be remembered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<State>,
     models: Vec<Model>,
     routes: Vec<Route>,
     channels: Vec<Channel>,
@@ -57,6 +60,12 @@ struct Config {
 struct Refused {
     origin: String,
     problems: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct State {
+    place: String,
+    available: bool,
 }
 
 #[derive(Serialize)]
@@ -131,6 +140,9 @@ impl Status {
                 .warnings
                 .load_full()
                 .map_or_else(Vec::new, |warnings| warnings.to_vec()),
+            state: management
+                .counting()
+                .map(|(place, available)| State { place, available }),
             models: runtime.map_or_else(Vec::new, |runtime| {
                 runtime.models.iter().map(Model::of).collect()
             }),

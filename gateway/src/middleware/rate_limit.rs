@@ -15,6 +15,7 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use crate::AppState;
 use crate::auth::{ANONYMOUS, Caller};
 use crate::error::GatewayError;
+use crate::limits::Account;
 
 /// Above this many callers, those who were quiet are forgotten.
 const MOST_CALLERS: usize = 10_000;
@@ -67,12 +68,22 @@ impl RateLimits {
 }
 
 /// Hold callers to their limit: a key by its name, an anonymous caller by its address.
-pub async fn limit_rate(State(state): State<AppState>, request: Request, next: Next) -> Response {
+pub async fn limit_rate(
+    State(state): State<AppState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let per_second = state.peek().limits.requests_per_second;
-    match state.rate_limits.check(per_second, &identity(&request)) {
-        Err(error) => error.into_response(),
-        Ok(()) => next.run(request).await,
+    let name = identity(&request);
+    if let Err(error) = state.rate_limits.check(per_second, &name) {
+        return error.into_response();
     }
+    // Its other limits are counted where it is known what is asked.
+    request.extensions_mut().insert(Account {
+        name: name.into(),
+        limits: None,
+    });
+    next.run(request).await
 }
 
 fn identity(request: &Request) -> String {

@@ -1,5 +1,6 @@
 //! The router without a socket, before a local model whose engine is a fake.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use super::build_router;
 use crate::auth::hash_key;
 use crate::config::{Backend, fixture, prepare};
 use crate::dispatch::Dispatcher;
+use crate::limits::Limiter;
 use crate::metrics::{Metrics, Snapshot};
 use crate::models::fake::{FakeLoader, workshop};
 use crate::models::{ModelPool, SlotState};
@@ -61,6 +63,7 @@ impl Gateway {
         let shared_runtime = Arc::new(ArcSwap::from_pointee(runtime));
         let metrics = Arc::new(Metrics::default());
         let outbound = Outbound::new(OutboundConfig::unrestricted()).expect("clients");
+        let limiter = Arc::new(Limiter::new(PathBuf::new(), Arc::clone(&metrics)));
         let patience = Duration::from_secs(5);
         let timeouts = Timeouts {
             first_token: patience,
@@ -73,12 +76,14 @@ impl Gateway {
             provider,
             Duration::from_mins(1),
             Arc::clone(&metrics),
+            Arc::clone(&limiter),
         ));
         let state = AppState::from(AppParts {
             shared_runtime,
             respond: Arc::<Dispatcher>::clone(&dispatcher),
             dispatcher,
             rate_limits: Arc::default(),
+            limiter,
             metrics,
             outbound,
             audit: Arc::default(),

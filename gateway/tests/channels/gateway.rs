@@ -1,21 +1,23 @@
 //! A server with channels only, on a free port.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use claw_crds::GatewayConfig;
 use claw_crds::gateway_config::{
-    AccessConfig, ApiKeyConfig, AuthConfig, ChannelConfig, DeviceConfig, DirectAccess,
-    GatewayIdentity, GroupAccess, LimitsConfig, LogLevel, OutboundConfig, PlatformConfig, Redacted,
-    SCHEMA_VERSION,
+    AccessConfig, ApiKeyConfig, AuthConfig, BudgetsConfig, ChannelConfig, DeviceConfig,
+    DirectAccess, GatewayIdentity, GroupAccess, LimitsConfig, LogLevel, OutboundConfig,
+    PlatformConfig, Redacted, SCHEMA_VERSION, StateConfig,
 };
 use clawdbot::audit::Audit;
 use clawdbot::auth::hash_key;
 use clawdbot::channel::{Settings, router_with};
 use clawdbot::config::{RuntimeConfig, prepare};
 use clawdbot::dispatch::Dispatcher;
+use clawdbot::limits::Limiter;
 use clawdbot::metrics::{Metrics, Snapshot};
 use clawdbot::outbound::Outbound;
 use clawdbot::provider::{Provider, Timeouts};
@@ -57,6 +59,7 @@ impl Gateway {
             .expect("a client");
         let metrics = Arc::new(Metrics::default());
         let state = tempfile::tempdir().expect("a folder");
+        let limiter = Arc::new(Limiter::new(PathBuf::new(), Arc::clone(&metrics)));
         let patience = Duration::from_secs(5);
         let timeouts = Timeouts {
             first_token: patience,
@@ -72,8 +75,10 @@ impl Gateway {
                 provider,
                 Duration::from_mins(1),
                 Arc::clone(&metrics),
+                Arc::clone(&limiter),
             )),
             rate_limits: Arc::default(),
+            limiter,
             outbound,
             audit: Arc::new(Audit::new(state.path().to_owned(), metrics.audit.clone())),
             metrics,
@@ -154,11 +159,13 @@ pub(crate) fn config(channels: Vec<ChannelConfig>) -> GatewayConfig {
             requests_per_second: None,
             max_connections: 50,
             max_body_bytes: 64 * 1024,
+            budgets: BudgetsConfig::default(),
         },
         device: DeviceConfig::Cpu,
         outbound: OutboundConfig::unrestricted(),
         audit: None,
         log_level: LogLevel::default(),
+        state: StateConfig::default(),
     }
 }
 

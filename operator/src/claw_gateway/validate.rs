@@ -171,7 +171,12 @@ pub fn validate(read: &Dereferenced, environment: &Environment, now: Timestamp) 
                 owner: read.gateway.controller_owner_ref(&()).unwrap_or_default(),
                 scaling: scaling::validate(&read.gateway.spec, read.deployment.as_deref()),
                 service: service::validate(&read.gateway.spec),
-                network: network::validate(&read.gateway.spec, &read.channels, &read.namespace),
+                network: network::validate(
+                    &read.gateway.spec,
+                    &read.channels,
+                    &config.state,
+                    &read.namespace,
+                ),
                 exposure: exposure::validate(&read.gateway.spec, read.kinds),
                 observability,
                 name,

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use claw_crds::GatewayConfig;
 use claw_crds::claw_gateway::DEFAULT_MAX_BODY_BYTES;
 use claw_crds::gateway_config::{
-    AuthConfig, CredentialConfig, DeviceConfig, GatewayIdentity, LimitsConfig, LocalModelConfig,
-    LogLevel, ModelBackend, ModelConfig, OutboundConfig, ProviderConfig, QuantizationConfig,
-    Redacted, RemoteModelConfig, SCHEMA_VERSION, SourceConfig,
+    AuthConfig, BudgetsConfig, CredentialConfig, DeviceConfig, GatewayIdentity, LimitsConfig,
+    LocalModelConfig, LogLevel, ModelBackend, ModelConfig, OutboundConfig, ProviderConfig,
+    QuantizationConfig, Redacted, RemoteModelConfig, SCHEMA_VERSION, SourceConfig, StateConfig,
 };
 use url::{Host, Url};
 
@@ -53,11 +53,13 @@ impl QuickStart {
                 requests_per_second: None,
                 max_connections: MAX_CONNECTIONS,
                 max_body_bytes: DEFAULT_MAX_BODY_BYTES,
+                budgets: BudgetsConfig::default(),
             },
             device: DeviceConfig::Auto,
             outbound: self.outbound(),
             audit: None,
             log_level: LogLevel::default(),
+            state: StateConfig::default(),
         })
     }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use claw_crds::{
     Channel, ClawGatewaySpec,
     claw_gateway::{NetworkPolicySettings, ServiceType},
+    gateway_config::StateConfig,
 };
 pub use destination::{Destination, Host};
 use k8s_openapi::api::networking::v1::{NetworkPolicyEgressRule, NetworkPolicyPeer};
@@ -41,6 +42,7 @@ pub enum Callers {
 pub(super) fn validate(
     spec: &ClawGatewaySpec,
     channels: &[Channel],
+    state: &StateConfig,
     namespace: &str,
 ) -> Option<ValidatedNetwork> {
     let NetworkPolicySettings {
@@ -65,9 +67,17 @@ pub(super) fn validate(
         api_server_ranges: api_server_ranges.unwrap_or_default(),
         destinations: urls(spec, channels)
             .filter_map(|url| Destination::of(url, namespace))
+            .chain(database(state, namespace))
             .collect(),
         egress: egress.unwrap_or_default(),
     })
+}
+
+fn database(state: &StateConfig, namespace: &str) -> Option<Destination> {
+    match state {
+        StateConfig::Postgres(url) => Destination::of_database(url.expose(), namespace),
+        StateConfig::Sqlite | StateConfig::Unavailable { .. } => None,
+    }
 }
 
 fn urls<'a>(

@@ -30,6 +30,8 @@ pub struct ValidatedClaim {
     pub access_mode: &'static str,
     /// It outlives the gateway.
     pub is_kept: bool,
+    /// A database file lies in it, which no two nodes may open.
+    pub holds_database: bool,
 }
 
 impl ValidatedStorage {
@@ -37,7 +39,9 @@ impl ValidatedStorage {
     pub fn is_shared(&self) -> bool {
         match self {
             Self::Node(_) => true,
-            Self::Claim(claim) => claim.access_mode == AccessMode::ReadWriteMany.as_str(),
+            Self::Claim(claim) => {
+                claim.access_mode == AccessMode::ReadWriteMany.as_str() && !claim.holds_database
+            }
         }
     }
 }
@@ -63,6 +67,7 @@ pub(super) fn validate(
         storage_class: claim.storage_class_name.clone(),
         access_mode: claim.access_mode.as_str(),
         is_kept: claim.when_deleted == WhenDeleted::Retain,
+        holds_database: spec.remembers_in_a_file(),
     }))
 }
 
@@ -137,5 +142,22 @@ mod tests {
         let storage = validate(&spec("1Gi"), None).expect("valid");
         assert!(!storage.is_shared());
         assert!(ValidatedStorage::Node("1Gi".into()).is_shared());
+    }
+
+    #[test]
+    fn a_claim_with_a_database_in_it_is_not_shared() {
+        let shared = |limits: serde_json::Value, state: serde_json::Value| {
+            let mut spec = spec("1Gi");
+            let claim = json!({"persistentVolumeClaim": {"accessMode": "ReadWriteMany"}});
+            spec.storage = serde_json::from_value(claim).expect("storage");
+            spec.limits = serde_json::from_value(limits).expect("limits");
+            spec.state = serde_json::from_value(state).expect("state");
+            validate(&spec, None).expect("valid").is_shared()
+        };
+        let limits = json!({"tokensPerDay": 1});
+        assert!(shared(json!({"requestsPerSecond": 1}), json!(null)));
+        assert!(!shared(limits.clone(), json!(null)));
+        let postgres = json!({"postgres": {"secretKeyRef": {"name": "db", "key": "url"}}});
+        assert!(shared(limits, postgres));
     }
 }

@@ -122,6 +122,7 @@ fn limits() -> Vec<Panel> {
     let open = metrics::OPEN_CONNECTIONS.name;
     let most = metrics::MAX_CONNECTIONS.name;
     let requests = metrics::REQUESTS.name;
+    let state = metrics::STATE_AVAILABLE.name;
     vec![
         Panel::new("Connections", "short")
             .line(format!("{open}{{{OF}}}"), "{{pod}}")
@@ -132,6 +133,12 @@ fn limits() -> Vec<Panel> {
             ),
             "{{handler}}",
         ),
+        Panel::new("Refused for limits", "reqps").line(
+            rate(&metrics::LIMITED, "scope, limit"),
+            "{{scope}} {{limit}}",
+        ),
+        Panel::new("Limits can be counted", "bool_yes_no")
+            .line(format!("{state}{{{OF}}}"), "{{pod}}"),
     ]
 }
 

@@ -4,6 +4,9 @@ use std::net::IpAddr;
 
 use url::{Host as UrlHost, Url};
 
+/// Where PostgreSQL listens.
+const POSTGRES_PORT: u16 = 5432;
+
 /// Where a URL leads.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Destination {
@@ -38,6 +41,26 @@ impl Destination {
         };
         Some(Self { host, port })
     }
+
+    /// Where the URL of a PostgreSQL database leads.
+    pub(super) fn of_database(url: &str, namespace: &str) -> Option<Self> {
+        let url = Url::parse(url).ok()?;
+        let host = match url.host()? {
+            UrlHost::Ipv4(address) => Host::Address(address.into()),
+            UrlHost::Ipv6(address) => Host::Address(address.into()),
+            UrlHost::Domain(name) => address_or_name(name, namespace),
+        };
+        Some(Self {
+            host,
+            port: url.port().unwrap_or(POSTGRES_PORT),
+        })
+    }
+}
+
+/// Schemes that are not of the web leave addresses as they are written.
+fn address_or_name(host: &str, namespace: &str) -> Host {
+    host.parse()
+        .map_or_else(|_| named(host, namespace), Host::Address)
 }
 
 fn named(name: &str, namespace: &str) -> Host {
@@ -74,6 +97,19 @@ mod tests {
     fn the_host_tells_where_it_is(#[case] url: &str, #[case] host: Host, #[case] port: u16) {
         assert_eq!(
             Destination::of(url, "shop"),
+            Some(Destination { host, port })
+        );
+    }
+
+    #[rstest]
+    #[case::beside("postgres://me:pass@db/claw", service("shop"), 5432)]
+    #[case::service("postgresql://db.data.svc:6432/claw", service("data"), 6432)]
+    #[case::address("postgres://me@10.1.2.3/claw", Host::Address("10.1.2.3".parse().expect("one")), 5432)]
+    #[case::address_six("postgres://[fd00::7]/claw", Host::Address("fd00::7".parse().expect("one")), 5432)]
+    #[case::public_name("postgres://db.example.com:5433/claw", Host::Internet, 5433)]
+    fn a_database_is_a_destination(#[case] url: &str, #[case] host: Host, #[case] port: u16) {
+        assert_eq!(
+            Destination::of_database(url, "shop"),
             Some(Destination { host, port })
         );
     }

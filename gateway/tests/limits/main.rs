@@ -1,0 +1,11 @@
+//! Limits over real databases: SQLite in a folder, and a PostgreSQL server that each test starts.
+
+#![expect(clippy::panic, reason = "tests end by panicking")]
+
+mod databases;
+mod failures;
+mod gateway;
+mod ledger;
+mod postgres;
+mod processes;
+mod property;
