@@ -150,6 +150,25 @@ pub struct ClawGatewaySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outbound: Option<Outbound>,
 
+    /// Address ranges whose requests are served, e.g. 10.0.0.0/8; others get 403 before anything of them is read. Absent
+    /// means every address. Behind a proxy, name it in trustedProxies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 256),
+        inner(length(max = 64), regex(pattern = r"^[0-9a-fA-F.:]+/[0-9]{1,3}$"))
+    )]
+    pub ip_allow_list: Option<Vec<String>>,
+
+    /// Address ranges of the proxies in front of the gateway (an Ingress controller's pods, say). Of a request from one
+    /// of them, the client is the last address in X-Forwarded-For that is none of them. From anybody else that header
+    /// means nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 64),
+        inner(length(max = 64), regex(pattern = r"^[0-9a-fA-F.:]+/[0-9]{1,3}$"))
+    )]
+    pub trusted_proxies: Option<Vec<String>>,
+
     /// The serving certificate: exactly one of selfSigned, issuerRef, secretRef and disabled.
     #[serde(default)]
     pub tls: Tls,

@@ -8,6 +8,7 @@
 mod audit;
 mod auth;
 mod budget;
+mod callers;
 mod channels;
 mod models;
 mod outbound;
@@ -102,6 +103,7 @@ pub fn compile(inputs: &Inputs<'_>) -> Compilation {
 
     let budgets = state::budgets(&gateway, spec, &mut problems);
     let state = state::state(&gateway, spec, inputs.secrets, &mut problems);
+    let callers = callers::compile(&gateway, spec, &mut problems);
 
     let fatal = problems
         .iter()
@@ -121,6 +123,7 @@ pub fn compile(inputs: &Inputs<'_>) -> Compilation {
             audit: audit::compile(spec.audit.as_ref()),
             log_level: spec.observability.log_level,
             state,
+            callers,
         }),
         _ => None,
     };

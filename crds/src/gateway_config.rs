@@ -6,6 +6,7 @@
 
 mod audit;
 mod budget;
+mod grant;
 mod redacted;
 mod remote;
 mod route;
@@ -15,6 +16,8 @@ use std::collections::BTreeSet;
 pub use crate::claw_gateway::LogLevel;
 pub use audit::{AuditConfig, AuditFailureConfig};
 pub use budget::{BudgetConfig, BudgetsConfig, ModelBudgetConfig, PricesConfig, StateConfig};
+pub use grant::GrantConfig;
+use ipnet::IpNet;
 pub use redacted::Redacted;
 pub use remote::{CredentialConfig, ProviderConfig, RemoteModelConfig};
 pub use route::{
@@ -64,6 +67,9 @@ pub struct GatewayConfig {
     /// Where is remembered what was used of the limits.
     #[serde(default, skip_serializing_if = "StateConfig::is_default")]
     pub state: StateConfig,
+    /// Where callers come from.
+    #[serde(default, skip_serializing_if = "CallersConfig::is_default")]
+    pub callers: CallersConfig,
 }
 
 #[expect(
@@ -233,6 +239,28 @@ pub struct ApiKeyConfig {
     pub name: String,
     /// Lower-case hexadecimal SHA-256 of the key.
     pub sha256: String,
+    /// What its holder may do.
+    #[serde(default, skip_serializing_if = "GrantConfig::is_default")]
+    pub grant: GrantConfig,
+}
+
+/// Where callers come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct CallersConfig {
+    /// The addresses that are served at all; absent means every one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip_allow_list: Option<BTreeSet<IpNet>>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub trusted_proxies: BTreeSet<IpNet>,
+}
+
+impl CallersConfig {
+    /// Whether every address is served and no proxy trusted.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A serving certificate.
@@ -349,6 +377,7 @@ mod tests {
             audit: None,
             log_level: LogLevel::Info,
             state: StateConfig::Postgres(Redacted::new("postgres://me:hunter2@db/claw")),
+            callers: CallersConfig::default(),
         }
     }
 

@@ -1,17 +1,32 @@
-//! Who a caller is. Pure: headers and keys in, a name or a refusal out.
+//! Who a caller is, and what they may do: headers in, a name with a grant or a refusal out.
 //!
-//! Denies by default; it does not decide what a known caller may do.
+//! Denies by default. What a grant says of models, the handlers ask it; everything else is decided here.
 
+mod attempts;
+mod credential;
+mod denied;
+mod grant;
+
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
+use axum::extract::Request;
 use claw_crds::gateway_config::{ApiKeyConfig, AuthConfig};
 use http::HeaderMap;
-use http::header::AUTHORIZATION;
+use http::request::Parts;
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
+use crate::AppState;
+use crate::client_address::ClientAddress;
 use crate::config::RuntimeConfig;
 use crate::error::GatewayError;
+pub use attempts::Attempts;
+use credential::credential;
+pub use denied::Denied;
+pub use grant::Grant;
 
 /// The name of callers without a key, where the configuration lets them in.
 pub const ANONYMOUS: &str = "anonymous";
@@ -21,6 +36,37 @@ pub const ANONYMOUS: &str = "anonymous";
 pub struct Caller {
     /// `<secret>/<key>` of the API key, or [`ANONYMOUS`].
     pub name: Arc<str>,
+    /// What they may do.
+    pub grant: Arc<Grant>,
+}
+
+impl Caller {
+    /// The caller of a request that was let in. Whatever was not answers nothing.
+    pub fn of(parts: &Parts) -> Result<&Self, GatewayError> {
+        parts.extensions.get().ok_or(GatewayError::Internal)
+    }
+}
+
+/// What a request tells of its caller.
+#[derive(Clone, Copy, Debug)]
+pub struct Visit<'a> {
+    /// With the credential.
+    pub headers: &'a HeaderMap,
+    /// What is asked for.
+    pub path: &'a str,
+    /// Where it comes from, if that is known.
+    pub address: Option<IpAddr>,
+}
+
+impl<'a> Visit<'a> {
+    /// What this request tells.
+    pub fn of(request: &'a Request) -> Self {
+        Self {
+            headers: request.headers(),
+            path: request.uri().path(),
+            address: ClientAddress::of(request),
+        }
+    }
 }
 
 /// Who is let in.
@@ -35,7 +81,7 @@ pub enum AccessPolicy {
 /// An API key as the gateway knows it.
 #[derive(Debug)]
 pub struct HashedKey {
-    name: Arc<str>,
+    caller: Caller,
     sha256: [u8; 32],
 }
 
@@ -61,27 +107,18 @@ impl AccessPolicy {
         }
     }
 
-    fn identify(&self, headers: &HeaderMap) -> Result<Caller, GatewayError> {
-        match self {
-            Self::Anonymous => Ok(Caller {
-                name: ANONYMOUS.into(),
-            }),
-            Self::ApiKeys(keys) => {
-                let digest: [u8; 32] = Sha256::digest(bearer_token(headers)?.as_bytes()).into();
-                // Every key is compared, so that the time taken does not tell which one was near.
-                let mut found = None;
-                for key in keys {
-                    if bool::from(key.matches(&digest)) {
-                        found = Some(Caller {
-                            name: Arc::clone(&key.name),
-                        });
-                    }
-                }
-                found.ok_or(GatewayError::Unauthorized {
-                    message: "the API key is not known to this gateway",
-                })
+    fn identify(&self, digest: &[u8; 32]) -> Option<&Caller> {
+        let Self::ApiKeys(keys) = self else {
+            return None;
+        };
+        // Every key is compared, so that the time taken does not tell which one was near.
+        let mut found = None;
+        for key in keys {
+            if bool::from(key.matches(digest)) {
+                found = Some(&key.caller);
             }
         }
+        found
     }
 }
 
@@ -91,10 +128,11 @@ impl HashedKey {
         hex::decode_to_slice(&config.sha256, &mut sha256).map_err(|_| InvalidKey {
             name: config.name.clone(),
         })?;
-        Ok(Self {
+        let caller = Caller {
             name: config.name.as_str().into(),
-            sha256,
-        })
+            grant: Arc::new(Grant::new(config.grant.clone())),
+        };
+        Ok(Self { caller, sha256 })
     }
 
     fn matches(&self, digest: &[u8; 32]) -> Choice {
@@ -102,9 +140,51 @@ impl HashedKey {
     }
 }
 
-/// The caller of a request with these headers.
-pub fn authenticate(runtime: &RuntimeConfig, headers: &HeaderMap) -> Result<Caller, GatewayError> {
-    runtime.access.identify(headers)
+/// The caller of a request, counted where it is refused.
+pub fn authenticate(
+    app: &AppState,
+    runtime: &RuntimeConfig,
+    visit: Visit<'_>,
+) -> Result<Caller, Denied> {
+    let outcome = identify(&runtime.access, &app.attempts, visit);
+    if let Err(denied) = &outcome {
+        app.metrics.auth_refused(denied.reason());
+    }
+    outcome
+}
+
+fn identify(
+    access: &AccessPolicy,
+    attempts: &Attempts,
+    visit: Visit<'_>,
+) -> Result<Caller, Denied> {
+    if let AccessPolicy::Anonymous = access {
+        return Ok(Caller {
+            name: ANONYMOUS.into(),
+            grant: Arc::default(),
+        });
+    }
+    let digest: [u8; 32] = Sha256::digest(credential(visit.headers)?.as_bytes()).into();
+    let (fingerprint, _) = digest.split_first_chunk().unwrap_or((&[0; 16], &[]));
+    let now = Instant::now();
+    if let Some(address) = visit.address {
+        attempts
+            .admit(address, *fingerprint, now)
+            .map_err(|retry_after| Denied::Throttled { retry_after })?;
+    }
+    let Some(caller) = access.identify(&digest) else {
+        if let Some(address) = visit.address {
+            attempts.failed(address, now);
+        }
+        return Err(Denied::Unknown);
+    };
+    if let Some(address) = visit.address {
+        attempts.succeeded(address, *fingerprint);
+    }
+    caller
+        .grant
+        .admit(visit.path, visit.address, Timestamp::now())?;
+    Ok(caller.clone())
 }
 
 /// Lower-case hexadecimal SHA-256 of a key, as configurations hold it.
@@ -112,76 +192,115 @@ pub fn hash_key(key: &str) -> String {
     hex::encode(Sha256::digest(key.as_bytes()))
 }
 
-fn bearer_token(headers: &HeaderMap) -> Result<&str, GatewayError> {
-    let missing = GatewayError::Unauthorized {
-        message: "no API key: send it as `Authorization: Bearer <key>`",
-    };
-    let Some(value) = headers.get(AUTHORIZATION) else {
-        return Err(missing);
-    };
-    match value.to_str().ok().and_then(|text| text.split_once(' ')) {
-        Some((scheme, token))
-            if scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty() =>
-        {
-            Ok(token.trim())
-        }
-        _ => Err(GatewayError::Unauthorized {
-            message: "the Authorization header is not of the form `Bearer <key>`",
-        }),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use claw_crds::gateway_config::GrantConfig;
+    use http::header::AUTHORIZATION;
+
     use super::*;
 
-    fn policy() -> AccessPolicy {
-        let keys = [("team/a", "alpha"), ("team/b", "beta")].map(|(name, key)| ApiKeyConfig {
+    fn key(name: &str, key: &str) -> ApiKeyConfig {
+        ApiKeyConfig {
             name: name.into(),
             sha256: hash_key(key),
-        });
-        AccessPolicy::new(&AuthConfig::ApiKeys(keys.to_vec())).expect("valid keys")
+            grant: GrantConfig::default(),
+        }
+    }
+
+    fn policy() -> AccessPolicy {
+        let keys = vec![key("team/a", "alpha"), key("team/b", "beta")];
+        AccessPolicy::new(&AuthConfig::ApiKeys(keys)).expect("valid keys")
     }
 
     fn with_header(value: &str) -> HeaderMap {
         HeaderMap::from_iter([(AUTHORIZATION, value.parse().expect("header"))])
     }
 
+    fn visited(
+        policy: &AccessPolicy,
+        attempts: &Attempts,
+        headers: &HeaderMap,
+    ) -> Result<Caller, Denied> {
+        let visit = Visit {
+            headers,
+            path: "/v1/models",
+            address: Some(IpAddr::from([192, 0, 2, 1])),
+        };
+        identify(policy, attempts, visit)
+    }
+
     #[test]
     fn a_known_key_is_called_by_its_name() {
-        let caller = policy()
-            .identify(&with_header("bearer beta"))
-            .expect("known");
-        assert_eq!(&*caller.name, "team/b");
+        let caller = visited(&policy(), &Attempts::default(), &with_header("bearer beta"));
+        assert_eq!(&*caller.expect("known").name, "team/b");
     }
 
     #[test]
     fn refusals_never_repeat_the_key() {
+        let attempts = Attempts::default();
         for value in [
             "Bearer gamma-secret",
             "Basic gamma-secret",
             "gamma-secret",
             "Bearer ",
         ] {
-            let error = policy().identify(&with_header(value)).expect_err(value);
+            let denied = visited(&policy(), &attempts, &with_header(value)).expect_err(value);
+            let error = GatewayError::from(denied);
             assert_eq!(error.status(), 401, "{value}");
             assert!(!error.to_string().contains("gamma"), "{error}");
         }
-        assert!(policy().identify(&HeaderMap::new()).is_err());
+        assert!(visited(&policy(), &attempts, &HeaderMap::new()).is_err());
     }
 
     #[test]
     fn an_empty_list_of_keys_admits_nobody() {
         let policy = AccessPolicy::new(&AuthConfig::ApiKeys(Vec::new())).expect("valid");
-        assert!(policy.identify(&with_header("Bearer alpha")).is_err());
+        assert!(visited(&policy, &Attempts::default(), &with_header("Bearer alpha")).is_err());
+    }
+
+    #[test]
+    fn an_expired_key_is_told_since_when() {
+        let mut expired = key("team/a", "alpha");
+        expired.grant.expires = "2026-01-31T00:00:00Z".parse().ok();
+        let policy = AccessPolicy::new(&AuthConfig::ApiKeys(vec![expired])).expect("valid");
+        let denied = visited(&policy, &Attempts::default(), &with_header("Bearer alpha"));
+        let error = GatewayError::from(denied.expect_err("expired"));
+        assert_eq!(error.status(), 401);
+        assert!(
+            error.to_string().contains("2026-01-31T00:00:00Z"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn guesses_are_slowed_and_the_right_key_goes_on() {
+        let (policy, attempts) = (policy(), Attempts::default());
+        visited(&policy, &attempts, &with_header("Bearer alpha")).expect("known");
+        let outcomes: Vec<_> = (0..20)
+            .map(|guess| {
+                let headers = with_header(&format!("Bearer guess-{guess}"));
+                visited(&policy, &attempts, &headers).expect_err("a guess")
+            })
+            .collect();
+        assert!(
+            outcomes[..11]
+                .iter()
+                .all(|denied| *denied == Denied::Unknown)
+        );
+        assert!(
+            outcomes[11..]
+                .iter()
+                .all(|denied| denied.reason() == "throttled")
+        );
+        visited(&policy, &attempts, &with_header("Bearer alpha")).expect("known from here");
+        let new = visited(&policy, &attempts, &with_header("Bearer beta")).expect_err("new here");
+        assert_eq!(GatewayError::from(new).status(), 429);
     }
 
     #[test]
     fn a_malformed_hash_is_named() {
-        let key = ApiKeyConfig {
-            name: "team/a".into(),
-            sha256: "beef".into(),
-        };
+        let mut key = key("team/a", "alpha");
+        key.sha256 = "beef".into();
         let error = AccessPolicy::new(&AuthConfig::ApiKeys(vec![key])).expect_err("too short");
         assert!(error.to_string().contains("team/a"), "{error}");
     }

@@ -73,6 +73,21 @@ pub enum GatewayError {
         /// What is missing or wrong, without the credential.
         message: &'static str,
     },
+    /// A credential that was valid.
+    #[error("the credential expired at {at}: ask for a new one")]
+    CredentialExpired {
+        /// Since then.
+        at: jiff::Timestamp,
+    },
+    /// Too many wrong credentials from one address.
+    #[error(
+        "too many wrong credentials came from your address: retry after {} seconds",
+        whole_seconds(*retry_after)
+    )]
+    TooManyFailures {
+        /// When the next one is looked at.
+        retry_after: Duration,
+    },
     /// A valid credential, but not for this.
     #[error("{message}")]
     Forbidden {

@@ -9,6 +9,7 @@ pub mod audit;
 pub mod audit_command;
 pub mod auth;
 pub mod channel;
+pub mod client_address;
 pub mod config;
 pub mod conversation;
 pub mod conversion;

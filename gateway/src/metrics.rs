@@ -22,9 +22,9 @@ use crate::models::SlotState;
 use crate::types::Usage;
 
 use labels::{
-    ChannelLabels, FallbackLabels, HandlerLabels, KeyLabels, LimitLabels, ModelLabels,
-    ModelStateLabels, NoLabels, RefusedLabels, ReloadLabels, RequestLabels, RouteLabels,
-    TokenLabels, VersionLabels,
+    AuthRefusalLabels, ChannelLabels, FallbackLabels, HandlerLabels, KeyLabels, LimitLabels,
+    ModelLabels, ModelStateLabels, NoLabels, RefusedLabels, ReloadLabels, RequestLabels,
+    RouteLabels, TokenLabels, VersionLabels,
 };
 pub use log_events::LogEvents;
 use process::ProcessCollector;
@@ -49,6 +49,7 @@ pub struct Metrics {
     retries: Family<FallbackLabels, Counter>,
     retries_refused: Family<RefusedLabels, Counter>,
     routed: Family<RouteLabels, Counter>,
+    auth_refusals: Family<AuthRefusalLabels, Counter>,
     reloads: Family<ReloadLabels, Counter>,
     config_refused: Gauge,
     channel_messages: Family<ChannelLabels, Counter>,
@@ -100,6 +101,7 @@ impl Metrics {
             retries: Family::default(),
             retries_refused: Family::default(),
             routed: Family::default(),
+            auth_refusals: Family::default(),
             reloads: Family::default(),
             config_refused: Gauge::default(),
             model_states: Family::default(),
@@ -132,6 +134,7 @@ impl Metrics {
             retries,
             retries_refused,
             routed,
+            auth_refusals,
             reloads,
             config_refused,
             model_states,
@@ -163,6 +166,7 @@ impl Metrics {
         add(registry, &catalog::RETRIES, retries.clone());
         add(registry, &catalog::RETRIES_REFUSED, retries_refused.clone());
         add(registry, &catalog::ROUTED_REQUESTS, routed.clone());
+        add(registry, &catalog::AUTH_REFUSALS, auth_refusals.clone());
         add(
             registry,
             &catalog::CHANNEL_MESSAGES,
@@ -282,6 +286,13 @@ impl Metrics {
     pub fn limited(&self, scope: &'static str, limit: &'static str) {
         self.limited
             .get_or_create(&LimitLabels { scope, limit })
+            .inc();
+    }
+
+    /// Somebody was not let in.
+    pub fn auth_refused(&self, reason: &'static str) {
+        self.auth_refusals
+            .get_or_create(&AuthRefusalLabels { reason })
             .inc();
     }
 

@@ -2,6 +2,7 @@
 
 mod authenticate;
 mod body_limit;
+mod client_address;
 mod dialect;
 mod observe;
 mod panic;
@@ -10,6 +11,7 @@ mod request_id;
 
 pub use authenticate::authenticate;
 pub use body_limit::limit_body;
+pub use client_address::locate;
 pub use dialect::speak;
 pub use observe::observe;
 pub use panic::answer_panic;

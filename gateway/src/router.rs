@@ -21,6 +21,8 @@ pub fn build_router(state: AppState) -> Router {
         .layer(from_fn(middleware::speak))
         // A panic in a handler answers 500 and costs nothing else.
         .layer(CatchPanicLayer::custom(middleware::answer_panic))
+        // Before anything else of a request is read. Channels, too, serve only whom the gateway does.
+        .layer(from_fn_with_state(state.clone(), middleware::locate))
         // Before anything reads a body.
         .layer(from_fn_with_state(state.clone(), middleware::limit_body))
         // Ours is the only limit, so that its answer is OpenAI-shaped.

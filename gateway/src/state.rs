@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::Audit;
+use crate::auth::Attempts;
 use crate::config::{RuntimeConfig, SharedRuntime};
 use crate::dispatch::Dispatcher;
 use crate::limits::Limiter;
@@ -28,6 +29,8 @@ pub struct AppParts {
     pub respond: Arc<dyn Respond>,
     /// Answers requests.
     pub dispatcher: Arc<Dispatcher>,
+    /// Who failed to call.
+    pub attempts: Arc<Attempts>,
     /// What callers have used of their limits per second.
     pub rate_limits: Arc<RateLimits>,
     /// What callers have used of their other limits.

@@ -62,6 +62,7 @@ pub(crate) fn channel(name: &str, spec: &Value) -> Channel {
 pub(crate) fn secret(entries: &[(&str, &str)], labels: &[(&str, &str)]) -> Secret {
     let text = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
     Secret {
+        annotations: [].into(),
         labels: labels.iter().map(text).collect(),
         data: entries
             .iter()

@@ -26,7 +26,9 @@ pub struct Auth {
     .message("selector must not be empty: it would take every Secret of the namespace for API keys"))]
 pub struct ApiKeysAuth {
     /// Secrets of this namespace whose labels match hold the keys: every entry of their data is one key, known
-    /// in logs as `<secret>/<entry>`. Removing an entry revokes the key.
+    /// in logs as `<secret>/<entry>`. Removing an entry revokes the key. Annotations of a Secret restrict the keys in
+    /// it: keys.claw.dev/owner, expires (RFC 3339), allowed-models, allowed-paths and allowed-cidrs, lists with commas.
+    /// One that cannot be followed refuses the keys of its Secret.
     pub selector: LabelSelector,
 }
 

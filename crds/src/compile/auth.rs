@@ -1,5 +1,7 @@
 //! Callers: API keys selected from Secrets and hashed.
 
+mod attributes;
+
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -8,8 +10,9 @@ use super::{
 };
 use crate::{
     claw_gateway::Auth,
-    gateway_config::{ApiKeyConfig, AuthConfig},
+    gateway_config::{ApiKeyConfig, AuthConfig, GrantConfig},
 };
+use attributes::InvalidAttribute;
 
 /// The field that says which Secrets hold API keys.
 pub(super) const SELECTOR: &str = "spec.auth.apiKeys.selector";
@@ -71,8 +74,15 @@ pub(super) fn compile(
     }
     let mut keys = Vec::new();
     for (secret, content) in selected {
+        let grant = match attributes::parse(&content.annotations) {
+            Ok(grant) => grant,
+            Err(invalid) => {
+                problems.push(refused(gateway, secret, &invalid));
+                continue;
+            }
+        };
         for (entry, value) in &content.data {
-            match hash(gateway, secret, entry, value) {
+            match hash(gateway, secret, entry, value, &grant) {
                 Ok(key) => keys.push(key),
                 Err(problem) => problems.push(problem),
             }
@@ -86,6 +96,7 @@ fn hash(
     secret: &str,
     entry: &str,
     value: &[u8],
+    grant: &GrantConfig,
 ) -> Result<ApiKeyConfig, Problem> {
     let key = value.trim_ascii();
     if key.len() < MIN_KEY_LENGTH || !key.iter().all(u8::is_ascii_graphic) {
@@ -104,5 +115,24 @@ fn hash(
     Ok(ApiKeyConfig {
         name: format!("{secret}/{entry}"),
         sha256,
+        grant: grant.clone(),
     })
+}
+
+/// The keys of a Secret that says something of them which cannot be followed.
+fn refused(gateway: &ObjectRef, secret: &str, invalid: &InvalidAttribute) -> Problem {
+    let InvalidAttribute {
+        annotation,
+        value,
+        message,
+        remedy,
+    } = invalid;
+    let message = format!(
+        "the keys of Secret {secret} admit nobody, since its annotation {annotation}: {value:?} cannot be followed: \
+         {message}"
+    );
+    let problem = Problem::invalid(gateway, SELECTOR, message, *remedy);
+    problem
+        .with_value(secret)
+        .with_reason(ProblemReason::InvalidSecret)
 }

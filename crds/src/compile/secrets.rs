@@ -15,6 +15,8 @@ use crate::{MANAGED_BY, secret_ref::SecretKeyRef};
 pub struct Secret {
     /// Labels, for selectors.
     pub labels: BTreeMap<String, String>,
+    /// Annotations, for what they say of API keys.
+    pub annotations: BTreeMap<String, String>,
     /// Decoded data.
     pub data: BTreeMap<String, Vec<u8>>,
 }
@@ -23,6 +25,8 @@ impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Secret")
             .field("labels", &self.labels)
+            // kubectl repeats the data in one of them.
+            .field("annotations", &"[redacted]")
             .field("data", &"[redacted]")
             .finish()
     }
@@ -46,6 +50,7 @@ impl From<&ApiSecret> for Secret {
         );
         Self {
             labels: secret.metadata.labels.clone().unwrap_or_default(),
+            annotations: secret.metadata.annotations.clone().unwrap_or_default(),
             data,
         }
     }

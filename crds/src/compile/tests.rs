@@ -308,6 +308,47 @@ fn a_range_that_is_none_allows_nothing_and_is_told() {
 }
 
 #[test]
+fn annotations_of_a_secret_restrict_its_keys() {
+    let label = "labels: {use: keys}";
+    let annotated = "labels: {use: keys}, annotations: {keys.claw.dev/allowed-models: tiny}";
+    let AuthConfig::ApiKeys(keys) = config(&[(label, annotated)]).auth else {
+        panic!("anonymous")
+    };
+    assert_eq!(keys[0].grant.models, Some(["tiny".to_owned()].into()));
+}
+
+#[test]
+fn keys_whose_annotations_cannot_be_followed_admit_nobody() {
+    let edit = (
+        "labels: {use: keys}",
+        "labels: {use: keys}, annotations: {keys.claw.dev/expires: soon}",
+    );
+    assert_eq!(config(&[edit]).auth, AuthConfig::ApiKeys(Vec::new()));
+    let told = report(&[edit]);
+    assert!(
+        told.contains("Secret desk-keys") && told.contains("keys.claw.dev/expires: \"soon\""),
+        "{told}"
+    );
+    assert!(!told.contains("key-of-alice"), "{told}");
+}
+
+#[test]
+fn a_list_of_addresses_without_a_valid_one_admits_nobody() {
+    let edit = (
+        "  tls: {disabled: {}}",
+        "  tls: {disabled: {}}\n  ipAllowList: [10.0.0.1/8]\n  trustedProxies: [10.0.0.0/8]",
+    );
+    let told = report(&[edit]);
+    assert!(
+        told.contains("spec.ipAllowList[0] \"10.0.0.1/8\""),
+        "{told}"
+    );
+    let callers = config(&[edit]).callers;
+    assert_eq!(callers.ip_allow_list, Some([].into()));
+    assert_eq!(callers.trusted_proxies.len(), 1);
+}
+
+#[test]
 fn no_selected_key_admits_nobody() {
     let config = config(&[("labels: {use: keys}", "labels: {use: nothing}")]);
     assert_eq!(config.auth, AuthConfig::ApiKeys(Vec::new()));

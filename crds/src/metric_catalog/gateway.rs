@@ -59,6 +59,12 @@ pub const ROUTED_REQUESTS: Metric = Metric::counter(
     &["route", "model"],
     "Requests that a rule decided on, by rule and answering model, which is empty where none answered",
 );
+/// Callers that were not let in.
+pub const AUTH_REFUSALS: Metric = Metric::counter(
+    "claw_gateway_auth_refusals_total",
+    &["reason"],
+    "Requests refused for who sent them or from where, by reason",
+);
 /// Messages of channels.
 pub const CHANNEL_MESSAGES: Metric = Metric::counter(
     "claw_gateway_channel_messages_total",
@@ -195,6 +201,7 @@ pub const ALL: &[&Metric] = &[
     &RETRIES,
     &RETRIES_REFUSED,
     &ROUTED_REQUESTS,
+    &AUTH_REFUSALS,
     &CHANNEL_MESSAGES,
     &OPEN_CONNECTIONS,
     &MAX_CONNECTIONS,

@@ -31,6 +31,7 @@ pub(crate) fn table() -> Table {
         services(),
         network_policies(),
         outbound(),
+        callers(),
         exposures(),
         storage(),
         certificates(),
@@ -634,6 +635,30 @@ fn network_policies() -> Vec<Row> {
             "a_name_for_the_api_server",
             policy(json!({"apiServerRanges": ["kubernetes.default"]})),
             "spec.networkPolicy.apiServerRanges[0]",
+            "should match",
+        ),
+    ]
+}
+
+fn callers() -> Vec<Row> {
+    let field = |field: &str, ranges: Value| spec(json!({field: ranges}));
+    vec![
+        accepts(
+            "callers_of_a_network_behind_a_proxy",
+            spec(
+                json!({"ipAllowList": ["10.0.0.0/8", "fd00::/8"], "trustedProxies": ["10.1.0.0/16"]}),
+            ),
+        ),
+        rejects(
+            "nobody_as_the_only_caller_by_address",
+            field("ipAllowList", json!([])),
+            "spec.ipAllowList",
+            "at least 1 items",
+        ),
+        rejects(
+            "a_name_for_a_proxy",
+            field("trustedProxies", json!(["ingress.infra"])),
+            "spec.trustedProxies[0]",
             "should match",
         ),
     ]

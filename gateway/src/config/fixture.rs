@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use claw_crds::GatewayConfig;
 use claw_crds::gateway_config::{
-    AuthConfig, BudgetsConfig, CredentialConfig, DeviceConfig, GatewayIdentity, LimitsConfig,
-    LogLevel, ModelBackend, ModelConfig, OutboundConfig, ProviderConfig, Redacted,
+    AuthConfig, BudgetsConfig, CallersConfig, CredentialConfig, DeviceConfig, GatewayIdentity,
+    LimitsConfig, LogLevel, ModelBackend, ModelConfig, OutboundConfig, ProviderConfig, Redacted,
     RemoteModelConfig, SCHEMA_VERSION, StateConfig, TlsConfig,
 };
 
@@ -39,6 +39,7 @@ pub(crate) fn config(models: &[&str]) -> GatewayConfig {
         audit: None,
         log_level: LogLevel::default(),
         state: StateConfig::default(),
+        callers: CallersConfig::default(),
     }
 }
 

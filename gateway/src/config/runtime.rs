@@ -6,8 +6,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use claw_crds::GatewayConfig;
 use claw_crds::gateway_config::{
-    ChannelConfig, DeviceConfig, GatewayIdentity, LimitsConfig, ModelBackend, ModelConfig,
-    OutboundConfig, RemoteModelConfig, SCHEMA_VERSION, StateConfig,
+    CallersConfig, ChannelConfig, DeviceConfig, GatewayIdentity, LimitsConfig, ModelBackend,
+    ModelConfig, OutboundConfig, RemoteModelConfig, SCHEMA_VERSION, StateConfig,
 };
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use sha2::{Digest, Sha256};
@@ -45,6 +45,8 @@ pub struct RuntimeConfig {
     pub time_zone: TimeZone,
     /// Where is remembered what was used of the limits.
     pub state: StateConfig,
+    /// Where callers come from.
+    pub callers: CallersConfig,
 }
 
 /// A checked configuration whose models are not acquired yet.
@@ -59,6 +61,7 @@ pub struct Prepared {
     access: AccessPolicy,
     tls: Option<Certificate>,
     limits: LimitsConfig,
+    callers: CallersConfig,
     /// What may be called.
     pub(super) outbound: OutboundConfig,
     time_zone: TimeZone,
@@ -107,6 +110,7 @@ pub fn prepare(origin: &str, config: GatewayConfig) -> Result<Prepared, ConfigEr
             access,
             tls,
             limits: config.limits,
+            callers: config.callers,
             outbound: config.outbound,
             time_zone,
             state: config.state,
@@ -142,6 +146,7 @@ impl Prepared {
             access,
             tls,
             limits,
+            callers,
             outbound: _,
             time_zone,
             state,
@@ -177,8 +182,9 @@ impl Prepared {
             access,
             tls,
             limits,
-            time_zone,
+            callers,
             state,
+            time_zone,
         }
     }
 }

@@ -111,7 +111,7 @@ pub(super) fn respond(error: &GatewayError) -> Response {
         );
     }
     match error {
-        GatewayError::Unauthorized { .. } => {
+        GatewayError::Unauthorized { .. } | GatewayError::CredentialExpired { .. } => {
             headers.insert(
                 WWW_AUTHENTICATE,
                 HeaderValue::from_static("Bearer realm=\"claw\""),

@@ -15,7 +15,7 @@ impl GatewayError {
             | Self::UnsupportedByProvider { .. }
             | Self::PromptTooLong { .. }
             | Self::LimitTooSmall { .. } => StatusCode::BAD_REQUEST,
-            Self::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
+            Self::Unauthorized { .. } | Self::CredentialExpired { .. } => StatusCode::UNAUTHORIZED,
             Self::Forbidden { .. } => StatusCode::FORBIDDEN,
             Self::NotFound { .. } | Self::ModelNotFound { .. } => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
@@ -23,6 +23,7 @@ impl GatewayError {
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RateLimited { .. }
             | Self::LimitReached { .. }
+            | Self::TooManyFailures { .. }
             | Self::Overloaded { .. }
             | Self::UpstreamRateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::LimitsUnavailable { .. }
@@ -66,6 +67,8 @@ impl GatewayError {
             | Self::GenerationFailed { .. } => true,
             Self::InvalidRequest { .. }
             | Self::Unauthorized { .. }
+            | Self::CredentialExpired { .. }
+            | Self::TooManyFailures { .. }
             | Self::Forbidden { .. }
             | Self::NotFound { .. }
             | Self::ModelNotFound { .. }
@@ -91,6 +94,8 @@ impl GatewayError {
             }
             Self::PromptTooLong { .. } => "context_length_exceeded",
             Self::Unauthorized { .. } => "invalid_api_key",
+            Self::CredentialExpired { .. } => "credential_expired",
+            Self::TooManyFailures { .. } => "too_many_failures",
             Self::Forbidden { .. } => "forbidden",
             Self::NotFound { .. } => "not_found",
             Self::ModelNotFound { .. } => "model_not_found",
@@ -126,6 +131,7 @@ impl GatewayError {
             Self::RateLimited { retry_after, .. }
             | Self::LimitReached { retry_after, .. }
             | Self::LimitsUnavailable { retry_after }
+            | Self::TooManyFailures { retry_after }
             | Self::Overloaded { retry_after, .. }
             | Self::ModelNotReady { retry_after, .. } => Some(*retry_after),
             Self::UpstreamRateLimited { retry_after, .. } => *retry_after,

@@ -198,6 +198,7 @@ impl Parts {
             shared_runtime,
             respond: Arc::<Dispatcher>::clone(&dispatcher),
             dispatcher,
+            attempts: Arc::default(),
             rate_limits: Arc::default(),
             limiter: Arc::clone(&self.limiter),
             metrics,

@@ -8,11 +8,12 @@ use http::request::Parts;
 
 use super::{body, event_stream};
 use crate::AppState;
+use crate::auth::Caller;
 use crate::config::RuntimeConfig;
 use crate::dispatch::{Answered, ChunkStream};
 use crate::error::GatewayError;
 use crate::limits::{Account, Estimate, RateHeaders};
-use crate::routing::{self, Asked};
+use crate::routing::{self, Asked, Candidates};
 use crate::types::{ChatCompletion, ChatRequest};
 
 /// The model that answered, for the log and the metrics.
@@ -67,7 +68,7 @@ pub(super) async fn ask(
         model: chat.model.as_deref(),
         headers: &parts.headers,
     };
-    let candidates = routing::candidates(runtime, asked)?;
+    let candidates = permitted(runtime, parts, asked)?;
     let account = parts.extensions.get::<Account>();
     let estimate = Estimate::of_chat(chat);
     let limiter = &state.limiter;
@@ -106,6 +107,17 @@ pub(super) fn tell(told: Told, mut response: Response) -> Response {
     } = told;
     limits.write(response.headers_mut());
     name_model(model, route, response)
+}
+
+/// The models to try for a request, of those that its caller may use.
+pub(super) fn permitted<'a>(
+    runtime: &'a RuntimeConfig,
+    parts: &Parts,
+    asked: Asked<'_>,
+) -> Result<Candidates<'a>, GatewayError> {
+    let grant = &Caller::of(parts)?.grant;
+    let candidates = routing::candidates(runtime, asked).map_err(|error| grant.veiled(error))?;
+    grant.permitted(candidates, asked.model)
 }
 
 /// Tell the client, the log and the metrics which model answered, and the log which rule chose it.

@@ -4,13 +4,13 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 
-use super::answer::{Answer, ask, name_model, tell};
+use super::answer::{Answer, ask, name_model, permitted, tell};
 use super::{body, event_stream};
 use crate::AppState;
 use crate::conversion::messages::{Demand, MessageEvents, chat_request, message};
 use crate::dispatch::prompt_bytes;
 use crate::error::GatewayError;
-use crate::routing::{self, Asked, MESSAGES};
+use crate::routing::{Asked, MESSAGES};
 use crate::types::{TokenCount, Usage, parse_object};
 
 /// Says whether a count is `exact` or an `estimate`.
@@ -54,7 +54,7 @@ pub async fn count_tokens(
         model: request.chat.model.as_deref(),
         headers: &parts.headers,
     };
-    let candidates = routing::candidates(&runtime, asked)?;
+    let candidates = permitted(&runtime, &parts, asked)?;
     let counted = state
         .dispatcher
         .count_tokens(&candidates, &request.chat)

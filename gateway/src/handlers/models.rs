@@ -1,10 +1,12 @@
 //! `GET /v1/models` and `GET /v1/models/{id}`. The aliases of routes are models, too.
 
+use axum::Extension;
 use axum::Json;
 use axum::extract::{Path, State};
 use serde::Serialize;
 
 use crate::AppState;
+use crate::auth::Caller;
 use crate::config::ModelEntry;
 use crate::error::GatewayError;
 use crate::routing;
@@ -48,14 +50,18 @@ impl Model {
     }
 }
 
-/// List the models.
-pub async fn list(State(state): State<AppState>) -> Json<ModelList> {
+/// List the models that the caller may use.
+pub async fn list(
+    State(state): State<AppState>,
+    Extension(Caller { grant, .. }): Extension<Caller>,
+) -> Json<ModelList> {
     let runtime = state.peek();
     let models = runtime.models.iter().map(Model::from);
     Json(ModelList {
         object: "list",
         data: models
             .chain(routing::aliases(&runtime).map(Model::alias))
+            .filter(|model| grant.allows_model(&model.id))
             .collect(),
     })
 }
@@ -63,11 +69,17 @@ pub async fn list(State(state): State<AppState>) -> Json<ModelList> {
 /// Show one model.
 pub async fn show(
     State(state): State<AppState>,
+    Extension(Caller { grant, .. }): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Json<Model>, GatewayError> {
     let runtime = state.peek();
+    if !grant.allows_model(&id) {
+        return Err(grant.unknown(&id));
+    }
     if routing::aliases(&runtime).any(|alias| alias == id) {
         return Ok(Json(Model::alias(&id)));
     }
-    routing::by_name(&runtime, &id).map(|entry| Json(entry.into()))
+    routing::by_name(&runtime, &id)
+        .map(|entry| Json(entry.into()))
+        .map_err(|error| grant.veiled(error))
 }

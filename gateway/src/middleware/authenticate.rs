@@ -4,7 +4,9 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
-use crate::{AppState, auth};
+use crate::AppState;
+use crate::auth::{self, Visit};
+use crate::error::GatewayError;
 
 /// Refuse strangers; tell the inner layers, and the outer ones by the response, who calls.
 pub async fn authenticate(
@@ -12,9 +14,9 @@ pub async fn authenticate(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let identified = auth::authenticate(&state.peek(), request.headers());
+    let identified = auth::authenticate(&state, &state.peek(), Visit::of(&request));
     match identified {
-        Err(error) => error.into_response(),
+        Err(denied) => GatewayError::from(denied).into_response(),
         Ok(caller) => {
             request.extensions_mut().insert(caller.clone());
             let mut response = next.run(request).await;

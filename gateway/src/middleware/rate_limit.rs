@@ -1,12 +1,11 @@
 //! Each caller has a number of requests per second, counted in this process.
 
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use governor::clock::{Clock as _, DefaultClock};
@@ -14,6 +13,7 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use crate::AppState;
 use crate::auth::{ANONYMOUS, Caller};
+use crate::client_address::ClientAddress;
 use crate::error::GatewayError;
 use crate::limits::Account;
 
@@ -89,13 +89,8 @@ pub async fn limit_rate(
 fn identity(request: &Request) -> String {
     match request.extensions().get::<Caller>() {
         Some(caller) if &*caller.name != ANONYMOUS => caller.name.to_string(),
-        _ => request
-            .extensions()
-            .get::<ConnectInfo<SocketAddr>>()
-            .map_or_else(
-                || ANONYMOUS.to_owned(),
-                |ConnectInfo(address)| address.ip().to_string(),
-            ),
+        _ => ClientAddress::of(request)
+            .map_or_else(|| ANONYMOUS.to_owned(), |address| address.to_string()),
     }
 }
 

@@ -9,8 +9,8 @@ use axum::body::Body;
 use axum::response::Response;
 use claw_crds::GatewayConfig;
 use claw_crds::gateway_config::{
-    ApiKeyConfig, AuthConfig, LocalModelConfig, ModelBackend, ModelConfig, OutboundConfig,
-    QuantizationConfig, RouteConfig, SourceConfig, TimeoutsConfig,
+    ApiKeyConfig, AuthConfig, GrantConfig, LocalModelConfig, ModelBackend, ModelConfig,
+    OutboundConfig, QuantizationConfig, RouteConfig, SourceConfig, TimeoutsConfig,
 };
 use http::Request;
 use http_body_util::BodyExt as _;
@@ -82,6 +82,7 @@ impl Gateway {
             shared_runtime,
             respond: Arc::<Dispatcher>::clone(&dispatcher),
             dispatcher,
+            attempts: Arc::default(),
             rate_limits: Arc::default(),
             limiter,
             metrics,
@@ -120,6 +121,7 @@ fn config(folder: &std::path::Path) -> GatewayConfig {
     config.auth = AuthConfig::ApiKeys(vec![ApiKeyConfig {
         name: "team/ada".into(),
         sha256: hash_key("sesame"),
+        grant: GrantConfig::default(),
     }]);
     config.models.push(ModelConfig {
         name: "near".into(),

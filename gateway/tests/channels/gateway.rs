@@ -8,9 +8,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use claw_crds::GatewayConfig;
 use claw_crds::gateway_config::{
-    AccessConfig, ApiKeyConfig, AuthConfig, BudgetsConfig, ChannelConfig, DeviceConfig,
-    DirectAccess, GatewayIdentity, GroupAccess, LimitsConfig, LogLevel, OutboundConfig,
-    PlatformConfig, Redacted, SCHEMA_VERSION, StateConfig,
+    AccessConfig, ApiKeyConfig, AuthConfig, BudgetsConfig, CallersConfig, ChannelConfig,
+    DeviceConfig, DirectAccess, GatewayIdentity, GrantConfig, GroupAccess, LimitsConfig, LogLevel,
+    OutboundConfig, PlatformConfig, Redacted, SCHEMA_VERSION, StateConfig,
 };
 use clawdbot::audit::Audit;
 use clawdbot::auth::hash_key;
@@ -77,6 +77,7 @@ impl Gateway {
                 Arc::clone(&metrics),
                 Arc::clone(&limiter),
             )),
+            attempts: Arc::default(),
             rate_limits: Arc::default(),
             limiter,
             outbound,
@@ -148,10 +149,12 @@ pub(crate) fn config(channels: Vec<ChannelConfig>) -> GatewayConfig {
             ApiKeyConfig {
                 name: KEY_NAME.into(),
                 sha256: hash_key(KEY),
+                grant: GrantConfig::default(),
             },
             ApiKeyConfig {
                 name: "team/bob".into(),
                 sha256: hash_key("bobs-key"),
+                grant: GrantConfig::default(),
             },
         ]),
         tls: None,
@@ -166,6 +169,7 @@ pub(crate) fn config(channels: Vec<ChannelConfig>) -> GatewayConfig {
         audit: None,
         log_level: LogLevel::default(),
         state: StateConfig::default(),
+        callers: CallersConfig::default(),
     }
 }
 

@@ -103,6 +103,7 @@ fn keys_beyond_the_room_are_left_out_and_the_others_serve() {
         (format!("caller-{key:04}"), value)
     });
     let secret = Secret {
+        annotations: BTreeMap::new(),
         data: data.collect(),
         labels: [("use".to_owned(), "keys".to_owned())].into(),
     };

@@ -1,15 +1,16 @@
 //! Whether a caller may use a WebSocket channel; asked at the beginning and after every change of configuration.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
-use axum::extract::{ConnectInfo, Request};
+use axum::extract::Request;
 use claw_crds::gateway_config::{ChannelConfig, DirectAccess, PlatformConfig};
 use http::HeaderMap;
 
 use super::credentials;
 use crate::AppState;
-use crate::auth::{self, ANONYMOUS, Caller};
+use crate::auth::{self, ANONYMOUS, Caller, Visit};
 use crate::channel::{Outcome, find, record};
+use crate::client_address::ClientAddress;
 use crate::config::RuntimeConfig;
 use crate::error::GatewayError;
 
@@ -17,6 +18,7 @@ use crate::error::GatewayError;
 pub(super) struct Ticket {
     channel: String,
     credentials: HeaderMap,
+    path: String,
     /// Whose limits count where nobody needs a key.
     address: Option<IpAddr>,
 }
@@ -24,14 +26,11 @@ pub(super) struct Ticket {
 impl Ticket {
     pub(super) fn new(channel: &str, request: &Request) -> Result<Self, GatewayError> {
         let credentials = credentials::credentials(request.headers())?;
-        let address = request
-            .extensions()
-            .get::<ConnectInfo<SocketAddr>>()
-            .map(|ConnectInfo(address)| address.ip());
         Ok(Self {
             channel: channel.to_owned(),
             credentials,
-            address,
+            path: request.uri().path().to_owned(),
+            address: ClientAddress::of(request),
         })
     }
 
@@ -41,13 +40,22 @@ impl Ticket {
         app: &AppState,
         runtime: &RuntimeConfig,
     ) -> Result<(), GatewayError> {
-        let caller = auth::authenticate(runtime, &self.credentials)?;
+        let caller = self.caller(app, runtime)?;
         let name = match self.address {
             Some(address) if &*caller.name == ANONYMOUS => address.to_string(),
             _ => caller.name.to_string(),
         };
         app.rate_limits
             .check(runtime.limits.requests_per_second, &name)
+    }
+
+    fn caller(&self, app: &AppState, runtime: &RuntimeConfig) -> Result<Caller, GatewayError> {
+        let visit = Visit {
+            headers: &self.credentials,
+            path: &self.path,
+            address: self.address,
+        };
+        Ok(auth::authenticate(app, runtime, visit)?)
     }
 
     /// The channel, if it still is one of this kind.
@@ -64,7 +72,13 @@ impl Ticket {
         runtime: &RuntimeConfig,
     ) -> Result<Caller, GatewayError> {
         let channel = find(&runtime.channels, &self.channel)?;
-        let caller = auth::authenticate(runtime, &self.credentials)?;
+        let caller = self.caller(app, runtime)?;
+        if !caller.grant.allows_model(&channel.model) {
+            record(app, channel, Outcome::Refused);
+            return Err(GatewayError::Forbidden {
+                message: format!("`{}` may not use the model of this channel", caller.name),
+            });
+        }
         let admitted = match channel.access.direct {
             DirectAccess::Open => true,
             DirectAccess::AllowList => channel.access.allow_from.contains(&*caller.name),

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use claw_crds::GatewayConfig;
-use claw_crds::gateway_config::{ApiKeyConfig, AuthConfig, OutboundConfig, Redacted, TlsConfig};
+use claw_crds::gateway_config::{
+    ApiKeyConfig, AuthConfig, GrantConfig, OutboundConfig, Redacted, TlsConfig,
+};
 
 use crate::auth::hash_key;
 use crate::config::ConfigError;
@@ -105,6 +107,7 @@ impl Overlay {
             keys.push(ApiKeyConfig {
                 name: "env/CLAWDBOT_API_KEY".into(),
                 sha256: hash_key(key.expose().trim()),
+                grant: GrantConfig::default(),
             });
         }
         if let Some(path) = &self.api_key_file {
@@ -120,6 +123,7 @@ impl Overlay {
                     .map(|(index, line)| ApiKeyConfig {
                         name: format!("{file}/{}", index + 1),
                         sha256: hash_key(line),
+                        grant: GrantConfig::default(),
                     }),
             );
             if keys.len() == before {

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use claw_crds::GatewayConfig;
 use claw_crds::claw_gateway::DEFAULT_MAX_BODY_BYTES;
 use claw_crds::gateway_config::{
-    AuthConfig, BudgetsConfig, CredentialConfig, DeviceConfig, GatewayIdentity, LimitsConfig,
-    LocalModelConfig, LogLevel, ModelBackend, ModelConfig, OutboundConfig, ProviderConfig,
-    QuantizationConfig, Redacted, RemoteModelConfig, SCHEMA_VERSION, SourceConfig, StateConfig,
+    AuthConfig, BudgetsConfig, CallersConfig, CredentialConfig, DeviceConfig, GatewayIdentity,
+    LimitsConfig, LocalModelConfig, LogLevel, ModelBackend, ModelConfig, OutboundConfig,
+    ProviderConfig, QuantizationConfig, Redacted, RemoteModelConfig, SCHEMA_VERSION, SourceConfig,
+    StateConfig,
 };
 use url::{Host, Url};
 
@@ -60,6 +61,7 @@ impl QuickStart {
             audit: None,
             log_level: LogLevel::default(),
             state: StateConfig::default(),
+            callers: CallersConfig::default(),
         })
     }
 

@@ -80,6 +80,8 @@ fn errors() -> Vec<Panel> {
                 rate(&metrics::RETRIES_REFUSED, "model, cause"),
                 "{{model}} not, for {{cause}}, a second",
             ),
+        Panel::new("Refused callers", "reqps")
+            .line(rate(&metrics::AUTH_REFUSALS, "reason"), "{{reason}}"),
         Panel::new("Log lines a minute", "short")
             .line(logged("error"), "error {{target}}")
             .line(logged("warn"), "warn {{target}}")

@@ -1,0 +1,37 @@
+//! Where a request comes from, and whether anybody from there is let in.
+
+use std::net::SocketAddr;
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+
+use crate::AppState;
+use crate::client_address::ClientAddress;
+use crate::error::GatewayError;
+
+/// Tell the inner layers where a request comes from; refuse those from outside of the list.
+pub async fn locate(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let peer = peer.map(|ConnectInfo(peer)| peer.ip());
+    let is_admitted = {
+        let runtime = state.peek();
+        let callers = &runtime.callers;
+        let client = peer
+            .map(|peer| ClientAddress::resolve(peer, request.headers(), &callers.trusted_proxies));
+        if let Some(client) = client {
+            request.extensions_mut().insert(client);
+        }
+        callers.ip_allow_list.as_ref().is_none_or(|ranges| {
+            client.is_some_and(|ClientAddress(client)| {
+                ranges.iter().any(|range| range.contains(&client))
+            })
+        })
+    };
+    if is_admitted {
+        return next.run(request).await;
+    }
+    state.metrics.auth_refused("ip_allow_list");
+    let message = "this gateway does not serve your address (spec.ipAllowList)".to_owned();
+    GatewayError::Forbidden { message }.into_response()
+}
