@@ -68,7 +68,7 @@ impl Summary {
 
 #[cfg(test)]
 mod tests {
-    use claw_crds::gateway_config::ApiKeyConfig;
+    use claw_crds::gateway_config::{ApiKeyConfig, GrantConfig};
 
     use super::*;
     use crate::config::fixture::{config, tls};
@@ -77,6 +77,7 @@ mod tests {
         let keys = keys.iter().map(|(name, hash)| ApiKeyConfig {
             name: (*name).into(),
             sha256: (*hash).into(),
+            grant: GrantConfig::default(),
         });
         GatewayConfig {
             auth: AuthConfig::ApiKeys(keys.collect()),

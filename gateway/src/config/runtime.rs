@@ -182,9 +182,9 @@ impl Prepared {
             access,
             tls,
             limits,
-            callers,
-            state,
             time_zone,
+            state,
+            callers,
         }
     }
 }

@@ -25,7 +25,7 @@ impl Respond for Dispatcher {
             let estimate = Estimate::of_chat(&request);
             let permit = self
                 .limiter
-                .admit(&runtime, None, estimate, &candidates)
+                .admit(&runtime, None, estimate, &candidates.models)
                 .await?;
             let answered = self.stream(&candidates, &request, &permit).await?;
             Ok(replies(answered.model, answered.answer))

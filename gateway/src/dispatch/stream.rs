@@ -298,7 +298,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_answer_without_end_ends_with_its_time_and_is_counted() {
         let metrics = Arc::new(Metrics::default());
-        let finisher = Finisher::new("near", &request(true), Arc::clone(&metrics));
+        let finisher = Finisher::new(
+            "near",
+            &request(true),
+            Charge::nothing(),
+            Arc::clone(&metrics),
+        );
         let deadline = Deadline::after(Duration::from_millis(3500));
         let items: Vec<_> = finisher
             .finish(vec![text("abcd")], Chatter, deadline)
