@@ -39,6 +39,7 @@ fn files(folder: &str) -> Vec<ManifestFile> {
 #[case::gpu(&["gpu"], "vision", 0, 0)]
 #[case::storage(&["storage"], "library", 0, 0)]
 #[case::autoscaling(&["autoscaling"], "frontdesk", 0, 0)]
+#[case::limits(&["limits"], "metered", 1, 0)]
 #[case::providers(&["providers"], "switchboard", 2, 0)]
 fn manifests_compile_without_a_problem(
     #[case] folders: &[&str],
@@ -106,6 +107,7 @@ fn no_folder_of_examples_is_forgotten() {
         [
             "autoscaling",
             "gpu",
+            "limits",
             "providers",
             "routing",
             "standalone",

@@ -28,6 +28,10 @@ fn manifests(upstream: &Upstream, path: &str) -> String {
                         "credentials": {"secretKeyRefs": [{"name": "far", "key": "a"}, {"name": "far", "key": "b"}]},
                     }},
                     {"name": "broken", "remote": {"provider": "OpenAI", "baseURL": base, "model": "broken"}},
+                    {
+                        "name": "metered", "limits": {"tokensPerMinute": 1},
+                        "remote": {"provider": "OpenAI", "baseURL": base, "model": "good"},
+                    },
                     {"name": "lost", "local": {"source": {"path": "/nonexistent"}}},
                 ],
             },
@@ -118,6 +122,15 @@ async fn a_running_gateway_exports_the_whole_catalog_and_nothing_else() {
         .expect("an answer");
     assert!(!events(streamed).await.is_empty());
     talk(&gateway).await;
+    assert_ne!(
+        gateway
+            .ask("/v1/chat/completions", &chat("metered"))
+            .await
+            .0,
+        200
+    );
+    let stranger = gateway.client.get(gateway.url("/v1/models")).send().await;
+    assert_eq!(stranger.expect("an answer").status(), 401);
     let text = until("the message and the store are counted", async || {
         let (_, text) = gateway.managed("/metrics").await;
         let is_counted = |metric: &Metric| text.contains(&format!("\n{}{{", metric.name));
