@@ -14,17 +14,19 @@ pub mod messages;
 mod named_event;
 mod narrator;
 pub mod openai_answer;
+mod parts;
 #[cfg(test)]
 mod provider_golden;
 pub mod responses;
 mod target;
 mod upstream_body;
 
-pub use engine_request::{engine_messages, engine_request};
+pub use engine_request::{HONOURED as HONOURED_IN_ALL, engine_messages, engine_request};
 pub use failure::Failure;
 pub use fault::{Fault, Piece};
 pub use field_names::FieldNames;
 pub use named_event::NamedEvent;
 pub use narrator::Narrator;
+pub use parts::{Part, parts};
 pub use target::Target;
 pub use upstream_body::upstream_body;

@@ -5,6 +5,7 @@
 
 mod attempts;
 mod channel_replies;
+mod choices;
 mod count;
 mod limits;
 mod local;
@@ -155,7 +156,7 @@ impl Dispatcher {
             let mut charge = permit.charge(&entry.name).await?;
             let mut completion = match &entry.backend {
                 Backend::Local(slot) => {
-                    local::complete(&entry.name, slot, limits.local, request).await?
+                    choices::complete(&entry.name, slot, limits.local, request).await?
                 }
                 Backend::Remote(remote) => {
                     remote::complete(provider, &entry.name, remote, request).await?
@@ -163,12 +164,16 @@ impl Dispatcher {
                 Backend::Unavailable { reason } => return Err(unavailable(entry, reason)),
             };
             completion.model.clone_from(&entry.name);
-            "chat.completion".clone_into(&mut completion.object);
-            let usage = completion
-                .usage
-                .get_or_insert_with(|| estimate(request, &completion.choices));
-            self.metrics.usage(&entry.name, usage);
-            charge.settle(usage);
+            if let Some(object) = request.task.object() {
+                object.clone_into(&mut completion.object);
+            }
+            let usage = match completion.usage.take() {
+                Some(usage) => usage.completed(),
+                None => estimate(request, &completion.choices),
+            };
+            self.metrics.usage(&entry.name, &usage);
+            charge.settle(&usage);
+            completion.usage = Some(usage);
             Ok(completion)
         })
     }
@@ -189,7 +194,7 @@ impl Dispatcher {
             match &entry.backend {
                 Backend::Local(slot) => {
                     let (head, rest) =
-                        local::stream(&entry.name, slot, limits.local, request).await?;
+                        choices::stream(&entry.name, slot, limits.local, request).await?;
                     Ok(finisher().finish(head, rest, limits.deadline))
                 }
                 Backend::Remote(remote) => {
@@ -213,7 +218,13 @@ fn unavailable(entry: &ModelEntry, reason: &str) -> GatewayError {
 fn estimate(request: &ChatRequest, choices: &[crate::types::Choice]) -> Usage {
     let said = choices
         .iter()
-        .filter_map(|choice| choice.message.get("content")?.as_str())
+        .filter_map(|choice| {
+            let said = choice
+                .message
+                .get("content")
+                .or_else(|| choice.extra.get("text"));
+            said?.as_str()
+        })
         .map(str::len)
         .sum();
     Usage::estimate(stream::prompt_bytes(request), said)

@@ -54,6 +54,16 @@ pub enum GatewayError {
         /// What the caller can do.
         remedy: String,
     },
+    /// The request asks a model for what it was not made for.
+    #[error(
+        "model `{model}` answers chats, and cannot serve {path}: ask a remote model that was made for it"
+    )]
+    UnsupportedTask {
+        /// The model.
+        model: String,
+        /// The path of the API that would be needed.
+        path: &'static str,
+    },
     /// The conversation does not fit the model's context.
     #[error(
         "the messages are {tokens} tokens long, but model `{model}` takes at most {limit} with the answer: shorten \

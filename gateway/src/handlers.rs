@@ -6,6 +6,8 @@ pub mod chat_completions;
 mod event_stream;
 pub mod messages;
 pub mod models;
+pub mod openapi;
+pub mod passed_on;
 pub mod responses;
 pub mod route_paths;
 

@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod middleware;
 pub mod model_command;
 pub mod models;
+pub mod openapi;
 pub mod outbound;
 pub mod provider;
 pub mod respond;

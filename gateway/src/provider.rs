@@ -72,7 +72,7 @@ impl Provider {
         let limit = self.timeouts.whole;
         let whole = async {
             let response = attempt::send(&self.outbound, name, remote, request).await?;
-            response::completion(name, remote.config.provider, response).await
+            response::completion(name, remote.config.provider, request.task, response).await
         };
         tokio::time::timeout(limit, whole)
             .await

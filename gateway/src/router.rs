@@ -3,12 +3,18 @@
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{any, get, post};
+use axum::routing::{MethodRouter, any, get, post};
+use http::Method;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::handlers::{chat_completions, messages, models, responses, route_paths};
+use crate::handlers::{
+    chat_completions, messages, models, openapi, passed_on, responses, route_paths,
+};
 use crate::{AppState, channel, middleware, routing};
+
+/// The description of the API.
+const OPENAPI: &str = "/openapi.json";
 
 /// The router of the public port.
 pub fn build_router(state: AppState) -> Router {
@@ -30,6 +36,11 @@ pub fn build_router(state: AppState) -> Router {
     api(&state)
         // Webhooks bring credentials of their platforms, and WebSocket clients theirs; channels check them.
         .merge(channel::router())
+        // It tells what every gateway has, and nothing of this one.
+        .route(
+            OPENAPI,
+            get(openapi::show).fallback(route_paths::method_not_allowed),
+        )
         .layer(layers)
         .with_state(state)
 }
@@ -41,17 +52,42 @@ fn api(state: &AppState) -> Router<AppState> {
         .layer(from_fn_with_state(state.clone(), middleware::authenticate))
         // After authentication, because limits are each caller's own, and strangers must not use them up.
         .layer(from_fn_with_state(state.clone(), middleware::limit_rate));
-    Router::new()
-        .route(routing::CHAT_COMPLETIONS, post(chat_completions::create))
-        .route(routing::MESSAGES, post(messages::create))
-        .route("/v1/messages/count_tokens", post(messages::count_tokens))
-        .route(routing::RESPONSES, post(responses::create))
+    endpoints()
+        .into_iter()
+        .fold(Router::new(), |router, (_, path, handler)| {
+            router.route(path, handler)
+        })
         .route("/v1/responses/{*rest}", any(responses::stored))
-        .route("/v1/models", get(models::list))
-        .route("/v1/models/{*id}", get(models::show))
         .method_not_allowed_fallback(route_paths::method_not_allowed)
         .fallback(route_paths::create)
         .layer(layers)
+}
+
+/// Method, path and handler of each.
+fn endpoints() -> [(Method, &'static str, MethodRouter<AppState>); 9] {
+    [
+        (
+            Method::POST,
+            routing::CHAT_COMPLETIONS,
+            post(chat_completions::create),
+        ),
+        (
+            Method::POST,
+            routing::COMPLETIONS,
+            post(passed_on::complete),
+        ),
+        (Method::POST, routing::EMBEDDINGS, post(passed_on::embed)),
+        (Method::POST, routing::MESSAGES, post(messages::create)),
+        (
+            Method::POST,
+            "/v1/messages/count_tokens",
+            post(messages::count_tokens),
+        ),
+        (Method::GET, "/v1/models", get(models::list)),
+        (Method::GET, "/v1/models/{*id}", get(models::show)),
+        (Method::POST, routing::RERANK, post(passed_on::rerank)),
+        (Method::POST, routing::RESPONSES, post(responses::create)),
+    ]
 }
 
 #[cfg(test)]

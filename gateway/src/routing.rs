@@ -22,8 +22,21 @@ pub const CHAT_COMPLETIONS: &str = "/v1/chat/completions";
 pub const MESSAGES: &str = "/v1/messages";
 /// The same as OpenAI's responses.
 pub const RESPONSES: &str = "/v1/responses";
+/// Where a text is gone on with.
+pub const COMPLETIONS: &str = "/v1/completions";
+/// Where texts become vectors.
+pub const EMBEDDINGS: &str = "/v1/embeddings";
+/// Where documents are sorted.
+pub const RERANK: &str = "/v1/rerank";
 /// Paths where the model is chosen by the body, unless a rule matches.
-const CHOSEN_BY_BODY: [&str; 3] = [CHAT_COMPLETIONS, MESSAGES, RESPONSES];
+const CHOSEN_BY_BODY: [&str; 6] = [
+    CHAT_COMPLETIONS,
+    MESSAGES,
+    RESPONSES,
+    COMPLETIONS,
+    EMBEDDINGS,
+    RERANK,
+];
 
 /// What of a request decides where it goes.
 #[derive(Clone, Copy, Debug)]

@@ -5,6 +5,8 @@ mod chat_response;
 pub(crate) mod fields;
 mod json_object;
 mod message_answer;
+mod task;
+mod text_completion;
 
 pub use chat_request::{ChatRequest, Content, Message};
 pub use chat_response::{
@@ -12,3 +14,5 @@ pub use chat_response::{
 };
 pub use json_object::parse_object;
 pub use message_answer::{ContentBlock, MessageAnswer, MessageUsage, TokenCount, message_id};
+pub use task::Task;
+pub use text_completion::{text_chunk, text_completion};

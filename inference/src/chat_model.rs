@@ -161,7 +161,10 @@ impl ChatModel {
         sink: Box<dyn FnMut(Event) -> ControlFlow<()> + Send>,
     ) -> Result<(), SubmitError> {
         let sampling = request.validate()?;
-        let prompt = self.prompt(&request.messages)?;
+        let prompt = match &request.prompt {
+            Some(text) => self.shared.tokenizer.encode(text)?,
+            None => self.prompt(&request.messages)?,
+        };
         let context_length = self.shared.info.context_length;
         let room = context_length.saturating_sub(prompt.len());
         if room == 0 {

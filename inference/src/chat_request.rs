@@ -43,6 +43,8 @@ impl Cancellation {
 pub struct ChatRequest {
     /// The conversation so far.
     pub messages: Vec<Message>,
+    /// A text to go on with, in place of a conversation: no template is put around it, and markup in it is markup.
+    pub prompt: Option<String>,
     /// The most tokens of the answer; without it, as many as the context has room for.
     pub max_tokens: Option<u32>,
     /// 0 always takes the most likely token, 1 (the default) is the model's own distribution, 2 is the most.
@@ -112,6 +114,21 @@ impl ChatRequest {
     }
 
     fn validate_messages(&self) -> Result<(), InvalidField> {
+        if let Some(prompt) = &self.prompt {
+            return if prompt.is_empty() {
+                Err(invalid(
+                    "prompt",
+                    "is empty, and must have something to go on with",
+                ))
+            } else if self.messages.is_empty() {
+                Ok(())
+            } else {
+                Err(invalid(
+                    "prompt",
+                    "is there beside messages, and only one of them can be answered",
+                ))
+            };
+        }
         if self.messages.is_empty() {
             return Err(invalid(
                 "messages",
@@ -195,6 +212,8 @@ mod tests {
 
     #[rstest]
     #[case::no_messages("messages", ChatRequest { messages: vec![], ..request() })]
+    #[case::empty_prompt("prompt", ChatRequest { messages: vec![], prompt: Some(String::new()), ..request() })]
+    #[case::prompt_and_messages("prompt", ChatRequest { prompt: Some("Once".to_owned()), ..request() })]
     #[case::no_tokens("max_tokens", ChatRequest { max_tokens: Some(0), ..request() })]
     #[case::cold("temperature", ChatRequest { temperature: Some(-0.1), ..request() })]
     #[case::hot("temperature", ChatRequest { temperature: Some(2.1), ..request() })]

@@ -70,7 +70,14 @@ fn generated(root: &Path) -> anyhow::Result<Vec<(PathBuf, String)>> {
     files.extend(crate::rbac::files(root)?);
     files.extend(crate::monitoring::files(root)?);
     files.extend(crate::charts::files(root)?);
+    files.push((root.join("docs/openapi.json"), openapi()?));
     Ok(files)
+}
+
+/// What the gateway serves at `/openapi.json`.
+fn openapi() -> anyhow::Result<String> {
+    let document = clawdbot::openapi::document();
+    Ok(serde_json::to_string_pretty(&document)? + "\n")
 }
 
 /// The chart's copy keeps the definition, and with it every object of its kind, when the chart is uninstalled, and

@@ -46,7 +46,7 @@ enum Stage {
     Docs,
     /// The real API server: admission, operator, and the loop to a served answer.
     ControlPlane,
-    /// The official OpenAI client against a gateway started from examples/.
+    /// The official clients of OpenAI and Anthropic against gateways over TLS.
     Clients,
     /// A thousand gateways on a real API server.
     Scale,

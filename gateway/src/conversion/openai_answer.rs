@@ -1,11 +1,29 @@
 //! Answers of OpenAI's form, which is the gateway's own, but for what some APIs do differently.
 
-use super::{Fault, Piece};
-use crate::types::{ChatChunk, ChatCompletion, Usage};
+use serde_json::Value;
 
-/// Read a whole answer.
-pub fn completion(body: &[u8]) -> Result<ChatCompletion, Fault> {
-    serde_json::from_slice(body).map_err(|_| Fault::Malformed("no chat completion"))
+use super::{Fault, Piece};
+use crate::types::{ChatChunk, ChatCompletion, Choice, Task, Usage};
+
+/// Read a whole answer to what was asked for.
+pub fn completion(task: Task, body: &[u8]) -> Result<ChatCompletion, Fault> {
+    let completion: ChatCompletion =
+        serde_json::from_slice(body).map_err(|_| Fault::Malformed("no chat completion"))?;
+    missing(task, &completion).map_or(Ok(completion), |what| Err(Fault::Malformed(what)))
+}
+
+fn missing(task: Task, completion: &ChatCompletion) -> Option<&'static str> {
+    let choices = &completion.choices;
+    let has = |field: &str| completion.extra.get(field).is_some_and(Value::is_array);
+    let has_text = |choice: &Choice| choice.extra.get("text").is_some_and(Value::is_string);
+    let says_nothing = |choice: &Choice| choice.message.is_empty();
+    match task {
+        Task::Chat if choices.iter().any(says_nothing) => Some("no chat completion"),
+        Task::Complete if !choices.iter().all(has_text) => Some("no text"),
+        Task::Embed if !has("data") => Some("no embeddings"),
+        Task::Rerank if !has("results") => Some("no ranking"),
+        Task::Chat | Task::Complete | Task::Embed | Task::Rerank => None,
+    }
 }
 
 /// Read the data of an event.
@@ -48,6 +66,6 @@ mod tests {
     fn an_answer_after_empty_lines_is_read() {
         // What DeepSeek keeps a slow connection alive with: <https://api-docs.deepseek.com/quick_start/rate_limit>.
         let answer = b"\n\n\n{\"id\": \"1\", \"choices\": []}";
-        assert_eq!(completion(answer).expect("readable").id, "1");
+        assert_eq!(completion(Task::Chat, answer).expect("readable").id, "1");
     }
 }

@@ -237,6 +237,7 @@ fn is_about_ability(error: &GatewayError) -> bool {
         error,
         GatewayError::UnsupportedField { .. }
             | GatewayError::UnsupportedByProvider { .. }
+            | GatewayError::UnsupportedTask { .. }
             | GatewayError::PromptTooLong { .. }
     )
 }

@@ -22,7 +22,7 @@ impl Respond for Dispatcher {
             let runtime = self.shared_runtime.load_full();
             let candidates = routing::candidates_by_model(&runtime, &model)?;
             let request = request(&messages)?;
-            let estimate = Estimate::of_chat(&request);
+            let estimate = Estimate::of(&request);
             let permit = self
                 .limiter
                 .admit(&runtime, None, estimate, &candidates.models)

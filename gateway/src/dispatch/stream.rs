@@ -54,6 +54,7 @@ pub fn prompt_bytes(request: &ChatRequest) -> usize {
         .filter_map(|message| message.get("tool_calls"));
     let tools = request.body.get("tools");
     said.sum::<usize>()
+        + request.task.text_bytes(&request.body)
         + called
             .chain(tools)
             .filter(|value| !value.is_null())
@@ -116,6 +117,11 @@ impl Finisher {
         "chat.completion.chunk".clone_into(&mut chunk.object);
         for choice in &mut chunk.choices {
             self.said_bytes += choice.delta.content.as_ref().map_or(0, String::len);
+            self.said_bytes += choice
+                .extra
+                .get("text")
+                .and_then(Value::as_str)
+                .map_or(0, str::len);
             if self.is_first && choice.delta.role.is_none() {
                 choice.delta.role = Some("assistant".to_owned());
             }

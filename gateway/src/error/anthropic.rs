@@ -1,12 +1,13 @@
 //! The Anthropic shape of an error.
 
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{ErrorBody, GatewayError};
 
 /// `{"type": "error", "error": {…}}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct AnthropicErrorBody {
     /// Always `error`.
     #[serde(rename = "type")]
@@ -19,7 +20,7 @@ pub struct AnthropicErrorBody {
 }
 
 /// What Anthropic's clients read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct AnthropicErrorDetail {
     /// A class of errors.
     #[serde(rename = "type")]

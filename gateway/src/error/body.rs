@@ -4,20 +4,21 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{GatewayError, whole_seconds};
 use crate::config::chain;
 
 /// `{"error": {…}}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorBody {
     /// The error.
     pub error: ErrorDetail,
 }
 
 /// What OpenAI clients read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorDetail {
     /// For people.
     pub message: String,
@@ -61,7 +62,9 @@ impl From<&GatewayError> for ErrorBody {
             | GatewayError::UnsupportedByProvider { field, .. } => Some(field.clone()),
             GatewayError::LimitTooSmall { .. } => Some("max_tokens".to_owned()),
             GatewayError::PromptTooLong { .. } => Some("messages".to_owned()),
-            GatewayError::ModelNotFound { .. } => Some("model".to_owned()),
+            GatewayError::ModelNotFound { .. } | GatewayError::UnsupportedTask { .. } => {
+                Some("model".to_owned())
+            }
             _ => None,
         };
         let code = match error {

@@ -13,6 +13,7 @@ impl GatewayError {
             Self::InvalidRequest { .. }
             | Self::UnsupportedField { .. }
             | Self::UnsupportedByProvider { .. }
+            | Self::UnsupportedTask { .. }
             | Self::PromptTooLong { .. }
             | Self::LimitTooSmall { .. } => StatusCode::BAD_REQUEST,
             Self::Unauthorized { .. } | Self::CredentialExpired { .. } => StatusCode::UNAUTHORIZED,
@@ -52,6 +53,7 @@ impl GatewayError {
             }
             Self::UnsupportedField { .. }
             | Self::UnsupportedByProvider { .. }
+            | Self::UnsupportedTask { .. }
             | Self::PromptTooLong { .. }
             | Self::Overloaded { .. }
             | Self::ModelNotReady { .. }
@@ -92,6 +94,7 @@ impl GatewayError {
             Self::UnsupportedField { .. } | Self::UnsupportedByProvider { .. } => {
                 "unsupported_field"
             }
+            Self::UnsupportedTask { .. } => "unsupported_task",
             Self::PromptTooLong { .. } => "context_length_exceeded",
             Self::Unauthorized { .. } => "invalid_api_key",
             Self::CredentialExpired { .. } => "credential_expired",

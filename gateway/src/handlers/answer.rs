@@ -70,7 +70,7 @@ pub(super) async fn ask(
     };
     let candidates = permitted(runtime, parts, asked)?;
     let account = parts.extensions.get::<Account>();
-    let estimate = Estimate::of_chat(chat);
+    let estimate = Estimate::of(chat);
     let limiter = &state.limiter;
     let permit = limiter
         .admit(runtime, account, estimate, &candidates.models)

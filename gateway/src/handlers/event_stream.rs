@@ -12,14 +12,24 @@ use crate::audit::notes;
 use crate::conversion::{NamedEvent, Narrator};
 use crate::dispatch::ChunkStream;
 use crate::error::{ErrorBody, GatewayError};
-use crate::types::ChatChunk;
+use crate::types::{ChatChunk, text_chunk};
 
 /// Proxies cut silent connections; a comment is no token.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// The events of a chat completion.
 pub(super) fn chat(chunks: ChunkStream) -> Response {
-    let events = Outcome::events(chunks).map(|outcome| Ok::<_, Infallible>(outcome.into_event()));
+    unnamed(chunks, |chunk| json(&chunk))
+}
+
+/// The events of a completion of a text.
+pub(super) fn completions(chunks: ChunkStream) -> Response {
+    unnamed(chunks, |chunk| json(&text_chunk(chunk)))
+}
+
+fn unnamed(chunks: ChunkStream, write: fn(ChatChunk) -> String) -> Response {
+    let events =
+        Outcome::events(chunks).map(move |outcome| Ok::<_, Infallible>(outcome.into_event(write)));
     respond(events)
 }
 
@@ -77,7 +87,7 @@ impl<N: Narrator> Telling<N> {
     }
 }
 
-/// One event of a streamed chat completion.
+/// One event of a streamed completion.
 enum Outcome {
     Piece(Box<ChatChunk>),
     Error(GatewayError),
@@ -97,9 +107,9 @@ impl Outcome {
         })
     }
 
-    fn into_event(self) -> Event {
+    fn into_event(self, write: fn(ChatChunk) -> String) -> Event {
         match self {
-            Self::Piece(chunk) => Event::default().data(json(&*chunk)),
+            Self::Piece(chunk) => Event::default().data(write(*chunk)),
             Self::Error(error) => {
                 tell(&error);
                 Event::default()

@@ -3,6 +3,7 @@
 use axum::Extension;
 use axum::Json;
 use axum::extract::{Path, State};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::AppState;
@@ -12,14 +13,14 @@ use crate::error::GatewayError;
 use crate::routing;
 
 /// All models.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct ModelList {
     object: &'static str,
     data: Vec<Model>,
 }
 
 /// One model.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct Model {
     id: String,
     object: &'static str,

@@ -31,7 +31,8 @@ pub async fn create(
 /// An endpoint's path with a method that it does not have.
 pub async fn method_not_allowed(method: Method, uri: Uri) -> GatewayError {
     let path = uri.path();
-    let allow = if path == "/v1/models" || path.starts_with("/v1/models/") {
+    let is_read = path == "/openapi.json" || path == "/v1/models";
+    let allow = if is_read || path.starts_with("/v1/models/") {
         "GET"
     } else {
         "POST"

@@ -3,7 +3,7 @@
 use claw_crds::gateway_config::PricesConfig;
 use serde_json::Value;
 
-use crate::types::{ChatRequest, Content, Usage};
+use crate::types::{ChatRequest, Content, Task, Usage};
 
 /// Three bytes a token are few for any language, so that hardly a prompt turns out larger.
 const BYTES_A_TOKEN: usize = 3;
@@ -13,6 +13,8 @@ const TOKENS_A_MESSAGE: u64 = 8;
 const TOKENS_A_PART: u64 = 1024;
 /// The longest answer of a request that does not say.
 const DEFAULT_ANSWER: u64 = 4096;
+/// What OpenAI's completions of a text are at most, where the client does not say.
+const DEFAULT_TEXT: u64 = 16;
 
 /// Tokens that a request may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +26,8 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// What a chat may use.
-    pub fn of_chat(request: &ChatRequest) -> Self {
+    /// What a request may use.
+    pub fn of(request: &ChatRequest) -> Self {
         let messages = request.messages.iter().map(|message| {
             let content = match &message.content {
                 Content::Text(text) => of_bytes(text.len()),
@@ -38,16 +40,14 @@ impl Estimate {
             .body
             .get("tools")
             .map_or(0, |tools| of_bytes(tools.to_string().len()));
-        let choices = request
-            .body
-            .get("n")
-            .and_then(Value::as_u64)
-            .unwrap_or(1)
-            .max(1);
-        let answer = request.max_tokens.map_or(DEFAULT_ANSWER, u64::from);
+        let texts = of_bytes(request.task.text_bytes(&request.body));
         Self {
-            prompt: messages.sum::<u64>() + tools,
-            answer: answer.saturating_mul(choices),
+            prompt: messages.sum::<u64>() + tools + texts,
+            answer: match request.task {
+                Task::Chat => answer(request, DEFAULT_ANSWER),
+                Task::Complete => answer(request, DEFAULT_TEXT).saturating_mul(prompts(request)),
+                Task::Embed | Task::Rerank => 0,
+            },
         }
     }
 
@@ -57,6 +57,22 @@ impl Estimate {
 
     pub(super) fn cost(self, prices: PricesConfig) -> i64 {
         cost(self.prompt, self.answer, prices)
+    }
+}
+
+/// Of all choices for one prompt.
+fn answer(request: &ChatRequest, default: u64) -> u64 {
+    let number = |field| request.body.get(field).and_then(Value::as_u64);
+    let choices = number("n").max(number("best_of")).unwrap_or(1).max(1);
+    let answer = request.max_tokens.map_or(default, u64::from);
+    answer.saturating_mul(choices)
+}
+
+/// Texts to go on with; a list of numbers is one, as tokens.
+fn prompts(request: &ChatRequest) -> u64 {
+    match request.body.get("prompt") {
+        Some(Value::Array(items)) if !items.iter().all(Value::is_number) => items.len() as u64,
+        _ => 1,
     }
 }
 
@@ -86,12 +102,13 @@ fn amount(number: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use rstest::rstest;
     use serde_json::json;
 
     use super::*;
 
     fn of(body: &Value) -> Estimate {
-        Estimate::of_chat(&ChatRequest::parse(&Bytes::from(body.to_string())).expect("valid"))
+        Estimate::of(&ChatRequest::parse(&Bytes::from(body.to_string())).expect("valid"))
     }
 
     #[test]
@@ -127,6 +144,23 @@ mod tests {
                 answer: 3 * 4096
             }
         );
+    }
+
+    #[rstest]
+    #[case::text(Task::Complete, json!({"prompt": "abcdef"}), 2, 16)]
+    #[case::texts(Task::Complete, json!({"prompt": ["abc", "def"], "n": 2, "best_of": 3, "max_tokens": 5}), 2, 30)]
+    #[case::tokens(Task::Complete, json!({"prompt": [1, 2, 3], "max_tokens": 5}), 4, 5)]
+    #[case::embeddings(Task::Embed, json!({"input": ["abcdef", "abc"]}), 3, 0)]
+    #[case::ranking(Task::Rerank, json!({"query": "abc", "documents": ["abc", {"text": "abc"}]}), 3, 0)]
+    fn what_is_no_chat_counts_what_it_reads(
+        #[case] task: Task,
+        #[case] body: Value,
+        #[case] prompt: u64,
+        #[case] answer: u64,
+    ) {
+        let body = body.as_object().expect("an object").clone();
+        let request = ChatRequest::of_task(task, body).expect("valid");
+        assert_eq!(Estimate::of(&request), Estimate { prompt, answer });
     }
 
     #[test]

@@ -70,8 +70,8 @@ pub struct EngineInfo {
 /// A chat for a local model, every field checked.
 #[derive(Clone, Debug)]
 pub struct EngineRequest {
-    /// The conversation.
-    pub messages: Vec<ChatMessage>,
+    /// What is answered.
+    pub prompt: Prompt,
     /// Most tokens of the answer; absent means up to the context's end.
     pub max_tokens: Option<u32>,
     /// Absent means the model's own default.
@@ -86,6 +86,15 @@ pub struct EngineRequest {
     pub stop: Vec<String>,
     /// Tells the engine that nobody waits any more, also while the request is still queued.
     pub cancellation: Cancellation,
+}
+
+/// What a generation answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Prompt {
+    /// A conversation, put into the model's chat template.
+    Conversation(Vec<ChatMessage>),
+    /// A text to go on with, which the model gets as it is.
+    Text(String),
 }
 
 /// What a generation tells.

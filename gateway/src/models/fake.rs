@@ -11,7 +11,7 @@ use claw_crds::gateway_config::{
 
 use super::{
     Engine, EngineError, EngineEvent, EngineInfo, EngineRequest, FinishReason, LoadProgress,
-    Loader, Sink, SlotKey, SubmitError, Workshop,
+    Loader, Prompt, Sink, SlotKey, SubmitError, Workshop,
 };
 use crate::outbound::Outbound;
 use crate::respond::ChatMessage;
@@ -81,11 +81,13 @@ impl Engine for FakeEngine {
     }
 
     fn submit(&self, request: EngineRequest, mut sink: Sink) -> Result<(), SubmitError> {
-        let said = request
-            .messages
-            .last()
-            .map(|message| message.content.clone())
-            .unwrap_or_default();
+        let said = match &request.prompt {
+            Prompt::Conversation(messages) => messages
+                .last()
+                .map(|message| message.content.clone())
+                .unwrap_or_default(),
+            Prompt::Text(text) => text.clone(),
+        };
         assert_ne!(said, "panic", "asked to");
         if said == "full" {
             return Err(SubmitError::QueueFull);

@@ -10,7 +10,7 @@ use claw_inference::{ChatModel, Device, Event, LoadOptions, Message, Quantizatio
 
 use super::{
     Engine, EngineError, EngineEvent, EngineInfo, EngineRequest, FinishReason, LoadProgress,
-    Loader, Sink, SlotKey, SubmitError,
+    Loader, Prompt, Sink, SlotKey, SubmitError,
 };
 use crate::respond::ChatMessage;
 
@@ -99,7 +99,7 @@ impl Engine for OnnxEngine {
 
     fn submit(&self, request: EngineRequest, mut sink: Sink) -> Result<(), SubmitError> {
         let EngineRequest {
-            messages,
+            prompt,
             max_tokens,
             temperature,
             top_p,
@@ -108,9 +108,13 @@ impl Engine for OnnxEngine {
             stop,
             cancellation,
         } = request;
-        let messages = messages.into_iter().map(message).collect();
+        let (messages, prompt) = match prompt {
+            Prompt::Conversation(messages) => (messages.into_iter().map(message).collect(), None),
+            Prompt::Text(text) => (Vec::new(), Some(text)),
+        };
         let request = claw_inference::ChatRequest {
             messages,
+            prompt,
             max_tokens,
             temperature,
             top_p,

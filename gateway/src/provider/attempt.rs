@@ -36,7 +36,7 @@ pub(super) async fn send(
         outbound,
         name,
         config: &remote.config,
-        url: endpoint::url(&remote.config, request.stream),
+        url: endpoint::url(&remote.config, request.task, request.stream),
         body: &body,
     };
     let keys = &remote.config.credentials;

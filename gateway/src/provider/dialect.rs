@@ -8,7 +8,7 @@ use crate::conversion::{
     Failure, Fault, Piece, Target, anthropic, gemini, openai_answer, upstream_body,
 };
 use crate::error::GatewayError;
-use crate::types::{ChatCompletion, ChatRequest};
+use crate::types::{ChatCompletion, ChatRequest, Task};
 
 /// The body of a request to the model called `name`.
 pub(super) fn body(
@@ -21,6 +21,16 @@ pub(super) fn body(
         model: &remote.model,
         provider,
     };
+    let speaks_openai = matches!(
+        remote.provider,
+        ProviderConfig::OpenAI | ProviderConfig::AzureOpenAI
+    );
+    if request.task != Task::Chat && !speaks_openai {
+        return Err(GatewayError::UnsupportedTask {
+            model: name.to_owned(),
+            path: request.task.path(),
+        });
+    }
     match remote.provider {
         ProviderConfig::OpenAI | ProviderConfig::AzureOpenAI => {
             Ok(upstream_body(request, &remote.model))
@@ -31,9 +41,15 @@ pub(super) fn body(
 }
 
 /// A whole answer.
-pub(super) fn completion(provider: ProviderConfig, body: &[u8]) -> Result<ChatCompletion, Fault> {
+pub(super) fn completion(
+    provider: ProviderConfig,
+    task: Task,
+    body: &[u8],
+) -> Result<ChatCompletion, Fault> {
     match provider {
-        ProviderConfig::OpenAI | ProviderConfig::AzureOpenAI => openai_answer::completion(body),
+        ProviderConfig::OpenAI | ProviderConfig::AzureOpenAI => {
+            openai_answer::completion(task, body)
+        }
         ProviderConfig::Anthropic => anthropic::completion(body),
         ProviderConfig::Gemini => gemini::completion(body),
     }

@@ -5,18 +5,22 @@ use std::fmt::Write as _;
 use claw_crds::gateway_config::{ProviderConfig, RemoteModelConfig};
 use http::HeaderValue;
 
+use crate::types::Task;
+
 /// The version of the Messages API that is spoken (<https://docs.anthropic.com/en/api/versioning>).
 const ANTHROPIC_VERSION: &str = "2023-06-01";
 
-/// The address of a chat. No credential is ever part of it.
-pub(super) fn url(remote: &RemoteModelConfig, is_streamed: bool) -> String {
+/// Where a request for this task goes; APIs of other dialects have a path for chats alone. No credential is ever part
+/// of it.
+pub(super) fn url(remote: &RemoteModelConfig, task: Task, is_streamed: bool) -> String {
     let base = remote.base_url.trim_end_matches('/');
+    let path = task.path();
     match (remote.provider, &remote.api_version) {
-        (ProviderConfig::OpenAI, _) => format!("{base}/chat/completions"),
-        (ProviderConfig::AzureOpenAI, None) => format!("{base}/openai/v1/chat/completions"),
+        (ProviderConfig::OpenAI, _) => format!("{base}/{path}"),
+        (ProviderConfig::AzureOpenAI, None) => format!("{base}/openai/v1/{path}"),
         (ProviderConfig::AzureOpenAI, Some(version)) => {
             let deployment = segment(&remote.model);
-            format!("{base}/openai/deployments/{deployment}/chat/completions?api-version={version}")
+            format!("{base}/openai/deployments/{deployment}/{path}?api-version={version}")
         }
         (ProviderConfig::Anthropic, _) => format!("{base}/messages"),
         (ProviderConfig::Gemini, _) => {
@@ -132,12 +136,27 @@ mod tests {
             api_version: api_version.map(str::to_owned),
             credentials: Vec::new(),
         };
-        assert_eq!(url(&remote, false), expected);
-        let streamed = url(&remote, true);
+        assert_eq!(url(&remote, Task::Chat, false), expected);
+        let streamed = url(&remote, Task::Chat, true);
         let has_own_path = provider == ProviderConfig::Gemini;
         assert_eq!(
             streamed.ends_with(":streamGenerateContent?alt=sse"),
             has_own_path
         );
+    }
+
+    #[rstest]
+    #[case(Task::Complete, "https://host/completions")]
+    #[case(Task::Embed, "https://host/embeddings")]
+    #[case(Task::Rerank, "https://host/rerank")]
+    fn every_task_has_its_path(#[case] task: Task, #[case] expected: &str) {
+        let remote = RemoteModelConfig {
+            provider: ProviderConfig::OpenAI,
+            base_url: "https://host".into(),
+            model: "m".into(),
+            api_version: None,
+            credentials: Vec::new(),
+        };
+        assert_eq!(url(&remote, task, false), expected);
     }
 }

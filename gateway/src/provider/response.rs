@@ -6,19 +6,21 @@ use super::dialect;
 use super::refusal::faulty;
 use crate::conversion::Fault;
 use crate::error::GatewayError;
-use crate::types::ChatCompletion;
+use crate::types::{ChatCompletion, Task};
 
-/// No chat answer is longer.
+/// No answer is longer.
 const ANSWER_LIMIT: usize = 32 << 20;
 
 pub(super) async fn completion(
     name: &str,
     provider: ProviderConfig,
+    task: Task,
     response: reqwest::Response,
 ) -> Result<ChatCompletion, GatewayError> {
     let body = read_limited(name, response, ANSWER_LIMIT).await?;
-    let completion = dialect::completion(provider, &body).map_err(|fault| faulty(name, fault))?;
-    if completion.choices.is_empty() {
+    let completion =
+        dialect::completion(provider, task, &body).map_err(|fault| faulty(name, fault))?;
+    if matches!(task, Task::Chat | Task::Complete) && completion.choices.is_empty() {
         return Err(faulty(name, Fault::Malformed("no choices")));
     }
     Ok(completion)

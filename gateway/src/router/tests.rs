@@ -368,3 +368,31 @@ async fn only_channels_are_reached_without_a_key() {
         assert_eq!(response.status(), expected, "{path}");
     }
 }
+
+#[tokio::test]
+async fn the_description_of_the_api_is_public_and_has_every_endpoint() {
+    let gateway = Gateway::start(false).await;
+    let request = Request::get("/openapi.json")
+        .body(Body::empty())
+        .expect("a request");
+    let response = build_router(gateway.state.clone())
+        .oneshot(request)
+        .await
+        .expect("infallible");
+    assert_eq!(response.status(), 200);
+    let document: Value = serde_json::from_str(&text(response).await).expect("JSON");
+    let mut described: Vec<(String, String)> = Vec::new();
+    for (path, operations) in document["paths"].as_object().expect("paths") {
+        for method in operations.as_object().expect("operations").keys() {
+            described.push((path.clone(), method.to_uppercase()));
+        }
+    }
+    let mut served: Vec<_> = super::endpoints()
+        .iter()
+        .map(|(method, path, _)| (path.replace("{*", "{"), method.to_string()))
+        .chain([(super::OPENAPI.to_owned(), "GET".to_owned())])
+        .collect();
+    served.sort();
+    described.sort();
+    assert_eq!(described, served);
+}

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use super::{fields, parse_object};
+use super::{Task, fields, parse_object};
 use crate::error::GatewayError;
 
 /// Most texts of `stop`.
@@ -23,16 +23,20 @@ const ROLES: [&str; 6] = [
 /// A checked request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChatRequest {
+    /// What is asked for.
+    pub task: Task,
     /// The whole body as sent, for models that take more than we know.
     pub body: Map<String, Value>,
     /// The model asked for.
     pub model: Option<String>,
-    /// The conversation, never empty.
+    /// The conversation: never empty in a chat, and always where something else is asked for.
     pub messages: Vec<Message>,
     /// Whether the answer comes in pieces.
     pub stream: bool,
     /// Whether a stream ends with its usage.
     pub include_usage: bool,
+    /// How many answers.
+    pub choices: u32,
     /// Most tokens of the answer.
     pub max_tokens: Option<u32>,
     /// From 0 to 2.
@@ -73,13 +77,45 @@ impl ChatRequest {
         Self::from_object(parse_object(bytes)?)
     }
 
-    /// Check an object.
+    /// Check a chat.
     pub fn from_object(body: Map<String, Value>) -> Result<Self, GatewayError> {
-        let stream = fields::boolean(&body, "stream")?.unwrap_or(false);
+        let messages = messages(&body)?;
+        Ok(Self {
+            messages,
+            ..Self::read(Task::Chat, body)?
+        })
+    }
+
+    /// Check what is no chat.
+    pub fn of_task(task: Task, body: Map<String, Value>) -> Result<Self, GatewayError> {
+        let needed: &[&str] = match task {
+            Task::Chat => return Self::from_object(body),
+            Task::Complete => &["prompt"],
+            Task::Embed => &["input"],
+            Task::Rerank => &["query", "documents"],
+        };
+        for field in needed {
+            let is_empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
+            if fields::present(&body, field).is_none_or(is_empty) {
+                return Err(GatewayError::invalid(
+                    field,
+                    format!("`{field}` is missing or empty"),
+                ));
+            }
+        }
+        Self::read(task, body)
+    }
+
+    fn read(task: Task, body: Map<String, Value>) -> Result<Self, GatewayError> {
+        // Vectors and rankings come as a whole.
+        let stream = matches!(task, Task::Chat | Task::Complete)
+            && fields::boolean(&body, "stream")?.unwrap_or(false);
         let max_completion_tokens = fields::count(&body, "max_completion_tokens")?;
         Ok(Self {
+            task,
+            choices: fields::count(&body, "n")?.unwrap_or(1),
             model: fields::string(&body, "model")?,
-            messages: messages(&body)?,
+            messages: Vec::new(),
             stream,
             include_usage: include_usage(&body, stream)?,
             max_tokens: max_completion_tokens.or(fields::count(&body, "max_tokens")?),

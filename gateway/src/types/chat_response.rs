@@ -2,11 +2,12 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// A whole answer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ChatCompletion {
     /// Unique.
     #[serde(default = "completion_id")]
@@ -20,7 +21,8 @@ pub struct ChatCompletion {
     /// The model that answered.
     #[serde(default)]
     pub model: String,
-    /// The answers.
+    /// The answers; embeddings and rankings have none.
+    #[serde(default)]
     pub choices: Vec<Choice>,
     /// What it cost.
     #[serde(default)]
@@ -31,12 +33,13 @@ pub struct ChatCompletion {
 }
 
 /// One answer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Choice {
     /// Its number.
     #[serde(default)]
     pub index: u32,
-    /// What the model said.
+    /// What the model said; completions of a text say it in `text`.
+    #[serde(default)]
     pub message: Map<String, Value>,
     /// Why it ended.
     #[serde(default)]
@@ -47,7 +50,7 @@ pub struct Choice {
 }
 
 /// A piece of an answer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ChatChunk {
     /// The same for all pieces of an answer.
     #[serde(default)]
@@ -73,7 +76,7 @@ pub struct ChatChunk {
 }
 
 /// A piece of one answer.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ChunkChoice {
     /// The answer's number.
     #[serde(default)]
@@ -90,7 +93,7 @@ pub struct ChunkChoice {
 }
 
 /// What is new in a piece.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Delta {
     /// In the first piece.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -104,7 +107,7 @@ pub struct Delta {
 }
 
 /// What an answer cost.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Usage {
     /// Tokens of the conversation.
     #[serde(default)]
@@ -129,6 +132,15 @@ impl Usage {
             total_tokens: prompt_tokens + completion_tokens,
             extra: Map::new(),
         }
+    }
+
+    /// The same where an API tells only the sum, as those do that say nothing of their own.
+    #[must_use]
+    pub fn completed(mut self) -> Self {
+        if self.prompt_tokens == 0 {
+            self.prompt_tokens = self.total_tokens.saturating_sub(self.completion_tokens);
+        }
+        self
     }
 
     /// A guess for an API that does not count: four bytes a token. `"estimated": true` says so.
@@ -176,6 +188,8 @@ impl ChatChunk {
                     .as_ref()
                     .is_some_and(|text| !text.is_empty())
                 || choice.delta.extra.values().any(|value| !is_blank(value))
+                // Completions of a text say it beside the delta.
+                || choice.extra.get("text").is_some_and(|text| !is_blank(text))
         })
     }
 

@@ -1,10 +1,11 @@
 //! Answers of Anthropic's Messages API.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// A whole answer.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct MessageAnswer {
     /// Unique.
     pub id: String,
@@ -26,7 +27,7 @@ pub struct MessageAnswer {
 }
 
 /// A part of what a model said.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ContentBlock {
     /// Text.
@@ -53,7 +54,7 @@ pub enum ContentBlock {
 }
 
 /// What an answer cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct MessageUsage {
     /// Tokens of the prompt that came from no cache.
     pub input_tokens: u64,
@@ -66,7 +67,7 @@ pub struct MessageUsage {
 }
 
 /// The length of a prompt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TokenCount {
     /// Tokens.
     pub input_tokens: u64,

@@ -61,6 +61,7 @@ async fn a_local_model_answers_for_a_remote_one_that_is_down() {
             .is_some_and(|tokens| (1..=8).contains(&tokens)),
         "{answer}"
     );
+    let prompt_tokens = answer["usage"]["prompt_tokens"].clone();
     let whole = answer["choices"][0]["message"]["content"]
         .as_str()
         .expect("text")
@@ -71,6 +72,16 @@ async fn a_local_model_answers_for_a_remote_one_that_is_down() {
         said(&events(response).await),
         whole,
         "the same request gives the same answer"
+    );
+    let raw = json!({"model": "near", "prompt": "The capital of France is", "temperature": 0, "max_tokens": 8});
+    let (status, answer) = gateway.ask("/v1/completions", &raw).await;
+    let text = answer["choices"][0]["text"].as_str().unwrap_or_default();
+    assert!(status == 200 && text.contains("Paris"), "{answer}");
+    let count = json!({"model": "near", "messages": body["messages"]});
+    let (_, counted) = gateway.ask("/v1/messages/count_tokens", &count).await;
+    assert_eq!(
+        counted["input_tokens"], prompt_tokens,
+        "as the model itself counts"
     );
     let mut unsupported = stream("near");
     unsupported["tools"] = json!([{"type": "function"}]);

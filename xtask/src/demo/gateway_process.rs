@@ -40,11 +40,23 @@ pub(super) struct Trust {
 impl Gateway {
     /// Start `clawdbot gateway` on examples/ with the fetched model; port 0 takes free ones.
     pub(crate) fn start(port: u16) -> anyhow::Result<Self> {
+        Self::start_manifests(
+            &repository::root().join("examples"),
+            "default-support",
+            port,
+        )
+    }
+
+    /// Start it on manifests of the gateway `name` (namespace and name) on a free port.
+    pub(crate) fn start_on(manifests: &Path, name: &str) -> anyhow::Result<Self> {
+        Self::start_manifests(manifests, name, 0)
+    }
+
+    fn start_manifests(manifests: &Path, name: &str, port: u16) -> anyhow::Result<Self> {
         let models = imported_models()?;
         let state = repository::root().join(".demo");
-        let ca = state.join("certificates/default-support/ca-bundle.crt");
-        let examples = repository::root().join("examples");
-        let source = ["--manifests".into(), examples.into_os_string()];
+        let ca = state.join("certificates").join(name).join("ca-bundle.crt");
+        let source = ["--manifests".into(), manifests.as_os_str().to_owned()];
         let arguments = source
             .into_iter()
             .chain(["--models-dir".into(), models.into_os_string()]);

@@ -37,7 +37,6 @@ fn streams_are_told_in_openais_words() {
 }
 
 #[rstest]
-#[case("n", json!("two"), "n")]
 #[case("generationConfig", json!([]), "generationConfig")]
 #[case("tool_choice", json!("required"), "tool_choice")]
 #[case("response_format", json!({"type": "xml"}), "response_format")]

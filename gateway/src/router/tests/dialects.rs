@@ -256,3 +256,86 @@ async fn a_response_is_never_stored() {
         (400, &json!("reasoning.effort"))
     );
 }
+
+#[tokio::test]
+async fn a_local_model_goes_on_with_texts() {
+    let gateway = Gateway::start(true).await;
+    let body = json!({"model": "near", "prompt": ["one two", "x"], "n": 2, "echo": true});
+    let (status, answer) = gateway.ask("/v1/completions", &body).await;
+    assert_eq!(status, 200, "{answer}");
+    let choices = answer["choices"].as_array().expect("a list");
+    let told: Vec<_> = choices
+        .iter()
+        .map(|choice| (&choice["index"], choice["text"].as_str().expect("text")))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (&json!(0), "one twoecho: one two"),
+            (&json!(1), "one twoecho: one two"),
+            (&json!(2), "xecho: x"),
+            (&json!(3), "xecho: x")
+        ]
+    );
+    assert_eq!(
+        answer["usage"],
+        json!({"prompt_tokens": 14, "completion_tokens": 10, "total_tokens": 24}),
+        "each prompt once, every answer"
+    );
+}
+
+#[tokio::test]
+async fn several_local_answers_come_one_after_the_other() {
+    let gateway = Gateway::start(true).await;
+    let mut body = super::chat("near", "hi");
+    body["n"] = 2.into();
+    let (status, whole) = gateway.ask("/v1/chat/completions", &body).await;
+    assert_eq!(
+        (status, whole["choices"].as_array().map(Vec::len)),
+        (200, Some(2))
+    );
+    body["stream"] = true.into();
+    body["stream_options"] = json!({"include_usage": true});
+    let text = text(gateway.send("/v1/chat/completions", &body).await).await;
+    let chunks: Vec<Value> = text
+        .lines()
+        .filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok())
+        .collect();
+    for index in [0, 1] {
+        let said: String = chunks
+            .iter()
+            .filter(|chunk| chunk["choices"][0]["index"] == index)
+            .filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str())
+            .collect();
+        assert_eq!(said, "echo: hi");
+    }
+    let last = chunks.last().expect("chunks");
+    assert_eq!(last["usage"], whole["usage"]);
+    assert_eq!(
+        last["usage"],
+        json!({"prompt_tokens": 7, "completion_tokens": 4, "total_tokens": 11})
+    );
+}
+
+#[rstest]
+#[case::vectors("/v1/embeddings", json!({"model": "near", "input": "a"}), "model")]
+#[case::ranking("/v1/rerank", json!({"model": "near", "query": "a", "documents": ["b"]}), "model")]
+#[case::tokens("/v1/completions", json!({"model": "near", "prompt": [1, 2]}), "prompt of tokens")]
+#[case::suffix("/v1/completions", json!({"model": "near", "prompt": "a", "suffix": "b"}), "suffix")]
+#[case::best("/v1/completions", json!({"model": "near", "prompt": "a", "best_of": 3}), "best_of")]
+#[case::logprobs("/v1/completions", json!({"model": "near", "prompt": "a", "logprobs": 1}), "logprobs")]
+#[case::many("/v1/completions", json!({"model": "near", "prompt": ["a", "b"], "n": 9}), "n")]
+#[tokio::test]
+async fn what_a_local_model_cannot_do_is_refused_by_name(
+    #[case] path: &str,
+    #[case] body: Value,
+    #[case] field: &str,
+) {
+    let gateway = Gateway::start(true).await;
+    let (status, error) = gateway.ask(path, &body).await;
+    assert_eq!(
+        (status, &error["error"]["param"]),
+        (400, &json!(field)),
+        "{error}"
+    );
+}

@@ -1,0 +1,71 @@
+//! `POST /v1/completions`, `POST /v1/embeddings` and `POST /v1/rerank`: bodies that remote APIs get as they came, but for
+//! the model's name.
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::{Value, json};
+
+use super::answer::{Answer, ask, tell};
+use super::{body, event_stream};
+use crate::AppState;
+use crate::error::GatewayError;
+use crate::types::{ChatCompletion, ChatRequest, Task, parse_object, text_completion};
+
+/// Go on with a text.
+pub async fn complete(
+    State(state): State<AppState>,
+    request: Request,
+) -> Result<Response, GatewayError> {
+    answer(&state, Task::Complete, request).await
+}
+
+/// Turn texts into vectors.
+pub async fn embed(
+    State(state): State<AppState>,
+    request: Request,
+) -> Result<Response, GatewayError> {
+    answer(&state, Task::Embed, request).await
+}
+
+/// Sort documents by what they say about a question.
+pub async fn rerank(
+    State(state): State<AppState>,
+    request: Request,
+) -> Result<Response, GatewayError> {
+    answer(&state, Task::Rerank, request).await
+}
+
+async fn answer(state: &AppState, task: Task, request: Request) -> Result<Response, GatewayError> {
+    let runtime = state.runtime();
+    let (parts, body) = request.into_parts();
+    let body = parse_object(&body::read(body, runtime.limits.max_body_bytes).await?)?;
+    let request = ChatRequest::of_task(task, body)?;
+    let given = ask(state, &runtime, &parts, &request).await?;
+    let response = match given.answer {
+        Answer::Whole(completion) if task == Task::Complete => {
+            Json(text_completion(*completion)).into_response()
+        }
+        Answer::Whole(completion) => Json(passed_on(*completion, task)).into_response(),
+        Answer::Pieces(chunks) => event_stream::completions(chunks),
+    };
+    Ok(tell(given.told, response))
+}
+
+/// What an API answered, with our name of the model and a usage.
+fn passed_on(completion: ChatCompletion, task: Task) -> Value {
+    let mut answer = Value::Object(completion.extra);
+    answer["model"] = completion.model.into();
+    if let Some(object) = task.object() {
+        answer["object"] = object.into();
+    }
+    if let Some(usage) = completion.usage {
+        let mut told = Value::Object(usage.extra);
+        told["prompt_tokens"] = usage.prompt_tokens.into();
+        told["total_tokens"] = usage.total_tokens.into();
+        answer["usage"] = told;
+    } else {
+        answer["usage"] = json!(null);
+    }
+    answer
+}

@@ -1,0 +1,61 @@
+//! What a model is asked for.
+
+use serde_json::{Map, Value};
+
+/// The kinds of request that models know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// To answer a conversation.
+    Chat,
+    /// To go on with a text.
+    Complete,
+    /// To turn texts into vectors.
+    Embed,
+    /// To sort documents by what they say about a question.
+    Rerank,
+}
+
+impl Task {
+    /// The path of remote APIs, after their base URL.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Chat => "chat/completions",
+            Self::Complete => "completions",
+            Self::Embed => "embeddings",
+            Self::Rerank => "rerank",
+        }
+    }
+
+    /// The `object` of an answer, where OpenAI names one.
+    pub fn object(self) -> Option<&'static str> {
+        match self {
+            Self::Chat => Some("chat.completion"),
+            Self::Complete => Some("text_completion"),
+            Self::Embed => Some("list"),
+            Self::Rerank => None,
+        }
+    }
+
+    /// Bytes of what a model reads in the body of such a request; messages are not among it.
+    pub fn text_bytes(self, body: &Map<String, Value>) -> usize {
+        let fields: &[&str] = match self {
+            Self::Chat => &[],
+            Self::Complete => &["prompt"],
+            Self::Embed => &["input"],
+            Self::Rerank => &["query", "documents"],
+        };
+        let values = fields.iter().filter_map(|field| body.get(*field));
+        values.map(text_bytes).sum()
+    }
+}
+
+fn text_bytes(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(text_bytes).sum(),
+        Value::Object(fields) => fields.values().map(text_bytes).sum(),
+        // A token, of four bytes by and large.
+        Value::Number(_) => 4,
+        Value::Null | Value::Bool(_) => 0,
+    }
+}

@@ -1,0 +1,83 @@
+// Every endpoint and every class of errors, with the official `openai` client for Node.
+//
+// Environment: OPENAI_BASE_URL, OPENAI_API_KEY, NODE_EXTRA_CA_CERTS (the gateway's CA), CLAW_NODE (where the client is).
+
+import { createRequire } from "node:module";
+
+const OpenAI = createRequire(`${process.env.CLAW_NODE}/`)("openai").OpenAI;
+const client = new OpenAI({ maxRetries: 0 });
+const messages = [{ role: "user", content: "Say hello." }];
+const parameters = { type: "object", properties: { city: { type: "string" } } };
+
+function check(holds, what) {
+  if (!holds) throw new Error(`FAILED: ${what}`);
+  console.log(`ok: ${what}`);
+}
+
+async function refused(status, call, what) {
+  try {
+    await call();
+  } catch (error) {
+    check(error.status === status && error.message, `${what} is ${status}: ${error.message}`);
+    return;
+  }
+  throw new Error(`FAILED: ${what}: no error`);
+}
+
+async function collect(stream) {
+  const items = [];
+  for await (const item of stream) items.push(item);
+  return items;
+}
+
+async function breaks(call, what) {
+  const stream = await call();
+  try {
+    await collect(stream);
+  } catch (error) {
+    check(error instanceof OpenAI.APIError && error.message.includes("cut off"), `${what} throws: ${error.message}`);
+    return;
+  }
+  throw new Error(`FAILED: ${what}: no error`);
+}
+
+const names = (await collect(await client.models.list())).map((model) => model.id);
+check(names.includes("good") && names.includes("smollm2"), `models are listed: ${names}`);
+check((await client.models.retrieve("good")).id === "good", "one model is shown");
+
+const answer = await client.chat.completions.create({ model: "good", messages });
+check(answer.choices[0].message.content === "Hello" && answer.usage.total_tokens === 5, "a chat is answered");
+const stream_options = { include_usage: true };
+const chunks = await collect(await client.chat.completions.create({ model: "good", messages, stream: true, stream_options }));
+check(chunks.map((chunk) => chunk.choices[0]?.delta.content ?? "").join("") === "Hello", "a chat streams");
+check(chunks.at(-1).usage.total_tokens === 5, "and ends with its usage");
+const tools = [{ type: "function", function: { name: "weather", parameters } }];
+const called = await client.chat.completions.create({ model: "good", messages, tools });
+check(called.choices[0].message.tool_calls[0].function.name === "weather", "a tool is called");
+
+check((await client.completions.create({ model: "good", prompt: "Say" })).choices[0].text === "Hello", "a text is gone on with");
+const texts = await collect(await client.completions.create({ model: "good", prompt: "Say", stream: true }));
+check(texts.map((piece) => piece.choices[0]?.text ?? "").join("") === "Hello", "also in pieces");
+
+const vectors = await client.embeddings.create({ model: "good", input: "hello", encoding_format: "float" });
+check(vectors.data[0].embedding[1] === -0.5, "a text becomes a vector");
+const ranking = await client.post("/rerank", { body: { model: "good", query: "q", documents: ["a", "b"] } });
+check(ranking.results[0].index === 1, "documents are sorted");
+
+const response = await client.responses.create({ model: "good", input: "Say hello." });
+check(response.output_text === "Hello" && response.status === "completed", "a response says hello");
+const events = await collect(await client.responses.create({ model: "good", input: "Say hello.", stream: true }));
+check(events.every((event, number) => event.sequence_number === number), "the events of a response are numbered");
+check(events.at(-1).type === "response.completed", "and end with the whole");
+const local = await client.responses.create({ model: "smollm2", input: "What is the capital of France?", temperature: 0, max_output_tokens: 16 });
+check(local.output_text.includes("Paris"), `a local model gives a response: ${local.output_text}`);
+await breaks(() => client.responses.create({ model: "cut", input: "hi", stream: true }), "a response that breaks");
+
+await refused(400, () => client.responses.create({ model: "good", input: "x", store: true }), "a stored response");
+await refused(401, () => client.withOptions({ apiKey: "wrong" }).models.list(), "a wrong key");
+await refused(404, () => client.chat.completions.create({ model: "nope", messages }), "an unknown model");
+await refused(413, () => client.chat.completions.create({ model: "good", messages: [{ role: "user", content: "x".repeat(70000) }] }), "a long body");
+await refused(429, () => client.chat.completions.create({ model: "busy", messages }), "a busy API");
+await refused(502, () => client.chat.completions.create({ model: "broken", messages }), "a broken API");
+await breaks(() => client.chat.completions.create({ model: "cut", messages, stream: true }), "a stream that breaks");
+console.log("the openai client for Node is served");
