@@ -2,6 +2,8 @@
 
 mod accelerator;
 mod audit;
+mod audit_archive;
+mod audit_sink;
 mod auth;
 mod autoscaling;
 mod budget;
@@ -20,7 +22,11 @@ mod storage;
 mod tls;
 
 pub use accelerator::{Accelerator, AcceleratorType};
-pub use audit::{Audit, AuditFailure, DEFAULT_RETENTION_DAYS};
+pub use audit::{Audit, AuditContent, AuditFailure, DEFAULT_RETENTION_DAYS};
+pub use audit_archive::AuditArchive;
+pub use audit_sink::{
+    AuditSink, DEFAULT_MAX_BEHIND, HttpSink, OtlpSink, SinkAccess, SinkHeader, SinkTls, SyslogSink,
+};
 pub use auth::{AnonymousAuth, ApiKeysAuth, Auth};
 pub use autoscaling::Autoscaling;
 pub use budget::{Budget, Prices};

@@ -6,6 +6,7 @@
 //! configuration at all.
 
 mod audit;
+mod audit_sinks;
 mod auth;
 mod budget;
 mod callers;
@@ -100,6 +101,10 @@ pub fn compile(inputs: &Inputs<'_>) -> Compilation {
     let tls = tls::compile(&gateway, inputs, &mut problems);
     let routes = routes::compile(inputs.routes, &models, &mut problems);
     let channels = channels::compile(inputs.channels, &models, found, &mut problems);
+    let audit = spec
+        .audit
+        .as_ref()
+        .map(|audit| audit::compile(&gateway, audit, found, &mut problems));
 
     let budgets = state::budgets(&gateway, spec, &mut problems);
     let state = state::state(&gateway, spec, inputs.secrets, &mut problems);
@@ -120,7 +125,7 @@ pub fn compile(inputs: &Inputs<'_>) -> Compilation {
             limits: limits(inputs.gateway, budgets),
             device: device(spec.accelerator.accelerator_type),
             outbound,
-            audit: audit::compile(spec.audit.as_ref()),
+            audit,
             log_level: spec.observability.log_level,
             state,
             callers,

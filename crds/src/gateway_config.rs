@@ -5,6 +5,7 @@
 //! Credentials are inside; hence a Secret, and [`Redacted`] around each.
 
 mod audit;
+mod audit_sink;
 mod budget;
 mod grant;
 mod redacted;
@@ -15,6 +16,9 @@ use std::collections::BTreeSet;
 
 pub use crate::claw_gateway::LogLevel;
 pub use audit::{AuditConfig, AuditFailureConfig};
+pub use audit_sink::{
+    AuditArchiveConfig, AuditHttpConfig, AuditSinkConfig, AuditTargetConfig, ClientTlsConfig,
+};
 pub use budget::{BudgetConfig, BudgetsConfig, ModelBudgetConfig, PricesConfig, StateConfig};
 pub use grant::GrantConfig;
 use ipnet::IpNet;

@@ -8,8 +8,10 @@
 //! batches. Memory is bounded by places (`handle`) that requests take before they begin. See
 //! `docs/adr/0007-what-waits-for-the-audit-log.md`.
 
+mod archive;
 mod chains;
 mod changes;
+mod content;
 mod event;
 mod handle;
 mod line;
@@ -20,17 +22,20 @@ mod progress;
 mod recovery;
 mod render;
 mod segment;
+mod sinks;
 mod verify;
 mod writer;
 
 pub use chains::chain_directories;
 pub(crate) use changes::Summary;
+pub use content::Content;
 pub use event::{ChannelMessage, Event, Request};
 pub use handle::{Audit, Place};
 pub use line::{Digest, Link, LinkError};
 pub use progress::{Counters, Progress};
 pub use segment::Segment;
-pub use verify::{ChainReport, Fault, verify};
+pub use sinks::{SinkCounters, SinkReport};
+pub use verify::{ChainReport, Fault, verify, verify_part};
 
 /// The folder of the log in a state directory.
 pub const FOLDER: &str = "audit";

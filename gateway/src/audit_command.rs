@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::args::{
     AuditCommand, Environment, ExportArgs, ExportFormat, LogArgs, TailArgs, VerifyArgs,
 };
-use crate::audit::{FOLDER, Segment, chain_directories, verify};
+use crate::audit::{FOLDER, Segment, chain_directories, verify, verify_part};
 use crate::exit::Failure;
 use filter::Filter;
 
@@ -21,7 +21,7 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(100);
 /// Run one of the commands.
 pub fn run(command: AuditCommand, environment: &Environment) -> Result<(), Failure> {
     match command {
-        AuditCommand::Verify(VerifyArgs { log }) => check(&folder(log, environment)),
+        AuditCommand::Verify(VerifyArgs { log, part }) => check(&folder(log, environment), part),
         AuditCommand::Export(ExportArgs {
             log,
             filter,
@@ -70,9 +70,10 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
     Failure::Io(format!("{}: cannot be read: {error}", path.display()))
 }
 
-fn check(log: &Path) -> Result<(), Failure> {
+fn check(log: &Path, is_part: bool) -> Result<(), Failure> {
     chains(log)?;
     let mut faults = Vec::new();
+    let verify = if is_part { verify_part } else { verify };
     for chain in verify(log).map_err(|error| unreadable(log, &error))? {
         say(&format!(
             "{}: {} records in {} segments, the last is {}",
@@ -94,6 +95,7 @@ fn check(log: &Path) -> Result<(), Failure> {
         say(&fault.to_string())?;
     }
     match faults.len() {
+        0 if is_part => say("these parts of the audit log are whole"),
         0 => say("the audit log is whole"),
         count => Err(Failure::Data(format!(
             "{}: the audit log is not what was written: {count} faults, the first is {}",

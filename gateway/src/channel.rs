@@ -20,7 +20,7 @@ use http::Method;
 use crate::AppState;
 use crate::error::GatewayError;
 pub use keyed_queue::QueueLimits;
-pub(crate) use outcome::{Outcome, record};
+pub(crate) use outcome::{Outcome, record, record_with};
 
 /// What can be tuned; the defaults are for production.
 #[derive(Clone, Default)]

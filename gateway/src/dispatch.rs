@@ -17,11 +17,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
+use serde_json::Value;
 
 pub use count::TokenEstimate;
 pub use retry::RetryBudget;
 pub use stream::{ChunkStream, prompt_bytes};
 
+use crate::audit::notes;
 use crate::config::{Backend, ModelEntry, SharedRuntime};
 use crate::error::GatewayError;
 use crate::limits::{Limiter, Permit};
@@ -88,6 +90,7 @@ impl Dispatcher {
         request: &ChatRequest,
         permit: &Permit,
     ) -> Result<Answered<ChatCompletion>, GatewayError> {
+        notes::asked(request);
         let limits = self.limits(candidates);
         let provider = &self.provider.within(limits.remote);
         let outcome = self
@@ -106,6 +109,7 @@ impl Dispatcher {
         permit: &Permit,
     ) -> Result<Answered<ChunkStream>, GatewayError> {
         let started = Instant::now();
+        notes::asked(request);
         let limits = self.limits(candidates);
         let provider = &self.provider.within(limits.remote);
         let outcome = self
@@ -174,6 +178,10 @@ impl Dispatcher {
             self.metrics.usage(&entry.name, &usage);
             charge.settle(&usage);
             completion.usage = Some(usage);
+            for choice in &completion.choices {
+                let said = choice.message.get("content").or_else(|| choice.extra.get("text"));
+                notes::answered(choice.index, said.and_then(Value::as_str).unwrap_or_default());
+            }
             Ok(completion)
         })
     }

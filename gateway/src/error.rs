@@ -323,7 +323,7 @@ pub enum GatewayError {
     },
     /// Nothing may happen unrecorded, and records cannot be written.
     #[error(
-        "the audit log cannot be written, and this gateway does nothing without it: retry later"
+        "the audit log cannot be kept where it has to be, and this gateway does nothing without it: retry later"
     )]
     AuditUnavailable,
     /// A programming error; the details are in the log.

@@ -121,6 +121,8 @@ async fn metrics(State(management): State<Arc<Management>>) -> Response {
         store_writable: management.store.is_writable(),
         state_available: management.counting().map(|(_, works)| works),
     };
+    let sinks = management.audit.sinks();
+    management.metrics.audit.sinks.observe(&sinks);
     match management.metrics.encode(&snapshot) {
         Ok(text) => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -192,6 +192,14 @@ impl Metrics {
         add(registry, &catalog::AUDIT_FAILING, audit.failing.clone());
         add(registry, &catalog::STATE_AVAILABLE, state_available.clone());
         add(registry, &catalog::LIMITED, limited.clone());
+        let sinks = &audit.sinks;
+        add(registry, &catalog::AUDIT_SINK_BEHIND, sinks.behind.clone());
+        add(registry, &catalog::AUDIT_SINK_SENT, sinks.sent.clone());
+        add(
+            registry,
+            &catalog::AUDIT_SINK_FAILURES,
+            sinks.failures.clone(),
+        );
     }
 
     /// The head of an answer is on its way.

@@ -5,10 +5,14 @@
 //! controls a name cannot show one address and be called at another. No proxy is taken from the environment, since
 //! it would look names up for itself.
 
+mod client_tls;
+mod own_client;
 mod refused;
 mod resolver;
 
 use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,9 +20,12 @@ use arc_swap::ArcSwap;
 use claw_crds::outbound::{OutboundConfig, Refusal};
 use http::Method;
 use reqwest::redirect::{Attempt, Policy};
+use tokio::net::TcpStream;
 
+pub use client_tls::{ClientTlsError, client_tls};
+pub use own_client::{OwnClient, OwnClientError};
 pub use refused::refusal_in;
-use resolver::GuardedResolver;
+use resolver::{GuardedResolver, allowed};
 pub use resolver::{Lookup, SystemLookup};
 
 /// Model hubs redirect to their storage, some of them more than once.
@@ -77,6 +84,37 @@ impl Outbound {
         self.request(Method::POST, url)
     }
 
+    /// A connection without HTTP, to one of the addresses that a host leads to and that may be called.
+    pub async fn connect(&self, host: &str, port: u16) -> io::Result<TcpStream> {
+        let rules = self.rules();
+        let addresses = match host.parse::<IpAddr>() {
+            Ok(address) => {
+                rules.check(None, address).map_err(io::Error::other)?;
+                vec![SocketAddr::new(address, port)]
+            }
+            Err(_) => allowed(&rules, &*self.lookup, host)
+                .await
+                .map_err(io::Error::other)?
+                .into_iter()
+                .map(|address| SocketAddr::new(address, port))
+                .collect(),
+        };
+        TcpStream::connect(&addresses[..]).await
+    }
+
+    /// What is in force.
+    fn rules(&self) -> Arc<OutboundConfig> {
+        Arc::clone(&self.clients.load().rules)
+    }
+
+    /// A client under the rules in force.
+    fn builder(&self) -> reqwest::ClientBuilder {
+        builder(&Arc::new(GuardedResolver {
+            rules: self.rules(),
+            lookup: Arc::clone(&self.lookup),
+        }))
+    }
+
     /// A request for a file, without any credential. Redirects are followed, and each is checked.
     pub fn download(&self, url: &str) -> Result<reqwest::RequestBuilder, Refusal> {
         let clients = self.clients.load();
@@ -105,12 +143,7 @@ impl Clients {
             rules: Arc::clone(&rules),
             lookup: Arc::clone(lookup),
         });
-        let builder = || {
-            reqwest::Client::builder()
-                .no_proxy()
-                .dns_resolver(Arc::clone(&resolver))
-                .user_agent(concat!("clawdbot/", env!("CARGO_PKG_VERSION")))
-        };
+        let builder = || builder(&resolver);
         let api = builder()
             .redirect(Policy::none())
             .connect_timeout(Duration::from_secs(3))
@@ -130,6 +163,13 @@ impl Clients {
             downloads,
         })
     }
+}
+
+fn builder(resolver: &Arc<GuardedResolver>) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .no_proxy()
+        .dns_resolver(Arc::clone(resolver))
+        .user_agent(concat!("clawdbot/", env!("CARGO_PKG_VERSION")))
 }
 
 /// Why a redirect is not followed.

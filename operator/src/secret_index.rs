@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use claw_crds::{
     Channel, ClawGateway,
-    claw_gateway::{Credentials, issued_secret},
+    claw_gateway::{Audit, Credentials, issued_secret},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::{Selector, SelectorExt};
@@ -51,12 +51,17 @@ impl Usage {
             .iter()
             .filter_map(|state| state.postgres.as_ref())
             .map(|value| &value.secret_key_ref.name);
+        let audit = gateway.spec.audit.iter().flat_map(Audit::secret_names);
         let names = credentials
             .chain(certificate)
             .chain(telegram)
             .chain(database);
         Self {
-            names: names.cloned().chain(issued).collect(),
+            names: names
+                .cloned()
+                .chain(issued)
+                .chain(audit.map(str::to_owned))
+                .collect(),
             selector: gateway
                 .spec
                 .auth

@@ -464,6 +464,14 @@ fn an_audit_log_is_kept_as_asked_for_and_never_for_less_than_180_days() {
         retention_days: 7,
         ..Audit::default()
     };
-    let kept = super::audit::compile(Some(&short)).expect("on");
+    let gateway = ObjectRef {
+        kind: "ClawGateway".to_owned(),
+        name: "desk".to_owned(),
+    };
+    let found = super::Found {
+        secrets: &Secrets::default(),
+        outbound: &OutboundConfig::default(),
+    };
+    let kept = super::audit::compile(&gateway, &short, found, &mut Vec::new());
     assert_eq!(kept.retention_days, 180, "whoever got around the schema");
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{AuditArchiveConfig, AuditSinkConfig};
 use crate::claw_gateway::DEFAULT_RETENTION_DAYS;
 
 /// How the audit log is kept.
@@ -12,6 +13,15 @@ pub struct AuditConfig {
     pub retention_days: u32,
     /// What happens while records cannot be written.
     pub on_failure: AuditFailureConfig,
+    /// Whether records hold the texts of prompts and answers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub with_content: bool,
+    /// Where records are sent besides; names are unique.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sinks: Vec<AuditSinkConfig>,
+    /// Where closed segments are copied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<AuditArchiveConfig>,
 }
 
 impl Default for AuditConfig {
@@ -19,6 +29,9 @@ impl Default for AuditConfig {
         Self {
             retention_days: DEFAULT_RETENTION_DAYS,
             on_failure: AuditFailureConfig::Block,
+            with_content: false,
+            sinks: Vec::new(),
+            archive: None,
         }
     }
 }

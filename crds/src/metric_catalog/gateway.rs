@@ -169,6 +169,24 @@ pub const LIMITED: Metric = Metric::counter(
     &["scope", "limit"],
     "Requests refused for a limit of the gateway, the key or the model, by its field; unavailable where it could not be counted",
 );
+/// How far sinks are.
+pub const AUDIT_SINK_BEHIND: Metric = Metric::gauge(
+    "claw_gateway_audit_sink_behind",
+    &["sink"],
+    "Audit records that a sink has yet to get",
+);
+/// What sinks got.
+pub const AUDIT_SINK_SENT: Metric = Metric::counter(
+    "claw_gateway_audit_sink_sent_total",
+    &["sink"],
+    "Audit records handed to a sink, those handed over again included",
+);
+/// What sinks did not take.
+pub const AUDIT_SINK_FAILURES: Metric = Metric::counter(
+    "claw_gateway_audit_sink_failures_total",
+    &["sink"],
+    "Attempts to hand audit records to a sink that failed and are repeated",
+);
 /// What CPU use is measured against.
 pub const CPU_CAPACITY: Metric = Metric::gauge(
     "claw_gateway_cpu_capacity_cores",
@@ -219,6 +237,9 @@ pub const ALL: &[&Metric] = &[
     &AUDIT_FAILING,
     &STATE_AVAILABLE,
     &LIMITED,
+    &AUDIT_SINK_BEHIND,
+    &AUDIT_SINK_SENT,
+    &AUDIT_SINK_FAILURES,
     &CPU_CAPACITY,
     &MEMORY_LIMIT,
     &BUILD_INFO,

@@ -41,6 +41,8 @@ pub(crate) fn table() -> Table {
         states(),
         traces(),
         audits(),
+        audit_sinks(),
+        audit_archives(),
     ];
     Table {
         kind: "ClawGateway",
@@ -1093,10 +1095,137 @@ fn audits() -> Vec<Row> {
             "greater than or equal to 180",
         ),
         rejects(
+            "an_audit_log_with_half_of_what_was_said",
+            audit(json!({"content": "Half"})),
+            "spec.audit.content",
+            "Unsupported value",
+        ),
+        accepts(
+            "an_audit_log_with_what_was_said",
+            audit(json!({"content": "Full"})),
+        ),
+        rejects(
             "an_audit_log_that_ignores_failures",
             audit(json!({"onFailure": "Ignore"})),
             "spec.audit.onFailure",
             "Unsupported value",
+        ),
+    ]
+}
+
+fn audit_sinks() -> Vec<Row> {
+    let sinks = |sinks: Value| spec(json!({ "audit": { "sinks": sinks } }));
+    let with = |key: &str, value: Value| {
+        let mut sink = json!({"name": "siem", "http": {"url": "https://siem.example.com/in"}});
+        sink[key] = value;
+        sinks(json!([sink]))
+    };
+    let one_of = "set exactly one of http, syslog and otlp";
+    let value = json!({"secretKeyRef": {"name": "siem", "key": "token"}});
+    let tls = json!({"caCertificate": value, "clientCertificate": {"name": "client"}});
+    vec![
+        accepts(
+            "a_sink_of_each_kind",
+            sinks(json!([
+                {"name": "a", "onFailure": "Block", "maxBehind": 1000, "http": {
+                    "url": "https://siem.example.com/in", "bearerToken": value,
+                    "headers": [{"name": "X-Tenant", "valueFrom": value}], "tls": tls,
+                }},
+                {"name": "b", "onFailure": "Shed", "syslog": {"host": "logs.example.com", "port": 6515, "tls": tls}},
+                {"name": "c", "otlp": {"endpoint": "http://collector.ops.svc:4318"}},
+            ])),
+        ),
+        rejects(
+            "two_sinks_of_one_name",
+            sinks(json!([
+                {"name": "a", "syslog": {"host": "one"}},
+                {"name": "a", "syslog": {"host": "two"}},
+            ])),
+            "spec.audit.sinks[1]",
+            "Duplicate value",
+        ),
+        rejects(
+            "a_sink_to_nowhere",
+            sinks(json!([{"name": "a"}])),
+            "spec.audit.sinks[0]",
+            one_of,
+        ),
+        rejects(
+            "a_sink_to_two_places",
+            with("syslog", json!({"host": "logs"})),
+            "spec.audit.sinks[0]",
+            one_of,
+        ),
+        rejects(
+            "a_limit_on_a_sink_that_nobody_waits_for",
+            with("maxBehind", 1000.into()),
+            "spec.audit.sinks[0]",
+            "maxBehind is for onFailure: Block only",
+        ),
+        rejects(
+            "a_sink_that_is_called_like_a_path",
+            with("name", "../siem".into()),
+            "spec.audit.sinks[0].name",
+            "should match",
+        ),
+        rejects(
+            "a_sink_that_is_called_as_the_archive",
+            with("name", "archive".into()),
+            "spec.audit.sinks[0]",
+            "archive is what metrics and status call spec.audit.archive",
+        ),
+        rejects(
+            "a_sink_of_another_protocol",
+            with("http", json!({"url": "ftp://siem.example.com"})),
+            "spec.audit.sinks[0].http.url",
+            "should match",
+        ),
+        rejects(
+            "a_syslog_server_as_a_url",
+            sinks(json!([{"name": "a", "syslog": {"host": "tls://logs"}}])),
+            "spec.audit.sinks[0].syslog.host",
+            "should match",
+        ),
+    ]
+}
+
+fn audit_archives() -> Vec<Row> {
+    let with = |key: &str, value: Value| {
+        let keys = json!({"secretKeyRef": {"name": "storage", "key": "key"}});
+        let mut archive = json!({"bucket": "audit", "accessKeyId": keys, "secretAccessKey": keys});
+        archive[key] = value;
+        spec(json!({ "audit": { "archive": archive } }))
+    };
+    vec![
+        accepts(
+            "an_archive_at_amazon",
+            with("region", "eu-central-1".into()),
+        ),
+        accepts(
+            "an_archive_elsewhere",
+            with("endpoint", "https://minio:9000".into()),
+        ),
+        accepts(
+            "an_archive_in_a_folder",
+            with("prefix", "gateways/desk".into()),
+        ),
+        rejects(
+            "an_archive_in_a_folder_of_no_name",
+            with("prefix", "gateways//desk".into()),
+            "spec.audit.archive.prefix",
+            "should match",
+        ),
+        rejects(
+            "an_archive_in_a_bucket_that_cannot_be",
+            with("bucket", "Audit".into()),
+            "spec.audit.archive.bucket",
+            "should match",
+        ),
+        rejects(
+            "an_archive_without_a_key",
+            with("secretAccessKey", Value::Null),
+            "spec.audit.archive.secretAccessKey",
+            "Required value",
         ),
     ]
 }

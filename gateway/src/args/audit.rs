@@ -22,13 +22,8 @@ pub struct LogArgs {
     /// Folder of the log, or of one chain of it. Default: `audit` in the state directory.
     #[arg(value_name = "DIR")]
     pub directory: Option<PathBuf>,
-    /// Folder of the gateway's state. Default: as for `clawdbot gateway`.
-    #[arg(
-        long,
-        value_name = "DIR",
-        conflicts_with = "directory",
-        env = "CLAWDBOT_STATE_DIR"
-    )]
+    /// Folder of the gateway's state, where DIR is not given. Default: as for `clawdbot gateway`.
+    #[arg(long, value_name = "DIR", env = "CLAWDBOT_STATE_DIR")]
     pub state_dir: Option<PathBuf>,
 }
 
@@ -38,6 +33,10 @@ pub struct VerifyArgs {
     /// Where the log is.
     #[command(flatten)]
     pub log: LogArgs,
+    /// Only some segments are there, of an archive for example: check them as far as they go, without a manifest. That
+    /// some are missing at either end is not found.
+    #[arg(long)]
+    pub part: bool,
 }
 
 /// Which records.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::content::Content;
+
 /// A record that is not written yet.
 #[derive(Debug)]
 pub(super) struct Record {
@@ -61,6 +63,15 @@ pub enum Event {
         /// How many.
         records: u64,
     },
+    /// Records were deleted that a sink never got.
+    Undelivered {
+        /// Its name.
+        sink: String,
+        /// The first of them.
+        first: u64,
+        /// The last of them.
+        last: u64,
+    },
     /// A crash left half a line, which was cut off.
     Repaired {
         /// How many bytes were cut.
@@ -113,6 +124,8 @@ pub struct Request {
     pub tokens: Option<(u64, u64)>,
     /// To the last byte.
     pub duration: Duration,
+    /// What was said, where it is to be recorded.
+    pub content: Option<Content>,
 }
 
 /// A message of a channel that was dealt with.
@@ -126,4 +139,25 @@ pub struct ChannelMessage {
     pub model: String,
     /// What became of the message.
     pub outcome: &'static str,
+    /// What was said, where it is to be recorded.
+    pub content: Option<Content>,
+}
+
+impl Event {
+    /// What was said.
+    pub(super) fn content(&self) -> Option<&Content> {
+        match self {
+            Self::Request(request) => request.content.as_ref(),
+            Self::ChannelMessage(message) => message.content.as_ref(),
+            _ => None,
+        }
+    }
+
+    pub(super) fn content_mut(&mut self) -> Option<&mut Content> {
+        match self {
+            Self::Request(request) => request.content.as_mut(),
+            Self::ChannelMessage(message) => message.content.as_mut(),
+            _ => None,
+        }
+    }
 }

@@ -1,11 +1,11 @@
 //! What the rest of the gateway holds of the log.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use claw_crds::gateway_config::{AuditConfig, AuditFailureConfig};
@@ -14,8 +14,10 @@ use jiff::Timestamp;
 use super::FOLDER;
 use super::event::{Event, Record};
 use super::progress::{Counters, Progress};
-use super::writer::{Message, Writer};
+use super::sinks::{SinkReport, Sinks};
+use super::writer::{Message, Retention, Writer};
 use crate::error::GatewayError;
+use crate::outbound::Outbound;
 
 /// How long a configuration that switches the log off waits for the last record.
 const LAST_RECORD: Duration = Duration::from_secs(5);
@@ -25,6 +27,8 @@ const LAST_RECORD: Duration = Duration::from_secs(5);
 pub struct Audit {
     state_dir: PathBuf,
     counters: Counters,
+    /// The way to sinks.
+    outbound: Option<Outbound>,
     running: ArcSwapOption<Running>,
     switch: Mutex<()>,
 }
@@ -35,7 +39,9 @@ struct Running {
     writer: Thread,
     progress: Arc<Progress>,
     blocks: AtomicBool,
-    retention_days: Arc<AtomicU32>,
+    with_content: AtomicBool,
+    retention: Arc<Retention>,
+    sinks: Sinks,
 }
 
 /// The right to one record. Taken before work begins, so that there is room for its record when it is over.
@@ -52,6 +58,15 @@ impl Audit {
         }
     }
 
+    /// The same with a way out, to sinks.
+    #[must_use]
+    pub fn with_outbound(self, outbound: Outbound) -> Self {
+        Self {
+            outbound: Some(outbound),
+            ..self
+        }
+    }
+
     /// Switch it on, off, or to other settings. Blocking.
     pub fn configure(&self, config: Option<&AuditConfig>) -> std::io::Result<()> {
         let _switch = self.switch.lock().unwrap_or_else(PoisonError::into_inner);
@@ -59,10 +74,10 @@ impl Audit {
             (None, None) => {}
             (None, Some(running)) => {
                 running.note(Event::Disabled);
-                running.flush(LAST_RECORD);
+                running.finish(LAST_RECORD);
                 self.running.store(None);
             }
-            (Some(config), Some(running)) => running.set(config),
+            (Some(config), Some(running)) => running.set(config)?,
             (Some(config), None) => {
                 let running = self.start(config)?;
                 running.note(Event::Started {
@@ -77,12 +92,25 @@ impl Audit {
     fn start(&self, config: &AuditConfig) -> std::io::Result<Running> {
         let (sender, receiver) = channel();
         let progress = Arc::new(Progress::new(self.counters.clone()));
-        let retention_days = Arc::new(AtomicU32::new(config.retention_days));
+        let retention = Arc::<Retention>::default();
+        let directory = self.state_dir.join(FOLDER);
+        let sinks = Sinks::new(
+            directory.clone(),
+            Arc::clone(&progress),
+            self.counters.sinks.clone(),
+            self.outbound.clone(),
+        );
+        // Before the writer begins: the first thing it does is to delete what is too old.
+        retention
+            .days
+            .store(config.retention_days, Ordering::Relaxed);
+        let is_archived = config.archive.is_some();
+        retention.is_archived.store(is_archived, Ordering::Relaxed);
         let writer = Writer {
-            directory: self.state_dir.join(FOLDER),
+            directory,
             receiver,
             progress: Arc::clone(&progress),
-            retention_days: Arc::clone(&retention_days),
+            retention: Arc::clone(&retention),
         };
         let thread = std::thread::Builder::new()
             .name("audit".to_owned())
@@ -92,9 +120,11 @@ impl Audit {
             writer: thread.thread().clone(),
             progress,
             blocks: AtomicBool::new(true),
-            retention_days,
+            with_content: AtomicBool::new(false),
+            retention,
+            sinks,
         };
-        running.set(config);
+        running.set(config)?;
         Ok(running)
     }
 
@@ -104,7 +134,7 @@ impl Audit {
             return Ok(Place(None));
         };
         let blocks = running.blocks.load(Ordering::Relaxed);
-        if blocks && running.progress.is_failing() {
+        if (blocks && running.progress.is_failing()) || running.sinks.is_blocked() {
             return Err(GatewayError::AuditUnavailable);
         }
         if running.progress.take_place() {
@@ -141,11 +171,26 @@ impl Audit {
         Some(Arc::clone(&running.progress))
     }
 
-    /// Record the end of the program, and wait until everything is on disk. Blocking, for `patience` at most.
+    /// Whether records are to hold what was said.
+    pub fn wants_content(&self) -> bool {
+        let running = self.running.load();
+        running
+            .as_ref()
+            .is_some_and(|running| running.with_content.load(Ordering::Relaxed))
+    }
+
+    /// How its sinks are.
+    pub fn sinks(&self) -> Vec<SinkReport> {
+        let running = self.running.load_full();
+        running.map_or_else(Vec::new, |running| running.sinks.reports())
+    }
+
+    /// Record the end of the program, and wait until everything is on disk and with the sinks. Blocking, for `patience`
+    /// at most.
     pub fn close(&self, patience: Duration) {
         if let Some(running) = self.running.load_full() {
             running.note(Event::Stopped);
-            if !running.flush(patience) {
+            if !running.finish(patience) {
                 tracing::error!("the last audit records could not be written in time");
             }
         }
@@ -153,15 +198,26 @@ impl Audit {
 }
 
 impl Running {
-    fn set(&self, config: &AuditConfig) {
+    fn set(&self, config: &AuditConfig) -> std::io::Result<()> {
         let AuditConfig {
             retention_days,
             on_failure,
+            with_content,
+            sinks,
+            archive,
         } = config;
-        self.retention_days
+        self.retention
+            .days
             .store(*retention_days, Ordering::Relaxed);
+        self.with_content.store(*with_content, Ordering::Relaxed);
+        let names = sinks.iter().map(|sink| sink.name.clone());
+        self.retention.sinks.store(Arc::new(names.collect()));
         self.blocks
             .store(*on_failure == AuditFailureConfig::Block, Ordering::Relaxed);
+        self.retention
+            .is_archived
+            .store(archive.is_some(), Ordering::Relaxed);
+        self.sinks.set(sinks, archive.as_ref())
     }
 
     fn note(&self, event: Event) {
@@ -170,8 +226,13 @@ impl Running {
     }
 
     /// For holders of a place.
-    fn send(&self, event: Event) {
+    fn send(&self, mut event: Event) {
         let at = Timestamp::now();
+        if let Some(content) = event.content_mut()
+            && !self.progress.take_content(content.bytes())
+        {
+            content.omit();
+        }
         if self
             .sender
             .send(Message::Record(Record { at, event }))
@@ -182,6 +243,14 @@ impl Running {
             self.progress
                 .fail("the writer of the audit log ended; restart the gateway".to_owned());
         }
+    }
+
+    /// Nothing comes any more. Tells whether everything is on disk.
+    fn finish(&self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        let is_on_disk = self.flush(patience);
+        self.sinks.close(deadline);
+        is_on_disk
     }
 
     fn flush(&self, patience: Duration) -> bool {
@@ -196,6 +265,13 @@ impl Place {
     /// Whether the record is wanted.
     pub fn is_wanted(&self) -> bool {
         self.0.is_some()
+    }
+
+    /// Whether the record is to hold what was said.
+    pub fn wants_content(&self) -> bool {
+        self.0
+            .as_ref()
+            .is_some_and(|running| running.with_content.load(Ordering::Relaxed))
     }
 
     /// Use the place.

@@ -10,6 +10,7 @@ use jiff::ToSpan as _;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use super::archive::Archived;
 use super::chains::{self, Chain};
 use super::event::{Event, Record};
 use super::line::{Link, Sealed};
@@ -17,6 +18,7 @@ use super::manifest::Manifest;
 use super::recovery::{Recovered, recover};
 use super::render;
 use super::segment::Segment;
+use super::sinks::Cursor;
 
 /// A segment that is larger is closed: small enough to be handled and sent away, large enough to be few.
 pub(super) const SEGMENT_BYTES: u64 = 64 << 20;
@@ -126,6 +128,11 @@ impl Log {
         Ok(())
     }
 
+    /// The folder that is written.
+    pub(super) fn directory(&self) -> &Path {
+        &self.chain.directory
+    }
+
     /// Whether the manifest is behind.
     pub(super) fn is_ahead(&self) -> bool {
         self.manifest.last != self.committed
@@ -139,8 +146,19 @@ impl Log {
         Ok(())
     }
 
-    /// Delete segments that were begun more than `days` before `today`. That it was done is recorded before.
-    pub(super) fn prune(&mut self, days: u32, today: Date) -> io::Result<()> {
+    /// Delete segments that were begun more than `days` before `today`. That it was done is recorded before, and which of
+    /// sinks have not had everything. What is to be archived stays until it is.
+    pub(super) fn prune(&mut self, today: Date, retention: &Keep<'_>) -> io::Result<()> {
+        let Keep {
+            days,
+            sinks,
+            is_archived,
+        } = *retention;
+        let archived = if is_archived {
+            archived(&self.chain.directory)?
+        } else {
+            u64::MAX
+        };
         let Ok(oldest) = today.checked_sub(i64::from(days).days()) else {
             return Ok(());
         };
@@ -156,6 +174,9 @@ impl Log {
             let Some(link) = before_first(next)? else {
                 break;
             };
+            if link.sequence > archived {
+                break;
+            }
             before = link;
             expired.push(segment);
         }
@@ -163,11 +184,14 @@ impl Log {
             return Ok(());
         }
         if before != self.manifest.before {
+            let at = Timestamp::now();
+            for event in self.undelivered(before.sequence, sinks)? {
+                self.append(&Record { at, event });
+            }
             let event = Event::Pruned {
                 through: before.sequence,
                 hash: before.hash.to_string(),
             };
-            let at = Timestamp::now();
             self.append(&Record { at, event });
             self.commit()?;
             let manifest = Manifest::new(before, self.committed);
@@ -181,13 +205,57 @@ impl Log {
     }
 }
 
+/// What is kept for how long, and for whom.
+pub(super) struct Keep<'a> {
+    pub(super) days: u32,
+    /// Names.
+    pub(super) sinks: &'a [String],
+    /// Whether nothing goes that is not in the archive.
+    pub(super) is_archived: bool,
+}
+
+/// The last record that is in the archive.
+fn archived(chain: &Path) -> io::Result<u64> {
+    match Archived::read(chain) {
+        Ok(archived) => Ok(archived.map_or(0, |archived| archived.last.sequence)),
+        // It is archived anew.
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(0),
+        Err(error) => Err(error),
+    }
+}
+
+impl Log {
+    /// What sinks will never get when records go up to this one.
+    fn undelivered(&self, through: u64, sinks: &[String]) -> io::Result<Vec<Event>> {
+        let gone = self.manifest.before.sequence;
+        let mut events = Vec::new();
+        for sink in sinks {
+            let cursor = match Cursor::read(&self.chain.directory, sink) {
+                Ok(cursor) => cursor.unwrap_or_default(),
+                // It begins anew, with what is left.
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => Cursor::default(),
+                Err(error) => return Err(error),
+            };
+            let delivered = cursor.delivered.max(gone);
+            if delivered < through {
+                events.push(Event::Undelivered {
+                    sink: sink.clone(),
+                    first: delivered + 1,
+                    last: through,
+                });
+            }
+        }
+        Ok(events)
+    }
+}
+
 /// Whether nothing is written to it any more.
 fn is_closed(segment: &Segment, open: Option<&OpenSegment>) -> bool {
     open.is_none_or(|open| open.segment != *segment)
 }
 
 /// What the first record of a segment follows.
-fn before_first(segment: &Segment) -> io::Result<Option<Link>> {
+pub(super) fn before_first(segment: &Segment) -> io::Result<Option<Link>> {
     let Some(line) = segment.lines(0)?.next().transpose()? else {
         return Ok(None);
     };

@@ -68,19 +68,25 @@ impl Manifest {
 
     /// Replace it, whole or not at all.
     pub(super) fn write(&self, directory: &Path) -> io::Result<()> {
-        let stored = Stored {
-            manifest: *self,
-            sha256: self.digest(),
-        };
         let mut file = tempfile::Builder::new()
             .prefix(".manifest-")
             .tempfile_in(directory)?;
-        serde_json::to_writer(&mut file, &stored)?;
-        file.write_all(b"\n")?;
+        file.write_all(&self.to_json())?;
         file.as_file().sync_data()?;
         file.persist(Self::path(directory))
             .map(drop)
             .map_err(|error| error.error)
+    }
+
+    /// As it is stored.
+    pub(super) fn to_json(self) -> Vec<u8> {
+        let stored = Stored {
+            manifest: self,
+            sha256: self.digest(),
+        };
+        let mut bytes = serde_json::to_vec(&stored).expect("numbers and text");
+        bytes.push(b'\n');
+        bytes
     }
 
     fn digest(&self) -> Digest {

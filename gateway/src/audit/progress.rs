@@ -1,15 +1,22 @@
 //! What the writer and everybody else know of each other.
 
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
+use tokio::sync::watch;
+
+use super::sinks::SinkCounters;
 
 /// Records that wait for the disk or belong to requests under way. At half a kilobyte each that is 8 MiB; at 10,000
 /// requests a second the disk may be away for more than a second before anybody notices.
 const PLACES: usize = 16 << 10;
+
+/// Bytes of what was said in records that wait for the disk. Beyond it, records are kept without.
+const CONTENT_BYTES: usize = 64 << 20;
 
 /// Counts, shared with the metrics.
 #[derive(Clone, Debug, Default)]
@@ -22,13 +29,19 @@ pub struct Counters {
     pub lost: Counter,
     /// 1 while records cannot be written.
     pub failing: Gauge,
+    /// Of the sinks.
+    pub sinks: SinkCounters,
 }
 
 /// How far the log is.
 #[derive(Debug, Default)]
 pub struct Progress {
     acknowledged: AtomicU64,
+    /// The same, for those who wait for it.
+    told: watch::Sender<u64>,
+    chain: OnceLock<PathBuf>,
     places: AtomicUsize,
+    content: AtomicUsize,
     is_failing: AtomicBool,
     fault: ArcSwapOption<String>,
     lost: AtomicU64,
@@ -75,6 +88,20 @@ impl Progress {
         self.places.fetch_sub(places, Ordering::AcqRel);
     }
 
+    /// Take room for what was said, where there is some.
+    pub(super) fn take_content(&self, bytes: usize) -> bool {
+        let taken = self.content.fetch_add(bytes, Ordering::AcqRel);
+        let is_room = taken + bytes <= CONTENT_BYTES;
+        if !is_room {
+            self.release_content(bytes);
+        }
+        is_room
+    }
+
+    pub(super) fn release_content(&self, bytes: usize) {
+        self.content.fetch_sub(bytes, Ordering::AcqRel);
+    }
+
     /// Records are gone for good.
     pub(super) fn lose(&self, records: u64) {
         self.lost.fetch_add(records, Ordering::AcqRel);
@@ -92,6 +119,9 @@ impl Progress {
         self.counters.records.inc_by(sequence - before);
         self.counters.bytes.inc_by(bytes as u64);
         self.release(places);
+        if sequence > before {
+            self.told.send_replace(sequence);
+        }
     }
 
     /// The disk takes what it is given.
@@ -105,8 +135,20 @@ impl Progress {
     }
 
     /// Where the log goes on.
-    pub(super) fn resume(&self, sequence: u64) {
+    pub(super) fn resume(&self, chain: &Path, sequence: u64) {
         self.acknowledged.store(sequence, Ordering::Release);
+        self.chain.get_or_init(|| chain.to_owned());
+        self.told.send_replace(sequence);
+    }
+
+    /// The folder that is written, once it is known.
+    pub(super) fn chain(&self) -> Option<&PathBuf> {
+        self.chain.get()
+    }
+
+    /// Told of each batch that is on disk.
+    pub(super) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.told.subscribe()
     }
 
     pub(super) fn fail(&self, fault: String) {
@@ -121,6 +163,14 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_said_is_bounded() {
+        let progress = Progress::default();
+        assert!(progress.take_content(CONTENT_BYTES) && !progress.take_content(1));
+        progress.release_content(1);
+        assert!(progress.take_content(1));
+    }
 
     #[test]
     fn places_are_bounded_and_come_back() {

@@ -1,5 +1,6 @@
 //! Records in the field names of the Elastic Common Schema; what it has no name for is under `claw.`. Pure.
 
+use super::content::Content;
 use super::event::{ChannelMessage, Event, Record, Request};
 use super::line::{Digest, Link, seal};
 
@@ -86,6 +87,13 @@ fn event(fields: &mut Fields<'_>, event: &Event) {
             fields.head("process", &["error"], "audit-lost", "failure");
             fields.number("claw.audit.lost", *records);
         }
+        Event::Undelivered { sink, first, last } => {
+            fields.head("process", &["error"], "audit-lost", "failure");
+            fields.text("claw.audit.sink", sink);
+            fields.number("claw.audit.lost", last + 1 - first);
+            fields.number("claw.audit.lost_from", *first);
+            fields.number("claw.audit.lost_through", *last);
+        }
         Event::Repaired { bytes, sha256 } => {
             fields.head("process", &["info"], "audit-repaired", "success");
             fields.number("claw.audit.cut_bytes", *bytes);
@@ -137,6 +145,15 @@ fn request(fields: &mut Fields<'_>, request: &Request) {
         fields.number("claw.tokens.completion", completion);
     }
     fields.flag("claw.complete", request.is_complete);
+    content(fields, request.content.as_ref());
+}
+
+fn content(fields: &mut Fields<'_>, content: Option<&Content>) {
+    if let Some(content) = content {
+        fields.messages("claw.content.prompt", &content.prompt);
+        fields.list("claw.content.answer", &content.answers);
+        fields.flag("claw.content.truncated", content.is_truncated);
+    }
 }
 
 fn channel_message(fields: &mut Fields<'_>, message: &ChannelMessage) {
@@ -151,6 +168,7 @@ fn channel_message(fields: &mut Fields<'_>, message: &ChannelMessage) {
     fields.text("claw.channel.platform", message.platform);
     fields.text("claw.channel.outcome", message.outcome);
     fields.text("claw.model", &message.model);
+    content(fields, message.content.as_ref());
 }
 
 /// Appends members of an object that has one already. Names are ours and need no escapes.
@@ -194,6 +212,23 @@ impl Fields<'_> {
                 self.0.push(b',');
             }
             self.string(item.as_ref());
+        }
+        self.0.push(b']');
+    }
+
+    fn messages(&mut self, name: &str, messages: &[(&'static str, String)]) {
+        self.name(name);
+        self.0.push(b'[');
+        for (index, (role, text)) in messages.iter().enumerate() {
+            self.0.extend(if index > 0 {
+                &b",{\"role\":"[..]
+            } else {
+                b"{\"role\":"
+            });
+            self.string(role);
+            self.0.extend(b",\"text\":");
+            self.string(text);
+            self.0.push(b'}');
         }
         self.0.push(b']');
     }
@@ -257,6 +292,11 @@ mod tests {
             reason: Some("rate_limit_exceeded"),
             tokens: Some((3, 5)),
             duration: Duration::from_micros(1500),
+            content: Some(Content {
+                prompt: vec![("system", "be\n".into()), ("user", "\"hi\"".into())],
+                answers: vec!["hello".into()],
+                is_truncated: true,
+            }),
         })));
         let object = value.as_object_mut().expect("an object");
         assert!(object.remove("claw.audit.hash").is_some());
@@ -271,6 +311,10 @@ mod tests {
                 "http.response.status_code": 429, "url.path": "/v1/chat\n",
                 "trace.id": "0af7651916cd43dd8448eb211c80319c", "claw.decision": "denied", "claw.model": "tiny",
                 "claw.tokens.prompt": 3, "claw.tokens.completion": 5, "claw.complete": true,
+                "claw.content.prompt": [
+                    {"role": "system", "text": "be\n"}, {"role": "user", "text": "\"hi\""},
+                ],
+                "claw.content.answer": ["hello"], "claw.content.truncated": true,
                 "claw.audit.previous": Digest::of(b"before").to_string(),
             })
         );
@@ -283,6 +327,7 @@ mod tests {
             platform: "Telegram",
             model: "tiny".into(),
             outcome: "refused",
+            content: None,
         };
         let events = [
             Event::ChannelMessage(Box::new(message)),

@@ -6,15 +6,17 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
+use super::content::Content;
 use super::event::{Event, Record};
-use super::log::{Log, SEGMENT_BYTES, day_of};
+use super::log::{Keep, Log, SEGMENT_BYTES, day_of};
 use super::progress::Progress;
 
 /// How long a record waits for others. A sync of a cloud volume takes a few milliseconds, so waiting longer saves
@@ -40,13 +42,25 @@ pub(super) struct Writer {
     pub(super) directory: PathBuf,
     pub(super) receiver: Receiver<Message>,
     pub(super) progress: Arc<Progress>,
-    pub(super) retention_days: Arc<AtomicU32>,
+    pub(super) retention: Arc<Retention>,
+}
+
+/// What is deleted when, and who should have had it by then.
+#[derive(Debug, Default)]
+pub(super) struct Retention {
+    pub(super) days: AtomicU32,
+    /// Names.
+    pub(super) sinks: ArcSwap<Vec<String>>,
+    /// Whether segments have to be archived first.
+    pub(super) is_archived: AtomicBool,
 }
 
 /// What is in the batch besides records.
 #[derive(Default)]
 struct Pending {
     places: usize,
+    /// Bytes of what was said.
+    content: usize,
     flushes: Vec<Sender<()>>,
 }
 
@@ -54,7 +68,8 @@ impl Writer {
     /// Write until nobody can send any more.
     pub(super) fn run(self) {
         let mut log = self.insist(|| Log::open(&self.directory, SEGMENT_BYTES));
-        self.progress.resume(log.committed().sequence);
+        self.progress
+            .resume(log.directory(), log.committed().sequence);
         let mut pruned = None;
         let mut manifest_due = None;
         self.commit(&mut log, &mut Pending::default());
@@ -104,6 +119,8 @@ impl Writer {
             self.insist(|| log.commit());
             let places = std::mem::take(&mut pending.places);
             self.progress
+                .release_content(std::mem::take(&mut pending.content));
+            self.progress
                 .acknowledge(log.committed().sequence, bytes, places);
             let lost = self.progress.take_lost();
             if lost == 0 {
@@ -124,8 +141,13 @@ impl Writer {
         if *pruned == log.day() {
             return;
         }
-        let days = self.retention_days.load(Ordering::Relaxed);
-        if let Err(error) = log.prune(days, day_of(Timestamp::now())) {
+        let sinks = self.retention.sinks.load();
+        let keep = Keep {
+            days: self.retention.days.load(Ordering::Relaxed),
+            sinks: &sinks,
+            is_archived: self.retention.is_archived.load(Ordering::Relaxed),
+        };
+        if let Err(error) = log.prune(day_of(Timestamp::now()), &keep) {
             tracing::warn!(%error, "failed to delete old audit segments");
         }
         *pruned = log.day();
@@ -155,6 +177,7 @@ impl Pending {
             Message::Record(record) => {
                 log.append(&record);
                 self.places += 1;
+                self.content += record.event.content().map_or(0, Content::bytes);
             }
             Message::Flush(done) => self.flushes.push(done),
         }

@@ -3,7 +3,7 @@
 use claw_crds::gateway_config::{ChannelConfig, PlatformConfig};
 
 use crate::AppState;
-use crate::audit::{ChannelMessage, Event};
+use crate::audit::{ChannelMessage, Content, Event};
 
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +49,16 @@ impl Outcome {
 
 /// Count and record a message. Only configured channels are counted, so strangers cannot invent labels.
 pub(crate) fn record(app: &AppState, channel: &ChannelConfig, outcome: Outcome) {
+    record_with(app, channel, outcome, None);
+}
+
+/// The same with what was said, which is recorded where the configuration asks for it.
+pub(crate) fn record_with(
+    app: &AppState,
+    channel: &ChannelConfig,
+    outcome: Outcome,
+    content: Option<Content>,
+) {
     let platform = match channel.platform {
         PlatformConfig::WebSocket {} => "WebSocket",
         PlatformConfig::Telegram { .. } => "Telegram",
@@ -61,5 +71,6 @@ pub(crate) fn record(app: &AppState, channel: &ChannelConfig, outcome: Outcome) 
             platform,
             model: channel.model.clone(),
             outcome: outcome.label(),
+            content: content.filter(|_| app.audit.wants_content()),
         })));
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 use tokio::time::Sleep;
 
 use super::limits::Deadline;
+use crate::audit::notes;
 use crate::error::GatewayError;
 use crate::limits::Charge;
 use crate::metrics::Metrics;
@@ -33,6 +34,8 @@ pub(super) struct Finisher {
     said_bytes: usize,
     is_first: bool,
     charge: Charge,
+    /// Whether what is said is recorded.
+    is_recorded: bool,
     metrics: Arc<Metrics>,
 }
 
@@ -78,6 +81,7 @@ impl Finisher {
             said_bytes: 0,
             is_first: true,
             charge,
+            is_recorded: notes::wants_content(),
             metrics,
         }
     }
@@ -116,6 +120,10 @@ impl Finisher {
         chunk.model.clone_from(&self.model);
         "chat.completion.chunk".clone_into(&mut chunk.object);
         for choice in &mut chunk.choices {
+            if self.is_recorded {
+                let text = choice.delta.content.as_deref();
+                notes::answered(choice.index, text.unwrap_or_default());
+            }
             self.said_bytes += choice.delta.content.as_ref().map_or(0, String::len);
             self.said_bytes += choice
                 .extra

@@ -60,13 +60,6 @@ impl Parts {
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
         let metrics = Arc::new(Metrics::new(&telemetry.log_events, plan.cpu_capacity));
         let limiter = Arc::new(Limiter::new(plan.state_dir.clone(), Arc::clone(&metrics)));
-        let management = Arc::new(Management {
-            shutdown: shutdown.clone(),
-            audit: Arc::new(Audit::new(plan.state_dir.clone(), metrics.audit.clone())),
-            limiter: Some(Arc::clone(&limiter)),
-            metrics,
-            ..Management::default()
-        });
         // What is allowed, each configuration says before its models load.
         let outbound = Outbound::new(OutboundConfig::default()).map_err(|error| {
             Failure::Internal(format!(
@@ -74,6 +67,14 @@ impl Parts {
                 chain(&error)
             ))
         })?;
+        let audit = Audit::new(plan.state_dir.clone(), metrics.audit.clone());
+        let management = Arc::new(Management {
+            shutdown: shutdown.clone(),
+            audit: Arc::new(audit.with_outbound(outbound.clone())),
+            limiter: Some(Arc::clone(&limiter)),
+            metrics,
+            ..Management::default()
+        });
         let loader = Arc::new(OnnxLoader {
             threads: plan.inference_threads,
         });

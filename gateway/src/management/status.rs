@@ -6,6 +6,7 @@ use claw_crds::gateway_config::{BackendConfig, PlatformConfig, RetriesConfig, Ti
 use serde::Serialize;
 
 use super::{Management, Readiness};
+use crate::audit::SinkReport;
 use crate::config::{Backend, ModelEntry, Remote, RuntimeConfig};
 use crate::models::SlotState;
 
@@ -41,6 +42,22 @@ struct Audit {
     /// The last record that is known to be on disk.
     acknowledged: u64,
     /// Why records cannot be written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    sinks: Vec<Sink>,
+}
+
+/// How far a sink of the audit log is.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Sink {
+    name: String,
+    /// Records that it has yet to get.
+    behind: u64,
+    /// Whether requests are refused because of that.
+    blocking: bool,
+    /// Why it does not get them.
     #[serde(skip_serializing_if = "Option::is_none")]
     fault: Option<String>,
 }
@@ -151,7 +168,30 @@ impl Status {
             audit: management.audit.progress().map(|progress| Audit {
                 acknowledged: progress.acknowledged(),
                 fault: progress.fault().map(|fault| fault.to_string()),
+                sinks: management
+                    .audit
+                    .sinks()
+                    .into_iter()
+                    .map(Sink::from)
+                    .collect(),
             }),
+        }
+    }
+}
+
+impl From<SinkReport> for Sink {
+    fn from(report: SinkReport) -> Self {
+        let SinkReport {
+            name,
+            behind,
+            is_blocking,
+            fault,
+        } = report;
+        Self {
+            name,
+            behind,
+            blocking: is_blocking,
+            fault,
         }
     }
 }

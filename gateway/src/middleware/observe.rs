@@ -42,6 +42,7 @@ pub async fn observe(State(state): State<AppState>, request: Request, next: Next
     claw_telemetry::join(&span, request.headers());
     let admission = state.audit.admit();
     let is_audited = matches!(&admission, Ok(place) if place.is_wanted());
+    let with_content = matches!(&admission, Ok(place) if place.wants_content());
     let mut record = Record {
         span: span.clone(),
         started: Instant::now(),
@@ -58,7 +59,7 @@ pub async fn observe(State(state): State<AppState>, request: Request, next: Next
             .flatten(),
         caller: None,
         model: None,
-        notes: Arc::default(),
+        notes: Arc::new(Notes::new(with_content)),
         place: None,
         route: None,
         // What a client that leaves before the answer gets, in the words of other gateways' logs.
@@ -167,6 +168,7 @@ impl Record {
             reason: self.notes.reason(),
             tokens: self.notes.tokens(),
             duration,
+            content: self.notes.take_content(),
         }
     }
 }

@@ -36,23 +36,36 @@ impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let (rules, lookup) = (Arc::clone(&self.rules), Arc::clone(&self.lookup));
         Box::pin(async move {
-            let host = name.as_str().to_owned();
-            let mut refused = None;
-            let mut allowed = Vec::new();
-            for address in lookup.lookup(host.clone()).await? {
-                match rules.check(Some(&host), address) {
-                    // The port is put in by the client.
-                    Ok(()) => allowed.push(SocketAddr::new(address, 0)),
-                    Err(refusal) => refused = Some(refusal),
-                }
-            }
-            match refused {
-                Some(refusal) if allowed.is_empty() => {
-                    tracing::warn!(host, %refusal, "a connection was refused");
-                    Err(refusal.into())
-                }
-                _ => Ok(Box::new(allowed.into_iter()) as Addrs),
-            }
+            let found = allowed(&rules, &*lookup, name.as_str()).await?;
+            // The port is put in by the client.
+            let found = found.into_iter().map(|address| SocketAddr::new(address, 0));
+            Ok(Box::new(found) as Addrs)
         })
+    }
+}
+
+/// Why a name leads nowhere.
+pub(super) type LookupError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a name leads to and may be called; a refusal where that is nothing.
+pub(super) async fn allowed(
+    rules: &OutboundConfig,
+    lookup: &dyn Lookup,
+    host: &str,
+) -> Result<Vec<IpAddr>, LookupError> {
+    let mut refused = None;
+    let mut allowed = Vec::new();
+    for address in lookup.lookup(host.to_owned()).await? {
+        match rules.check(Some(host), address) {
+            Ok(()) => allowed.push(address),
+            Err(refusal) => refused = Some(refusal),
+        }
+    }
+    match refused {
+        Some(refusal) if allowed.is_empty() => {
+            tracing::warn!(host, %refusal, "a connection was refused");
+            Err(refusal.into())
+        }
+        _ => Ok(allowed),
     }
 }

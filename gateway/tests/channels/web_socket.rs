@@ -1,10 +1,12 @@
 //! Conversations over a WebSocket.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use claw_crds::gateway_config::AuditConfig;
+use clawdbot::audit::Segment;
 use clawdbot::channel::Settings;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::gateway::{Gateway, config, web_socket};
@@ -256,4 +258,36 @@ async fn nothing_is_asked_over_an_old_connection_while_nothing_can_be_recorded()
     client.ask("2", "hi").await;
     assert_eq!(client.answer("2").await[0]["type"], "started");
     assert_eq!(gateway.count("overflow"), 1);
+}
+
+#[tokio::test]
+async fn what_was_said_is_recorded_where_it_is_asked_for() {
+    let gateway = start().await;
+    let audit = Arc::clone(&gateway.app.audit);
+    let config = AuditConfig {
+        with_content: true,
+        ..AuditConfig::default()
+    };
+    audit.configure(Some(&config)).expect("a thread");
+    let mut client = Client::connect(&gateway).await;
+    client.ask("1", "hi").await;
+    let answer = client.answer("1").await;
+    let said = answer.last().expect("an end")["text"].clone();
+    tokio::task::spawn_blocking(move || audit.close(Duration::from_secs(30)))
+        .await
+        .expect("closed");
+    let log = gateway.state.path().join(clawdbot::audit::FOLDER);
+    let segments = Segment::list(&log.join("chain-0")).expect("listed");
+    let text = std::fs::read_to_string(&segments[0].path).expect("text");
+    let mut records = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let record = records
+        .find(|record| record["event.action"] == "channel-message")
+        .expect("a record");
+    assert_eq!(
+        record["claw.content.prompt"],
+        json!([{"role": "user", "text": "hi"}])
+    );
+    assert_eq!(record["claw.content.answer"], json!([said]));
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::binary::{Binary, chat, command, events, stream, until};
+use crate::audit_sinks;
+use crate::binary::{Binary, chat, command, events, said, stream, until};
 use crate::upstream::Upstream;
 
 /// Kills, as many as the promise is made for.
@@ -39,7 +40,7 @@ fn text(output: &Output) -> String {
 }
 
 /// The records of a log, as exported.
-async fn records(folder: &Path, filter: &[&str]) -> Vec<Value> {
+pub(crate) async fn records(folder: &Path, filter: &[&str]) -> Vec<Value> {
     let output = audit(folder, &[&["export"], filter].concat()).await;
     assert!(output.status.success(), "{}", text(&output));
     String::from_utf8(output.stdout)
@@ -49,7 +50,7 @@ async fn records(folder: &Path, filter: &[&str]) -> Vec<Value> {
         .collect()
 }
 
-async fn expect_whole(folder: &Path) {
+pub(crate) async fn expect_whole(folder: &Path) {
     let output = audit(folder, &["verify"]).await;
     assert!(output.status.success(), "{}", text(&output));
 }
@@ -198,6 +199,52 @@ async fn records_are_filtered_followed_and_put_into_tables() {
     );
     let wrong = audit(folder, &["export", "--since", "yesterday"]).await;
     assert_eq!(wrong.status.code(), Some(64));
+}
+
+#[tokio::test]
+async fn nothing_that_was_said_is_on_record_otherwise() {
+    let upstream = Upstream::start().await;
+    let mut gateway = Binary::start(&arguments(&upstream)).await;
+    let mut asked = chat("far");
+    asked["messages"][0]["content"] = "planted-words".into();
+    assert_eq!(gateway.ask("/v1/chat/completions", &asked).await.0, 200);
+    gateway.signal("-TERM");
+    gateway.end().await;
+    let all = json!(records(gateway.folder.path(), &[]).await).to_string();
+    assert!(
+        !all.contains("planted-words") && !all.contains("claw.content"),
+        "{all}"
+    );
+}
+
+#[tokio::test]
+async fn what_was_said_is_on_record_where_it_is_asked_for() {
+    let upstream = Upstream::start().await;
+    let far = json!(format!("http://{}/v1", upstream.address));
+    let folder = audit_sinks::audited(&json!({"content": "Full"}), &far);
+    let mut gateway = audit_sinks::start(folder).await;
+    let path = "/v1/chat/completions";
+    let (status, answer) = gateway.ask(path, &chat("far")).await;
+    assert_eq!(status, 200);
+    let whole = &answer["choices"][0]["message"]["content"];
+    let streamed = gateway.chat(path, &stream("far")).send().await;
+    let streamed = said(&events(streamed.expect("an answer")).await);
+    let mut long = chat("far");
+    long["messages"][0]["content"] = "x".repeat(20_000).into();
+    assert_eq!(gateway.ask(path, &long).await.0, 200);
+    gateway.signal("-TERM");
+    gateway.end().await;
+    let all = records(gateway.folder.path(), &["--action", "request"]).await;
+    let prompt = json!([{"role": "user", "text": "hi"}]);
+    for (record, answer) in [(&all[0], whole), (&all[1], &json!(streamed))] {
+        assert_eq!(record["claw.content.prompt"], prompt);
+        assert_eq!(record["claw.content.answer"], json!([answer]));
+        assert_eq!(record["claw.content.truncated"], false);
+    }
+    let kept = all[2]["claw.content.prompt"][0]["text"].as_str();
+    assert_eq!(kept.map(str::len), Some(16 << 10));
+    assert_eq!(all[2]["claw.content.truncated"], true);
+    expect_whole(gateway.folder.path()).await;
 }
 
 #[tokio::test]

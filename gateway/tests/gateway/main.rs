@@ -7,6 +7,7 @@
 )]
 
 mod audit;
+mod audit_sinks;
 mod auth;
 mod bad_input;
 mod binary;

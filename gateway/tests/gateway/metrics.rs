@@ -21,6 +21,7 @@ fn manifests(upstream: &Upstream, path: &str) -> String {
             "spec": {
                 "size": "Small",
                 "tls": {"disabled": {}},
+                "audit": {"sinks": [{"name": "siem", "http": {"url": base}}]},
                 "auth": {"apiKeys": {"selector": {"matchLabels": {"claw.dev/api-keys": "desk"}}}},
                 "models": [
                     {"name": "good", "remote": {

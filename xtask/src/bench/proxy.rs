@@ -17,6 +17,7 @@ use claw_e2e::tools::cache;
 
 use crate::{command, fetch};
 use load::Ends;
+use peers::Variant;
 use report::Report;
 use server::Server;
 
@@ -98,9 +99,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         println!("  starting {peer}");
         servers.push(peer.start(&directory, ends.upstream)?);
     }
-    println!("  starting the gateway, with and without TLS");
-    servers.push(peers::gateway(&binaries, &directory, ends.upstream, false)?);
-    servers.push(peers::gateway(&binaries, &directory, ends.upstream, true)?);
+    println!("  starting the gateway: as it is, with an audit log, with TLS");
+    for variant in [Variant::Plain, Variant::Audited, Variant::Tls] {
+        servers.push(peers::gateway(
+            &binaries,
+            &directory,
+            ends.upstream,
+            variant,
+        )?);
+    }
 
     let mut report = Report::default();
     for round in 1..=*rounds {

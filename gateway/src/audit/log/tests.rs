@@ -7,6 +7,12 @@ use tempfile::TempDir;
 use super::*;
 use crate::audit::verify::{ChainReport, verify};
 
+const KEEP: Keep<'static> = Keep {
+    days: 180,
+    sinks: &[],
+    is_archived: false,
+};
+
 struct Folder(TempDir);
 
 impl Folder {
@@ -192,7 +198,7 @@ fn only_what_is_older_than_the_retention_is_deleted() {
         fill(&mut log, day, 1);
     }
     let mut prune = |today: &str| {
-        log.prune(180, today.parse().expect("a day"))
+        log.prune(today.parse().expect("a day"), &KEEP)
             .expect("pruned");
         folder.segments()
     };
@@ -209,4 +215,68 @@ fn only_what_is_older_than_the_retention_is_deleted() {
     assert_eq!(folder.verify().faults, []);
     let actions = folder.actions();
     assert_eq!(actions.last().map(String::as_str), Some("audit-pruned"));
+}
+
+#[test]
+fn what_a_sink_never_got_is_recorded_before_it_is_deleted() {
+    let folder = Folder::new();
+    let mut log = folder.open();
+    for day in ["2026-02-03", "2026-02-04", "2026-08-20"] {
+        fill(&mut log, day, 1);
+    }
+    for (sink, delivered) in [("far", 3), ("near", 4)] {
+        let cursor = Cursor {
+            delivered,
+            ..Cursor::default()
+        };
+        cursor.write(log.directory(), sink).expect("written");
+    }
+    let sinks = ["far", "near", "new"].map(str::to_owned);
+    let keep = Keep {
+        sinks: &sinks,
+        ..KEEP
+    };
+    log.prune("2026-08-20".parse().expect("a day"), &keep)
+        .expect("pruned");
+    let newest = std::fs::read_to_string(folder.newest()).expect("text");
+    let lost: Vec<_> = newest
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"))
+        .filter(|record| record["event.action"] == "audit-lost")
+        .map(|record| {
+            let number = |name: &str| record[name].as_u64().expect("a number");
+            let sink = record["claw.audit.sink"].as_str().expect("text").to_owned();
+            (
+                sink,
+                number("claw.audit.lost_from"),
+                number("claw.audit.lost_through"),
+            )
+        })
+        .collect();
+    assert_eq!(lost, [("far".to_owned(), 4, 4), ("new".to_owned(), 1, 4)]);
+    assert_eq!(folder.verify().faults, []);
+}
+
+#[test]
+fn what_is_to_be_archived_stays_until_it_is() {
+    let folder = Folder::new();
+    let mut log = folder.open();
+    for day in ["2026-02-03", "2026-02-04", "2026-08-20"] {
+        fill(&mut log, day, 1);
+    }
+    let keep = Keep {
+        is_archived: true,
+        ..KEEP
+    };
+    let prune = |log: &mut Log| {
+        log.prune("2026-08-20".parse().expect("a day"), &keep)
+            .expect("pruned");
+        folder.segments()[0].first
+    };
+    assert_eq!(prune(&mut log), 1);
+    let mut archived = Archived::read_or_begin(log.directory()).expect("begun");
+    archived.last.sequence = 2;
+    archived.write(log.directory()).expect("written");
+    assert_eq!(prune(&mut log), 3);
+    assert_eq!(folder.verify().faults, []);
 }

@@ -8,8 +8,9 @@ use super::seen::Seen;
 use super::update::Message;
 use super::worker::Worker;
 use crate::AppState;
+use crate::audit::notes::{NOTES, Notes};
 use crate::channel::keyed_queue::KeyedQueue;
-use crate::channel::record;
+use crate::channel::record_with;
 
 /// What became of an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,10 +55,10 @@ impl Inbox {
         let (app, channel, worker) = (app.clone(), channel.clone(), Arc::clone(&self.worker));
         let chat = message.chat.id;
         let work = async move {
-            let outcome = worker
-                .process(message, &channel, app.respond.as_ref())
-                .await;
-            record(&app, &channel, outcome);
+            let notes = Arc::new(Notes::new(app.audit.wants_content()));
+            let processed = worker.process(message, &channel, app.respond.as_ref());
+            let outcome = NOTES.scope(Arc::clone(&notes), processed).await;
+            record_with(&app, &channel, outcome, notes.take_content());
         };
         Job { chat, work }
     }

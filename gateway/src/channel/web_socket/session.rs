@@ -43,9 +43,23 @@ pub(super) enum Event {
     /// A piece of the answer.
     Delta { id: String, text: String },
     /// The answer is complete.
-    Done(Done),
+    Done {
+        /// What is told.
+        done: Done,
+        /// What was asked.
+        asked: String,
+    },
     /// There is no answer, or no more of it.
-    Failed { id: String, error: GatewayError },
+    Failed {
+        /// Of the message.
+        id: String,
+        /// Why.
+        error: GatewayError,
+        /// What was asked.
+        asked: String,
+        /// What was answered until then.
+        said: String,
+    },
 }
 
 /// Why a message is not taken.
@@ -214,15 +228,18 @@ impl Session {
             ..
         } = self.running.take().expect("called for the running answer");
         if current {
-            self.history.record(ask.text, answer.clone());
+            self.history.record(ask.text.clone(), answer.clone());
         }
-        Event::Done(Done {
-            id: ask.id,
-            text: answer,
-            model: Some(model),
-            finish_reason,
-            usage: Some(usage),
-        })
+        Event::Done {
+            done: Done {
+                id: ask.id,
+                text: answer,
+                model: Some(model),
+                finish_reason,
+                usage: Some(usage),
+            },
+            asked: ask.text,
+        }
     }
 
     fn fail(&mut self, error: GatewayError) -> Event {
@@ -230,6 +247,8 @@ impl Session {
         Event::Failed {
             id: running.ask.id,
             error,
+            asked: running.ask.text,
+            said: running.answer,
         }
     }
 

@@ -1,4 +1,5 @@
-//! Who may reach the pods, and what they may reach: from the URLs that models, channels and traces name.
+//! Who may reach the pods, and what they may reach: from the URLs that models, channels, traces and the audit log's
+//! sinks name.
 
 mod destination;
 
@@ -6,7 +7,7 @@ use std::collections::BTreeSet;
 
 use claw_crds::{
     Channel, ClawGatewaySpec,
-    claw_gateway::{NetworkPolicySettings, ServiceType},
+    claw_gateway::{Audit, NetworkPolicySettings, ServiceType},
     gateway_config::StateConfig,
 };
 pub use destination::{Destination, Host};
@@ -21,7 +22,7 @@ pub struct ValidatedNetwork {
     pub management_from: Option<Vec<NetworkPolicyPeer>>,
     /// Where the API server is; anywhere on its usual ports when empty.
     pub api_server_ranges: Vec<String>,
-    /// What the URLs of models, channels and traces lead to.
+    /// What the URLs of models, channels, traces and audit sinks lead to.
     pub destinations: BTreeSet<Destination>,
     /// What is let out besides.
     pub egress: Vec<NetworkPolicyEgressRule>,
@@ -66,7 +67,9 @@ pub(super) fn validate(
         management_from,
         api_server_ranges: api_server_ranges.unwrap_or_default(),
         destinations: urls(spec, channels)
-            .filter_map(|url| Destination::of(url, namespace))
+            .map(str::to_owned)
+            .chain(spec.audit.iter().flat_map(Audit::urls))
+            .filter_map(|url| Destination::of(&url, namespace))
             .chain(database(state, namespace))
             .collect(),
         egress: egress.unwrap_or_default(),

@@ -121,7 +121,20 @@ fn state(of: &str) -> Vec<Alert> {
 fn audit(of: &str) -> Vec<Alert> {
     let failing = metrics::AUDIT_FAILING.name;
     let lost = metrics::AUDIT_LOST.name;
+    let failures = metrics::AUDIT_SINK_FAILURES.name;
+    let sent = metrics::AUDIT_SINK_SENT.name;
     vec![
+        Alert {
+            name: "ClawGatewayAuditSinkFailing",
+            expr: format!(
+                "increase({failures}{{{of}}}[10m]) > 0 unless increase({sent}{{{of}}}[10m]) > 0"
+            ),
+            lasting: "5m",
+            severity: Severity::Warning,
+            summary: "A gateway cannot send its audit records on",
+            description: "Pod {{ $labels.pod }} of gateway {{ $labels.namespace }}/{{ $labels.gateway }} has not been \
+                able to reach its audit sink {{ $labels.sink }} for 15 minutes. The records wait in its log.",
+        },
         Alert {
             name: "ClawGatewayAuditFailing",
             expr: format!("{failing}{{{of}}} == 1"),

@@ -172,6 +172,9 @@ fn audit() -> Vec<Panel> {
     let bytes = metrics::AUDIT_BYTES.name;
     let lost = metrics::AUDIT_LOST.name;
     let failing = metrics::AUDIT_FAILING.name;
+    let behind = metrics::AUDIT_SINK_BEHIND.name;
+    let sent = metrics::AUDIT_SINK_SENT.name;
+    let failures = metrics::AUDIT_SINK_FAILURES.name;
     vec![
         Panel::new("Audit records", "cps").line(
             format!("rate({records}{{{OF}}}[$__rate_interval])"),
@@ -187,6 +190,16 @@ fn audit() -> Vec<Panel> {
         ),
         Panel::new("Audit log failing", "bool_yes_no")
             .line(format!("{failing}{{{OF}}}"), "{{pod}}"),
+        Panel::new("Audit records that sinks wait for", "short")
+            .line(format!("{behind}{{{OF}}}"), "{{pod}} {{sink}}"),
+        Panel::new("Audit records sent", "cps").line(
+            format!("rate({sent}{{{OF}}}[$__rate_interval])"),
+            "{{pod}} {{sink}}",
+        ),
+        Panel::new("Failed attempts to send audit records", "short").line(
+            format!("increase({failures}{{{OF}}}[$__rate_interval])"),
+            "{{pod}} {{sink}}",
+        ),
     ]
 }
 

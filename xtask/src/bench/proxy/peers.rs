@@ -162,15 +162,31 @@ fn litellm(directory: &Path, address: SocketAddr, upstream: SocketAddr) -> anyho
         .args([path.into_os_string()]))
 }
 
+/// What the gateway does besides.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Variant {
+    /// Nothing.
+    Plain,
+    /// It keeps an audit log.
+    Audited,
+    /// It speaks TLS.
+    Tls,
+}
+
 /// The gateway with API keys, a limit, a route and metrics.
 pub(super) fn gateway(
     binaries: &Path,
     directory: &Path,
     upstream: SocketAddr,
-    tls: bool,
+    variant: Variant,
 ) -> anyhow::Result<Server> {
     let address = free_address()?;
-    let name = if tls { "clawdbot-tls" } else { GATEWAY };
+    let tls = variant == Variant::Tls;
+    let (name, audit) = match variant {
+        Variant::Plain => (GATEWAY, ""),
+        Variant::Audited => ("clawdbot-audit", "\n  audit: {}"),
+        Variant::Tls => ("clawdbot-tls", ""),
+    };
     let manifests = directory.join(name);
     std::fs::create_dir_all(&manifests)?;
     let certificate = if tls { "selfSigned" } else { "disabled" };
@@ -185,7 +201,7 @@ spec:
   auth: {{apiKeys: {{selector: {{matchLabels: {{bench: "yes"}}}}}}}}
   tls: {{{certificate}: {{}}}}
   outbound: {{allowedCIDRs: [127.0.0.0/8]}}
-  limits: {{requestsPerSecond: 1000000, maxConnections: 20000}}
+  limits: {{requestsPerSecond: 1000000, maxConnections: 20000}}{audit}
 ---
 apiVersion: v1
 kind: Secret

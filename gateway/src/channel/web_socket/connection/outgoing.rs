@@ -5,10 +5,11 @@ use claw_crds::gateway_config::ChannelConfig;
 use tokio::time::timeout;
 
 use super::{Connection, Step};
+use crate::audit::Content;
 use crate::channel::web_socket::farewell::Farewell;
 use crate::channel::web_socket::protocol::{ServerFrame, client_error};
 use crate::channel::web_socket::session::Event;
-use crate::channel::{Outcome, record};
+use crate::channel::{Outcome, record_with};
 use crate::config::chain;
 use crate::error::{ErrorBody, ErrorDetail};
 
@@ -16,12 +17,17 @@ impl Connection {
     pub(super) async fn on_event(&mut self, event: Event) -> Step {
         match event {
             Event::Delta { id, text } => self.send(ServerFrame::Delta { id, text }).await,
-            Event::Done(done) => {
-                record(&self.app, &self.channel, Outcome::Answered);
+            Event::Done { done, asked } => {
+                self.record(Outcome::Answered, &asked, &done.text);
                 self.send(ServerFrame::Done(done)).await
             }
-            Event::Failed { id, error } => {
-                record(&self.app, &self.channel, Outcome::Failed);
+            Event::Failed {
+                id,
+                error,
+                asked,
+                said,
+            } => {
+                self.record(Outcome::Failed, &asked, &said);
                 let ChannelConfig { name, model, .. } = &self.channel;
                 tracing::warn!(
                     channel.name = name,
@@ -32,6 +38,16 @@ impl Connection {
                 self.complain(Some(id), ErrorBody::from(&error).error).await
             }
         }
+    }
+
+    fn record(&self, outcome: Outcome, asked: &str, said: &str) {
+        let content = self.app.audit.wants_content().then(|| {
+            let mut content = Content::default();
+            content.ask([("user", asked)].into_iter());
+            content.answer(0, said);
+            content
+        });
+        record_with(&self.app, &self.channel, outcome, content);
     }
 
     pub(super) async fn refuse_while_leaving(&mut self, id: String) -> Step {
