@@ -27,7 +27,10 @@ pub use audit_archive::AuditArchive;
 pub use audit_sink::{
     AuditSink, DEFAULT_MAX_BEHIND, HttpSink, OtlpSink, SinkAccess, SinkHeader, SinkTls, SyslogSink,
 };
-pub use auth::{AnonymousAuth, ApiKeysAuth, Auth};
+pub use auth::{
+    AnonymousAuth, ApiKeysAuth, Auth, Claims, ClientCertificateMode, ClientCertificates,
+    Introspection, Jwks, Jwt, JwtAlgorithm, RequiredClaim,
+};
 pub use autoscaling::Autoscaling;
 pub use budget::{Budget, Prices};
 pub use exposure::{HttpRoute, Ingress, ParentRef};
@@ -98,14 +101,16 @@ pub use tls::{DisabledTls, IssuerRef, SelfSignedTls, Tls, issued_secret};
          || !(has(self.limits.costPerDay) || has(self.limits.costPerMonth) \
              || (has(self.limits.perKey) && (has(self.limits.perKey.costPerDay) || has(self.limits.perKey.costPerMonth)))) \
          || self.models.all(m, has(m.prices) || has(m.local))")
-        .message("a limit of cost needs the prices of every remote model: set prices, or limit tokens")
+        .message("a limit of cost needs the prices of every remote model: set prices, or limit tokens"),
+    validation = Rule::new("!has(self.auth.clientCertificates) || !has(self.tls) || !has(self.tls.disabled)")
+        .message("clientCertificates are shown in the TLS handshake: leave out tls.disabled")
 )]
 pub struct ClawGatewaySpec {
     /// The models that clients and routes may name.
     #[schemars(length(min = 1, max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub models: Vec<Model>,
 
-    /// Who may call the gateway: exactly one of apiKeys and anonymous.
+    /// Who may call the gateway: anonymous alone, or any of the others.
     pub auth: Auth,
 
     /// How big each replica is: CPU, memory, storage and open connections together.
@@ -204,13 +209,19 @@ impl ClawGatewaySpec {
             .state
             .as_ref()
             .is_some_and(|state| state.postgres.is_some());
+        // Asked for: the limits of single keys, which the spec does not show, are remembered there.
+        let is_asked_for = self
+            .state
+            .as_ref()
+            .is_some_and(|state| state.sqlite.is_some());
         let of_models = self.models.iter().filter_map(|model| model.limits.as_ref());
         !has_server
-            && [&self.limits.budget]
-                .into_iter()
-                .chain(&self.limits.per_key)
-                .chain(of_models)
-                .any(Budget::needs_state)
+            && (is_asked_for
+                || [&self.limits.budget]
+                    .into_iter()
+                    .chain(&self.limits.per_key)
+                    .chain(of_models)
+                    .any(Budget::needs_state))
     }
 
     /// Replicas to start with, when no autoscaler owns the number.

@@ -23,6 +23,7 @@ mod state;
 mod tls;
 mod url;
 
+pub use auth::{InvalidAuthorities, client_roots};
 pub use pattern::PATTERN_SIZE_LIMIT_BYTES;
 pub use problem::{ObjectRef, Problem, ProblemReason};
 pub use routes::{RulesPlace, compile_rules};
@@ -97,7 +98,8 @@ pub fn compile(inputs: &Inputs<'_>) -> Compilation {
         outbound: &outbound,
     };
     let models = models::compile(&gateway, &spec.models, found, &mut problems);
-    let auth = auth::compile(&gateway, &spec.auth, inputs.secrets, &mut problems);
+    let auth = auth::compile(&gateway, spec, inputs.secrets, &mut problems);
+    let identities = auth::identities(&gateway, spec, found, &mut problems);
     let tls = tls::compile(&gateway, inputs, &mut problems);
     let routes = routes::compile(inputs.routes, &models, &mut problems);
     let channels = channels::compile(inputs.channels, &models, found, &mut problems);
@@ -129,6 +131,7 @@ pub fn compile(inputs: &Inputs<'_>) -> Compilation {
             log_level: spec.observability.log_level,
             state,
             callers,
+            identities,
         }),
         _ => None,
     };

@@ -8,19 +8,24 @@ mod audit;
 mod audit_sink;
 mod budget;
 mod grant;
+mod identities;
 mod redacted;
 mod remote;
 mod route;
 
 use std::collections::BTreeSet;
 
-pub use crate::claw_gateway::LogLevel;
+pub use crate::claw_gateway::{JwtAlgorithm, LogLevel};
 pub use audit::{AuditConfig, AuditFailureConfig};
 pub use audit_sink::{
     AuditArchiveConfig, AuditHttpConfig, AuditSinkConfig, AuditTargetConfig, ClientTlsConfig,
 };
 pub use budget::{BudgetConfig, BudgetsConfig, ModelBudgetConfig, PricesConfig, StateConfig};
 pub use grant::GrantConfig;
+pub use identities::{
+    ClaimRule, ClaimTest, ClaimsConfig, ClientCertificatesConfig, IdentitiesConfig,
+    IntrospectionConfig, JwksConfig, JwtConfig,
+};
 use ipnet::IpNet;
 pub use redacted::Redacted;
 pub use remote::{CredentialConfig, ProviderConfig, RemoteModelConfig};
@@ -74,6 +79,9 @@ pub struct GatewayConfig {
     /// Where callers come from.
     #[serde(default, skip_serializing_if = "CallersConfig::is_default")]
     pub callers: CallersConfig,
+    /// What admits callers besides API keys.
+    #[serde(default, skip_serializing_if = "IdentitiesConfig::is_default")]
+    pub identities: IdentitiesConfig,
 }
 
 #[expect(
@@ -382,6 +390,7 @@ mod tests {
             log_level: LogLevel::Info,
             state: StateConfig::Postgres(Redacted::new("postgres://me:hunter2@db/claw")),
             callers: CallersConfig::default(),
+            identities: IdentitiesConfig::default(),
         }
     }
 

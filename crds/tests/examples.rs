@@ -41,6 +41,7 @@ fn files(folder: &str) -> Vec<ManifestFile> {
 #[case::autoscaling(&["autoscaling"], "frontdesk", 0, 0)]
 #[case::limits(&["limits"], "metered", 1, 0)]
 #[case::providers(&["providers"], "switchboard", 2, 0)]
+#[case::identity(&["identity"], "reception", 0, 0)]
 fn manifests_compile_without_a_problem(
     #[case] folders: &[&str],
     #[case] gateway: &str,
@@ -107,6 +108,7 @@ fn no_folder_of_examples_is_forgotten() {
         [
             "autoscaling",
             "gpu",
+            "identity",
             "limits",
             "providers",
             "routing",

@@ -7,6 +7,7 @@ mod anthropic;
 mod body;
 mod classification;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
@@ -82,6 +83,22 @@ pub enum GatewayError {
     Unauthorized {
         /// What is missing or wrong, without the credential.
         message: &'static str,
+    },
+    /// A credential that is not valid.
+    #[error("{message}")]
+    InvalidCredential {
+        /// Which kind it is.
+        code: &'static str,
+        /// What is wrong, without the credential.
+        message: Cow<'static, str>,
+    },
+    /// Nobody knows whether a token is valid.
+    #[error("{message}: retry after {} seconds", whole_seconds(*retry_after))]
+    IdentityUnavailable {
+        /// What is missing.
+        message: &'static str,
+        /// When to try again.
+        retry_after: Duration,
     },
     /// A credential that was valid.
     #[error("the credential expired at {at}: ask for a new one")]

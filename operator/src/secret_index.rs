@@ -52,10 +52,19 @@ impl Usage {
             .filter_map(|state| state.postgres.as_ref())
             .map(|value| &value.secret_key_ref.name);
         let audit = gateway.spec.audit.iter().flat_map(Audit::secret_names);
+        let auth = &gateway.spec.auth;
+        let secret = auth.introspection.iter();
+        let secret = secret.map(|introspection| &introspection.client_secret);
+        let authorities = auth.client_certificates.iter();
+        let authorities = authorities.map(|certificates| &certificates.ca_certificate);
+        let identities = secret
+            .chain(authorities)
+            .map(|value| &value.secret_key_ref.name);
         let names = credentials
             .chain(certificate)
             .chain(telegram)
-            .chain(database);
+            .chain(database)
+            .chain(identities);
         Self {
             names: names
                 .cloned()

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The pods' NetworkPolicy. It takes effect where the cluster's network enforces such policies.
 ///
 /// Nothing is let in but requests on port 18789 and, from the operator and Prometheus, the management port 18790.
-/// Nothing is let out but DNS, the Kubernetes API server, and what the models and channels name by their URLs: hosts
+/// Nothing is let out but DNS, the Kubernetes API server, and what the models, channels and token issuers name by their URLs: hosts
 /// of the internet on public addresses, addresses as they stand, and names of Services in their namespace.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -1,6 +1,16 @@
-//! Callers: API keys selected from Secrets and hashed.
+//! Callers: API keys selected from Secrets and hashed, and the other ways to be known.
 
 mod attributes;
+mod claims;
+mod client_certificates;
+mod identities;
+mod introspection;
+mod issuer_url;
+mod jwt;
+mod shared_state;
+
+pub use client_certificates::{InvalidAuthorities, client_roots};
+pub(super) use identities::identities;
 
 use sha2::{Digest, Sha256};
 
@@ -9,7 +19,7 @@ use super::{
     secrets::Secrets,
 };
 use crate::{
-    claw_gateway::Auth,
+    ClawGatewaySpec,
     gateway_config::{ApiKeyConfig, AuthConfig, GrantConfig},
 };
 use attributes::InvalidAttribute;
@@ -21,22 +31,26 @@ const MIN_KEY_LENGTH: usize = 16;
 
 pub(super) fn compile(
     gateway: &ObjectRef,
-    auth: &Auth,
+    spec: &ClawGatewaySpec,
     secrets: &Secrets,
     problems: &mut Vec<Problem>,
 ) -> Option<AuthConfig> {
+    let auth = &spec.auth;
     let fatal = |field: &str, message: String, remedy: &str| {
         Problem::invalid(gateway, field, message, remedy).fatal()
     };
-    let selector = match (&auth.api_keys, &auth.anonymous) {
-        (None, Some(_)) => return Some(AuthConfig::Anonymous {}),
-        (Some(api_keys), None) => &api_keys.selector,
-        (None, None) | (Some(_), Some(_)) => {
+    let has_others =
+        auth.jwt.is_some() || auth.introspection.is_some() || auth.client_certificates.is_some();
+    let selector = match (&auth.api_keys, has_others, &auth.anonymous) {
+        (None, false, Some(_)) => return Some(AuthConfig::Anonymous {}),
+        (None, true, None) => return Some(AuthConfig::ApiKeys(Vec::new())),
+        (Some(api_keys), _, None) => &api_keys.selector,
+        (None, false, None) | (Some(_), _, Some(_)) | (None, true, Some(_)) => {
             let message = "it must be clear who may call".to_owned();
             problems.push(fatal(
                 "spec.auth",
                 message,
-                "set exactly one of apiKeys and anonymous",
+                "set anonymous alone, or at least one of apiKeys, jwt, introspection and clientCertificates",
             ));
             return None;
         }
@@ -75,6 +89,10 @@ pub(super) fn compile(
     let mut keys = Vec::new();
     for (secret, content) in selected {
         let grant = match attributes::parse(&content.annotations) {
+            Ok(grant) if grant.limits.needs_state() && !shared_state::is_there(spec) => {
+                problems.push(shared_state::missing(gateway, secret));
+                continue;
+            }
             Ok(grant) => grant,
             Err(invalid) => {
                 problems.push(refused(gateway, secret, &invalid));
@@ -136,3 +154,6 @@ fn refused(gateway: &ObjectRef, secret: &str, invalid: &InvalidAttribute) -> Pro
         .with_value(secret)
         .with_reason(ProblemReason::InvalidSecret)
 }
+
+#[cfg(test)]
+mod tests;

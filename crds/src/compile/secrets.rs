@@ -106,6 +106,24 @@ impl Secrets {
         self.entry(object, &format!("{field}.secretKeyRef"), at)
     }
 
+    /// The text of several lines that `secretKeyRef` within a field leads to.
+    pub(super) fn pem(
+        &self,
+        object: &ObjectRef,
+        field: &str,
+        at: &SecretKeyRef,
+    ) -> Result<String, Problem> {
+        let field = format!("{field}.secretKeyRef");
+        let bytes = self.bytes(object, &field, at)?;
+        String::from_utf8(bytes.to_vec()).map_err(|_| {
+            let message = format!("the entry of Secret {} is not PEM text", at.name);
+            let problem =
+                Problem::invalid(object, format!("{field}.key"), message, "store PEM text");
+            let problem = problem.with_value(&at.key);
+            problem.with_reason(ProblemReason::InvalidSecret)
+        })
+    }
+
     /// The text of one entry, without surrounding white space (a trailing newline is the classic slip). `field` holds
     /// the reference itself.
     pub(super) fn entry(
@@ -115,28 +133,7 @@ impl Secrets {
         at: &SecretKeyRef,
     ) -> Result<String, Problem> {
         let SecretKeyRef { name, key } = at;
-        let problem = |part: &str, value: &str, reason, message: String, remedy: String| {
-            let field = format!("{field}.{part}");
-            let problem = Problem::invalid(object, field, message, remedy);
-            problem.with_value(value).with_reason(reason)
-        };
-        let secret = self.get(name).ok_or_else(|| {
-            let message = "no Secret of that name in this namespace".to_owned();
-            let remedy = format!("create it with the key {key:?}");
-            problem("name", name, ProblemReason::SecretNotFound, message, remedy)
-        })?;
-        let bytes = secret.data.get(key).ok_or_else(|| {
-            let keys = secret
-                .data
-                .keys()
-                .map(String::as_str)
-                .take(SHOWN_KEYS)
-                .collect::<Vec<_>>()
-                .join(", ");
-            let message = format!("Secret {name} has no such key");
-            let remedy = format!("add it, or name one of: {keys}");
-            problem("key", key, ProblemReason::SecretNotFound, message, remedy)
-        })?;
+        let bytes = self.bytes(object, field, at)?;
         let text = std::str::from_utf8(bytes)
             .ok()
             .map(str::trim)
@@ -148,7 +145,37 @@ impl Secrets {
             let remedy = format!(
                 "store the plain credential, printable ASCII on one line, at most {LONGEST_CREDENTIAL} bytes"
             );
-            problem("key", key, ProblemReason::InvalidSecret, message, remedy)
+            let problem = Problem::invalid(object, format!("{field}.key"), message, remedy);
+            let problem = problem.with_value(key);
+            problem.with_reason(ProblemReason::InvalidSecret)
+        })
+    }
+
+    fn bytes(&self, object: &ObjectRef, field: &str, at: &SecretKeyRef) -> Result<&[u8], Problem> {
+        let SecretKeyRef { name, key } = at;
+        let problem = |part: &str, value: &str, message: String, remedy: String| {
+            let field = format!("{field}.{part}");
+            let problem = Problem::invalid(object, field, message, remedy);
+            let problem = problem.with_value(value);
+            problem.with_reason(ProblemReason::SecretNotFound)
+        };
+        let secret = self.get(name).ok_or_else(|| {
+            let message = "no Secret of that name in this namespace".to_owned();
+            let remedy = format!("create it with the key {key:?}");
+            problem("name", name, message, remedy)
+        })?;
+        let bytes = secret.data.get(key).map(Vec::as_slice);
+        bytes.ok_or_else(|| {
+            let keys = secret
+                .data
+                .keys()
+                .map(String::as_str)
+                .take(SHOWN_KEYS)
+                .collect::<Vec<_>>()
+                .join(", ");
+            let message = format!("Secret {name} has no such key");
+            let remedy = format!("add it, or name one of: {keys}");
+            problem("key", key, message, remedy)
         })
     }
 }

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::BudgetConfig;
+
 /// What the holder of a credential may do; absent parts restrict nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -24,6 +26,9 @@ pub struct GrantConfig {
     /// Where its holder may call from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cidrs: Option<BTreeSet<IpNet>>,
+    /// What it may use, where that is less than everybody may.
+    #[serde(default, skip_serializing_if = "BudgetConfig::is_empty")]
+    pub limits: BudgetConfig,
 }
 
 impl GrantConfig {

@@ -50,7 +50,7 @@ fn a_gateway_with_defaults_is_read() {
 #[case::cel_rule(
     "auth: {anonymous: {}}",
     "auth: {}",
-    "set exactly one of apiKeys and anonymous"
+    "set anonymous alone, or at least one of apiKeys, jwt, introspection and clientCertificates"
 )]
 #[case::nested_cel_rule("{path: /models/tiny}", "{}", "spec.models[0].local.source")]
 #[case::bound("models:", "replicas: -1\n  models:", "spec.replicas")]

@@ -25,6 +25,9 @@ pub(crate) fn table() -> Table {
         providers(),
         provider_keys(),
         auth(),
+        tokens(),
+        introspection(),
+        client_certificates(),
         sizes(),
         scaling(),
         accelerators(),
@@ -401,7 +404,7 @@ fn auth() -> Vec<Row> {
     // Null first: a merge would keep the valid object's `anonymous`.
     let keys = |selector: Value| json!({"anonymous": null, "apiKeys": {"selector": selector}});
     let labels = json!({"matchLabels": {"claw.dev/gateway": "helpdesk"}});
-    let one = "set exactly one of apiKeys and anonymous";
+    let one = "set anonymous alone, or at least one of apiKeys, jwt, introspection and clientCertificates";
     vec![
         accepts(
             "api_keys_by_label",
@@ -436,6 +439,159 @@ fn auth() -> Vec<Row> {
             spec(json!({"auth": keys(json!({}))})),
             "spec.auth.apiKeys",
             "selector must not be empty: it would take every Secret of the namespace for API keys",
+        ),
+    ]
+}
+
+/// Null first: a merge would keep the valid object's `anonymous`.
+fn known_by(way: &str, value: &Value) -> Value {
+    spec(json!({"auth": {"anonymous": null, way: value}}))
+}
+
+fn issuer(field: &str, value: Value) -> Value {
+    let mut issuer = json!({
+        "name": "corp",
+        "issuer": "https://login.example.com",
+        "audiences": ["claw"],
+        "jwks": {"url": "https://login.example.com/keys"},
+    });
+    issuer[field] = value;
+    known_by("jwt", &json!([issuer]))
+}
+
+fn tokens() -> Vec<Row> {
+    let rule = |rule: Value| issuer("claims", json!({"required": [rule]}));
+    let one_source = "set exactly one of url and inline";
+    let one_test = "set exactly one of equals, oneOf and contains";
+    let whole = json!({
+        "name": "email",
+        "models": "models",
+        "paths": "/claw/paths",
+        "required": [
+            {"claim": "tenant", "equals": "shop"},
+            {"claim": "role", "oneOf": ["admin", "user"]},
+            {"claim": "/realm_access/roles", "contains": "chat"},
+        ],
+    });
+    vec![
+        accepts("tokens_of_an_issuer", issuer("clockSkew", json!("5m"))),
+        accepts(
+            "keys_in_the_object",
+            issuer("jwks", json!({"inline": "{\"keys\": []}"})),
+        ),
+        accepts("claims_of_every_kind", issuer("claims", whole)),
+        accepts(
+            "algorithms_of_choice",
+            issuer("algorithms", json!(["ES256", "EdDSA"])),
+        ),
+        rejects(
+            "tokens_signed_by_a_shared_secret",
+            issuer("algorithms", json!(["HS256"])),
+            "spec.auth.jwt[0].algorithms[0]",
+            "Unsupported value",
+        ),
+        rejects(
+            "keys_from_nowhere",
+            issuer("jwks", json!({})),
+            "spec.auth.jwt[0].jwks",
+            one_source,
+        ),
+        rejects(
+            "keys_from_two_places",
+            issuer("jwks", json!({"url": "https://a.example", "inline": "{}"})),
+            "spec.auth.jwt[0].jwks",
+            one_source,
+        ),
+        rejects(
+            "tokens_for_anybody",
+            issuer("audiences", json!([])),
+            "spec.auth.jwt[0].audiences",
+            "at least 1 items",
+        ),
+        rejects(
+            "clocks_that_are_far_apart",
+            issuer("clockSkew", json!("6m")),
+            "spec.auth.jwt[0]",
+            "clockSkew must not be longer than 5m",
+        ),
+        rejects(
+            "a_claim_without_a_rule",
+            rule(json!({"claim": "tenant"})),
+            "spec.auth.jwt[0].claims.required[0]",
+            one_test,
+        ),
+        rejects(
+            "a_claim_with_two_rules",
+            rule(json!({"claim": "tenant", "equals": "a", "contains": "b"})),
+            "spec.auth.jwt[0].claims.required[0]",
+            one_test,
+        ),
+        rejects(
+            "anonymous_and_tokens",
+            spec(json!({"auth": {"jwt": [{
+                "name": "corp", "issuer": "i", "audiences": ["a"], "jwks": {"inline": "{}"},
+            }]}})),
+            "spec.auth",
+            "set anonymous alone, or at least one of apiKeys, jwt, introspection and clientCertificates",
+        ),
+    ]
+}
+
+fn introspection() -> Vec<Row> {
+    let server = |field: &str, value: Value| {
+        let mut server = json!({
+            "url": "https://login.example.com/introspect",
+            "clientID": "gateway",
+            "clientSecret": {"secretKeyRef": {"name": "oauth", "key": "secret"}},
+        });
+        server[field] = value;
+        known_by("introspection", &server)
+    };
+    vec![
+        accepts(
+            "tokens_that_a_server_knows",
+            server("cacheTTL", json!("0s")),
+        ),
+        rejects(
+            "answers_that_are_believed_for_a_day",
+            server("cacheTTL", json!("24h")),
+            "spec.auth.introspection",
+            "cacheTTL must not be longer than 1h",
+        ),
+        rejects(
+            "a_client_without_a_secret",
+            server("clientSecret", json!(null)),
+            "spec.auth.introspection.clientSecret",
+            "Required value",
+        ),
+    ]
+}
+
+fn client_certificates() -> Vec<Row> {
+    let certificates =
+        json!({"caCertificate": {"secretKeyRef": {"name": "callers", "key": "ca.crt"}}});
+    let without_tls = json!({
+        "auth": {"anonymous": null, "clientCertificates": certificates},
+        "tls": {"disabled": {}},
+    });
+    let mut named = certificates.clone();
+    named["names"] = json!(["spiffe://shop/*"]);
+    named["mode"] = "Required".into();
+    vec![
+        defaults(
+            "certificates_get_the_documented_mode",
+            known_by("clientCertificates", &certificates),
+            json!({"spec": {"auth": {"clientCertificates": {"mode": "Optional"}}}}),
+        ),
+        accepts(
+            "certificates_with_names",
+            known_by("clientCertificates", &named),
+        ),
+        rejects(
+            "certificates_without_tls",
+            spec(without_tls),
+            "spec",
+            "clientCertificates are shown in the TLS handshake: leave out tls.disabled",
         ),
     ]
 }

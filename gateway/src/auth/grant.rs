@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use claw_crds::gateway_config::GrantConfig;
+use claw_crds::gateway_config::{BudgetConfig, GrantConfig};
 use jiff::Timestamp;
 
 use crate::error::GatewayError;
@@ -28,6 +28,11 @@ impl Grant {
     /// Who is to be asked about the caller.
     pub fn owner(&self) -> Option<&str> {
         self.0.owner.as_deref()
+    }
+
+    /// What the caller may use, where that is less than everybody may.
+    pub fn limits(&self) -> Option<&BudgetConfig> {
+        Some(&self.0.limits).filter(|limits| !limits.is_empty())
     }
 
     /// Whether the model of this name may be used.
@@ -106,6 +111,7 @@ impl Grant {
             models: _,
             paths,
             cidrs,
+            limits: _,
         } = &self.0;
         if let Some(expires) = expires
             && *expires <= now

@@ -68,7 +68,7 @@ pub(super) async fn accept(
 ) -> Result<Response, GatewayError> {
     let runtime = app.runtime();
     let ticket = Ticket::new(channel, &request)?;
-    let caller = ticket.admit(app, &runtime)?;
+    let caller = ticket.admit(app, &runtime).await?;
     let knows_subprotocol = credentials::offers_subprotocol(request.headers());
     let (mut parts, _) = request.into_parts();
     let upgrade = parts

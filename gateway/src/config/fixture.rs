@@ -5,8 +5,8 @@ use std::sync::Arc;
 use claw_crds::GatewayConfig;
 use claw_crds::gateway_config::{
     AuthConfig, BudgetsConfig, CallersConfig, CredentialConfig, DeviceConfig, GatewayIdentity,
-    LimitsConfig, LogLevel, ModelBackend, ModelConfig, OutboundConfig, ProviderConfig, Redacted,
-    RemoteModelConfig, SCHEMA_VERSION, StateConfig, TlsConfig,
+    IdentitiesConfig, LimitsConfig, LogLevel, ModelBackend, ModelConfig, OutboundConfig,
+    ProviderConfig, Redacted, RemoteModelConfig, SCHEMA_VERSION, StateConfig, TlsConfig,
 };
 
 use super::{RuntimeConfig, prepare};
@@ -40,6 +40,7 @@ pub(crate) fn config(models: &[&str]) -> GatewayConfig {
         log_level: LogLevel::default(),
         state: StateConfig::default(),
         callers: CallersConfig::default(),
+        identities: IdentitiesConfig::default(),
     }
 }
 

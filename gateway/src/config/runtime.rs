@@ -77,6 +77,12 @@ pub fn prepare(origin: &str, config: GatewayConfig) -> Result<Prepared, ConfigEr
         config.channels.iter().map(|channel| &channel.name),
     ));
     problems.extend(limit_problems(&config.limits));
+    if config.identities.client_certificates.is_some() && config.tls.is_none() {
+        problems.push(
+            "identities.clientCertificates: they are shown in the TLS handshake; give tls"
+                .to_owned(),
+        );
+    }
     if config.schema_version != SCHEMA_VERSION {
         problems.push(format!(
             "schemaVersion: {} is not {SCHEMA_VERSION}",
@@ -85,7 +91,8 @@ pub fn prepare(origin: &str, config: GatewayConfig) -> Result<Prepared, ConfigEr
     }
     let routes = RouteTable::compile(&config.routes)
         .map_err(|invalid| problems.extend(invalid.iter().map(|route| chain(route))));
-    let access = AccessPolicy::new(&config.auth).map_err(|error| problems.push(chain(&error)));
+    let access = AccessPolicy::new(&config.auth, &config.identities)
+        .map_err(|error| problems.push(chain(&error)));
     let tls = config
         .tls
         .as_ref()
@@ -143,7 +150,7 @@ impl Prepared {
             device,
             routes,
             channels,
-            access,
+            mut access,
             tls,
             limits,
             callers,
@@ -151,6 +158,9 @@ impl Prepared {
             time_zone,
             state,
         } = self;
+        if let Some(before) = before {
+            access.adopt(&before.access);
+        }
         let models = models
             .into_iter()
             .map(|model| {

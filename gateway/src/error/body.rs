@@ -114,11 +114,11 @@ pub(super) fn respond(error: &GatewayError) -> Response {
         );
     }
     match error {
-        GatewayError::Unauthorized { .. } | GatewayError::CredentialExpired { .. } => {
-            headers.insert(
-                WWW_AUTHENTICATE,
-                HeaderValue::from_static("Bearer realm=\"claw\""),
-            );
+        GatewayError::Unauthorized { .. } => {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(REALM));
+        }
+        GatewayError::InvalidCredential { .. } | GatewayError::CredentialExpired { .. } => {
+            headers.insert(WWW_AUTHENTICATE, invalid_token(&error.to_string()));
         }
         GatewayError::LimitReached {
             headers: standing, ..
@@ -129,6 +129,17 @@ pub(super) fn respond(error: &GatewayError) -> Response {
         _ => {}
     }
     response
+}
+
+const REALM: &str = "Bearer realm=\"claw\"";
+
+/// The challenge of RFC 6750 (3.1) for a credential that was shown and is not good.
+fn invalid_token(description: &str) -> HeaderValue {
+    // All that may stand between the quotes.
+    let is_allowed = |c: char| matches!(c, ' '..='~') && !matches!(c, '"' | '\\');
+    let description = description.replace(|c| !is_allowed(c), "?");
+    let text = format!("{REALM}, error=\"invalid_token\", error_description=\"{description}\"");
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(REALM))
 }
 
 #[cfg(test)]
@@ -186,6 +197,18 @@ mod tests {
     #[test]
     fn a_missing_key_is_answered_with_a_challenge() {
         let response = respond(&GatewayError::Unauthorized { message: "no key" });
-        assert!(response.headers().contains_key(WWW_AUTHENTICATE));
+        assert_eq!(response.headers()[WWW_AUTHENTICATE], REALM);
+    }
+
+    #[test]
+    fn a_wrong_token_is_answered_with_what_is_wrong() {
+        let response = respond(&GatewayError::InvalidCredential {
+            code: "invalid_token",
+            message: "the claim `\"\r\nx` is absent".into(),
+        });
+        assert_eq!(
+            response.headers()[WWW_AUTHENTICATE],
+            "Bearer realm=\"claw\", error=\"invalid_token\", error_description=\"the claim `???x` is absent\""
+        );
     }
 }

@@ -16,7 +16,9 @@ impl GatewayError {
             | Self::UnsupportedTask { .. }
             | Self::PromptTooLong { .. }
             | Self::LimitTooSmall { .. } => StatusCode::BAD_REQUEST,
-            Self::Unauthorized { .. } | Self::CredentialExpired { .. } => StatusCode::UNAUTHORIZED,
+            Self::Unauthorized { .. }
+            | Self::InvalidCredential { .. }
+            | Self::CredentialExpired { .. } => StatusCode::UNAUTHORIZED,
             Self::Forbidden { .. } => StatusCode::FORBIDDEN,
             Self::NotFound { .. } | Self::ModelNotFound { .. } => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
@@ -28,6 +30,7 @@ impl GatewayError {
             | Self::Overloaded { .. }
             | Self::UpstreamRateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::LimitsUnavailable { .. }
+            | Self::IdentityUnavailable { .. }
             | Self::ModelNotReady { .. }
             | Self::ModelUnavailable { .. }
             | Self::RouteWithoutModel { .. }
@@ -69,6 +72,8 @@ impl GatewayError {
             | Self::GenerationFailed { .. } => true,
             Self::InvalidRequest { .. }
             | Self::Unauthorized { .. }
+            | Self::InvalidCredential { .. }
+            | Self::IdentityUnavailable { .. }
             | Self::CredentialExpired { .. }
             | Self::TooManyFailures { .. }
             | Self::Forbidden { .. }
@@ -97,6 +102,8 @@ impl GatewayError {
             Self::UnsupportedTask { .. } => "unsupported_task",
             Self::PromptTooLong { .. } => "context_length_exceeded",
             Self::Unauthorized { .. } => "invalid_api_key",
+            Self::InvalidCredential { code, .. } => code,
+            Self::IdentityUnavailable { .. } => "identity_unavailable",
             Self::CredentialExpired { .. } => "credential_expired",
             Self::TooManyFailures { .. } => "too_many_failures",
             Self::Forbidden { .. } => "forbidden",
@@ -134,6 +141,7 @@ impl GatewayError {
             Self::RateLimited { retry_after, .. }
             | Self::LimitReached { retry_after, .. }
             | Self::LimitsUnavailable { retry_after }
+            | Self::IdentityUnavailable { retry_after, .. }
             | Self::TooManyFailures { retry_after }
             | Self::Overloaded { retry_after, .. }
             | Self::ModelNotReady { retry_after, .. } => Some(*retry_after),

@@ -64,7 +64,9 @@ impl Limiter {
     pub fn follow(&self, runtime: &RuntimeConfig) {
         let is_asked_for = matches!(runtime.state, StateConfig::Postgres(_));
         let wish = Wish {
-            gateway: (runtime.limits.budgets.needs_state() || is_asked_for)
+            gateway: (runtime.limits.budgets.needs_state()
+                || runtime.access.needs_state()
+                || is_asked_for)
                 .then(|| runtime.gateway.clone()),
             state: runtime.state.clone(),
         };

@@ -14,7 +14,7 @@ pub async fn authenticate(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let identified = auth::authenticate(&state, &state.peek(), Visit::of(&request));
+    let identified = auth::authenticate(&state, &state.runtime(), Visit::of(&request)).await;
     match identified {
         Err(denied) => GatewayError::from(denied).into_response(),
         Ok(caller) => {

@@ -78,10 +78,12 @@ pub async fn limit_rate(
     if let Err(error) = state.rate_limits.check(per_second, &name) {
         return error.into_response();
     }
+    let limits = request.extensions().get::<Caller>();
+    let limits = limits.and_then(|caller| caller.grant.limits().copied().map(Arc::new));
     // Its other limits are counted where it is known what is asked.
     request.extensions_mut().insert(Account {
         name: name.into(),
-        limits: None,
+        limits,
     });
     next.run(request).await
 }

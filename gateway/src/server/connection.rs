@@ -16,13 +16,13 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::connection_limit::{ConnectionLimit, Counted};
-use super::tls;
+use super::tls::Acceptors;
 use crate::AppState;
+use crate::auth::PeerCertificate;
 use crate::config::SharedRuntime;
 
 /// For the TLS handshake.
@@ -48,7 +48,7 @@ pub(super) struct Connections {
     app: Router,
     runtime: SharedRuntime,
     limit: ConnectionLimit,
-    acceptor: TlsAcceptor,
+    acceptors: Arc<Acceptors>,
     builder: auto::Builder<TokioExecutor>,
     draining: CancellationToken,
     closing: CancellationToken,
@@ -64,7 +64,7 @@ impl Connections {
             app,
             runtime: Arc::clone(&state.shared_runtime),
             limit: ConnectionLimit::new(Arc::clone(&state.metrics)),
-            acceptor: tls::acceptor(Arc::clone(&state.shared_runtime))?,
+            acceptors: Arc::new(Acceptors::new(Arc::clone(&state.shared_runtime))?),
             builder: builder(),
             draining: state.shutdown.clone(),
             closing,
@@ -88,13 +88,18 @@ impl Connections {
         }
         let stream = Counted::new(stream, permit);
         if is_tls {
-            match tokio::time::timeout(HANDSHAKE_TIMEOUT, self.acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => self.serve_http(stream, peer).await,
+            let handshake = async { self.acceptors.current()?.accept(stream).await };
+            match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await {
+                Ok(Ok(stream)) => {
+                    let chain = stream.get_ref().1.peer_certificates();
+                    let certificate = chain.and_then(PeerCertificate::new).map(Arc::new);
+                    self.serve_http(stream, peer, certificate).await;
+                }
                 Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
                 Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
             }
         } else {
-            self.serve_http(stream, peer).await;
+            self.serve_http(stream, peer, None).await;
         }
     }
 
@@ -102,6 +107,7 @@ impl Connections {
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         peer: SocketAddr,
+        certificate: Option<Arc<PeerCertificate>>,
     ) {
         let has_request = Arc::new(AtomicBool::new(false));
         let service = {
@@ -109,6 +115,9 @@ impl Connections {
             hyper::service::service_fn(move |mut request: Request<Incoming>| {
                 has_request.store(true, Ordering::Relaxed);
                 request.extensions_mut().insert(ConnectInfo(peer));
+                if let Some(certificate) = &certificate {
+                    request.extensions_mut().insert(Arc::clone(certificate));
+                }
                 app.clone().oneshot(request.map(Body::new))
             })
         };

@@ -9,8 +9,8 @@ use arc_swap::ArcSwap;
 use claw_crds::GatewayConfig;
 use claw_crds::gateway_config::{
     AccessConfig, ApiKeyConfig, AuthConfig, BudgetsConfig, CallersConfig, ChannelConfig,
-    DeviceConfig, DirectAccess, GatewayIdentity, GrantConfig, GroupAccess, LimitsConfig, LogLevel,
-    OutboundConfig, PlatformConfig, Redacted, SCHEMA_VERSION, StateConfig,
+    DeviceConfig, DirectAccess, GatewayIdentity, GrantConfig, GroupAccess, IdentitiesConfig,
+    LimitsConfig, LogLevel, OutboundConfig, PlatformConfig, Redacted, SCHEMA_VERSION, StateConfig,
 };
 use clawdbot::audit::Audit;
 use clawdbot::auth::hash_key;
@@ -170,6 +170,7 @@ pub(crate) fn config(channels: Vec<ChannelConfig>) -> GatewayConfig {
         log_level: LogLevel::default(),
         state: StateConfig::default(),
         callers: CallersConfig::default(),
+        identities: IdentitiesConfig::default(),
     }
 }
 

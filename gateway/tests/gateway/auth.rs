@@ -24,6 +24,11 @@ fn secret(name: &str, key: &str, annotations: &Value) -> Value {
 
 /// A gateway with the models `good` and `other` and a key of each kind; `spec` is put over its own.
 async fn start(upstream: &Upstream, spec: Value) -> Binary {
+    start_with(upstream, spec, &[]).await
+}
+
+/// The same with more objects.
+async fn start_with(upstream: &Upstream, spec: Value, more: &[Value]) -> Binary {
     let base = format!("http://{}/v1", upstream.address);
     let remote = |name: &str| json!({"name": name, "remote": {"provider": "OpenAI", "baseURL": base, "model": "good"}});
     let mut gateway = json!({
@@ -65,7 +70,7 @@ async fn start(upstream: &Upstream, spec: Value) -> Binary {
     let folder = tempfile::tempdir().expect("a folder");
     let manifests = folder.path().join("manifests");
     fs::create_dir(&manifests).expect("a folder");
-    for (index, object) in objects.iter().enumerate() {
+    for (index, object) in objects.iter().chain(more).enumerate() {
         fs::write(manifests.join(format!("{index}.json")), object.to_string()).expect("written");
     }
     let client = client_builder().build().expect("a client");
@@ -155,6 +160,24 @@ async fn a_key_may_do_what_its_annotations_say() {
         let line = format!("claw_gateway_auth_refusals_total{{reason=\"{reason}\"}} 1");
         assert!(metrics.contains(&line), "{line} is missing in {metrics}");
     }
+}
+
+#[tokio::test]
+async fn a_key_is_held_to_its_own_limits() {
+    let upstream = Upstream::start().await;
+    let limited = "key-that-may-call-twice-0123456";
+    let annotations = json!({"keys.claw.dev/requests-per-minute": "2"});
+    let more = secret("limited", limited, &annotations);
+    let gateway = start_with(&upstream, json!({"state": {"sqlite": {}}}), &[more]).await;
+    let chat = "/v1/chat/completions";
+    // Two in each of at most two minutes of the clock.
+    let mut statuses = Vec::new();
+    for _ in 0..5 {
+        statuses.push(ask(&gateway, chat, "good", limited).await.0);
+    }
+    assert_eq!(statuses[0], 200);
+    assert!(statuses.contains(&429), "{statuses:?}");
+    assert_eq!(ask(&gateway, chat, "good", FREE).await.0, 200);
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ mod binary;
 mod failover;
 mod failure_points;
 mod http_versions;
+mod identities;
 mod local_model;
 mod logs;
 mod metrics;

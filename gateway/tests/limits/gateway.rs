@@ -9,8 +9,8 @@ use axum::routing::post;
 use axum::{Json, Router};
 use claw_crds::GatewayConfig;
 use claw_crds::gateway_config::{
-    AuthConfig, BudgetsConfig, CallersConfig, DeviceConfig, GatewayIdentity, LimitsConfig,
-    LogLevel, ModelBackend, ModelConfig, OutboundConfig, ProviderConfig, Redacted,
+    AuthConfig, BudgetsConfig, CallersConfig, DeviceConfig, GatewayIdentity, IdentitiesConfig,
+    LimitsConfig, LogLevel, ModelBackend, ModelConfig, OutboundConfig, ProviderConfig, Redacted,
     RemoteModelConfig, SCHEMA_VERSION, StateConfig,
 };
 use clawdbot::store::Place;
@@ -81,6 +81,7 @@ pub(crate) fn config(upstream: SocketAddr, budgets: BudgetsConfig, state: &Place
         log_level: LogLevel::default(),
         outbound: OutboundConfig::unrestricted(),
         callers: CallersConfig::default(),
+        identities: IdentitiesConfig::default(),
         state: match state {
             Place::Sqlite(_) => StateConfig::Sqlite,
             Place::Postgres(url) => StateConfig::Postgres(Redacted::new(url.expose())),

@@ -11,6 +11,9 @@ const PREFIX: &str = "keys.claw.dev/";
 /// More of one thing is a mistake.
 const MOST_ENTRIES: usize = 64;
 
+const MOST_LIMIT: u64 = 1_000_000_000_000;
+const MOST_STREAMS: u32 = 1_000_000;
+
 /// An annotation that cannot be followed. Its keys admit nobody: without it they could do more than was meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct InvalidAttribute {
@@ -41,11 +44,25 @@ pub(super) fn parse(
             "allowed-models" => grant.models = Some(entries(value).map_err(invalid)?),
             "allowed-paths" => grant.paths = Some(paths(value).map_err(invalid)?),
             "allowed-cidrs" => grant.cidrs = Some(cidrs(value).map_err(invalid)?),
+            "requests-per-minute" => {
+                grant.limits.requests_per_minute = Some(limit(value).map_err(invalid)?);
+            }
+            "tokens-per-minute" => {
+                grant.limits.tokens_per_minute = Some(limit(value).map_err(invalid)?);
+            }
+            "tokens-per-day" => grant.limits.tokens_per_day = Some(limit(value).map_err(invalid)?),
+            "tokens-per-month" => {
+                grant.limits.tokens_per_month = Some(limit(value).map_err(invalid)?);
+            }
+            "concurrent-streams" => {
+                grant.limits.concurrent_streams = Some(streams(value).map_err(invalid)?);
+            }
             _ => {
                 let message = "there is no such attribute of a key".to_owned();
                 return Err(invalid((
                     message,
-                    "use owner, expires, allowed-models, allowed-paths or allowed-cidrs",
+                    "use owner, expires, allowed-models, allowed-paths, allowed-cidrs, requests-per-minute, \
+                     tokens-per-minute, tokens-per-day, tokens-per-month or concurrent-streams",
                 )));
             }
         }
@@ -122,11 +139,33 @@ fn cidrs(value: &str) -> Parsed<BTreeSet<IpNet>> {
         .collect()
 }
 
+/// As the schema has it for the limits of everybody.
+fn limit(value: &str) -> Parsed<u64> {
+    match value.trim().parse() {
+        Ok(limit) if (1..=MOST_LIMIT).contains(&limit) => Ok(limit),
+        _ => Err((
+            "it is not a whole number from 1 to a million millions".to_owned(),
+            "write it in digits, e.g. 100000",
+        )),
+    }
+}
+
+fn streams(value: &str) -> Parsed<u32> {
+    match value.trim().parse() {
+        Ok(limit) if (1..=MOST_STREAMS).contains(&limit) => Ok(limit),
+        _ => Err((
+            "it is not a whole number from 1 to a million".to_owned(),
+            "write it in digits, e.g. 8",
+        )),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::gateway_config::BudgetConfig;
 
     fn annotated(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         pairs
@@ -143,6 +182,11 @@ mod tests {
             ("keys.claw.dev/allowed-models", "small, gpt-4o\nbig"),
             ("keys.claw.dev/allowed-paths", "/v1/*,/ask"),
             ("keys.claw.dev/allowed-cidrs", "10.0.0.0/8 fd00::/8"),
+            ("keys.claw.dev/requests-per-minute", "60"),
+            ("keys.claw.dev/tokens-per-minute", " 70 "),
+            ("keys.claw.dev/tokens-per-day", "80"),
+            ("keys.claw.dev/tokens-per-month", "1000000000000"),
+            ("keys.claw.dev/concurrent-streams", "4"),
             ("kubectl.kubernetes.io/last-applied-configuration", "{}"),
         ]))
         .expect("valid");
@@ -151,6 +195,15 @@ mod tests {
         assert_eq!(grant.models.map(|models| models.len()), Some(3));
         assert_eq!(grant.paths.map(|paths| paths.len()), Some(2));
         assert_eq!(grant.cidrs.map(|cidrs| cidrs.len()), Some(2));
+        let limits = BudgetConfig {
+            requests_per_minute: Some(60),
+            tokens_per_minute: Some(70),
+            tokens_per_day: Some(80),
+            tokens_per_month: Some(1_000_000_000_000),
+            concurrent_streams: Some(4),
+            ..BudgetConfig::default()
+        };
+        assert_eq!(grant.limits, limits);
         assert!(parse(&annotated(&[])).expect("valid").is_default());
     }
 
@@ -164,6 +217,11 @@ mod tests {
     #[case("allowed-cidrs", "10.0.0.1")]
     #[case("allowed-cidrs", "10.0.0.1/8")]
     #[case("allowed-model", "small")]
+    #[case("tokens-per-day", "0")]
+    #[case("tokens-per-day", "many")]
+    #[case("tokens-per-month", "1000000000001")]
+    #[case("requests-per-minute", "-1")]
+    #[case("concurrent-streams", "1.5")]
     #[case("Expires", "2027-01-31T00:00:00Z")]
     fn what_cannot_be_followed_is_refused_by_name(#[case] name: &str, #[case] value: &str) {
         let annotation = format!("{PREFIX}{name}");

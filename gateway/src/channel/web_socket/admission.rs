@@ -1,6 +1,7 @@
 //! Whether a caller may use a WebSocket channel; asked at the beginning and after every change of configuration.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::extract::Request;
 use claw_crds::gateway_config::{ChannelConfig, DirectAccess, PlatformConfig};
@@ -8,19 +9,20 @@ use http::HeaderMap;
 
 use super::credentials;
 use crate::AppState;
-use crate::auth::{self, ANONYMOUS, Caller, Visit};
+use crate::auth::{self, ANONYMOUS, Caller, PeerCertificate, Visit};
 use crate::channel::{Outcome, find, record};
 use crate::client_address::ClientAddress;
 use crate::config::RuntimeConfig;
 use crate::error::GatewayError;
 
-/// What a client came with: a channel's name and a key.
+/// What a client came with: a channel's name and a credential.
 pub(super) struct Ticket {
     channel: String,
     credentials: HeaderMap,
     path: String,
     /// Whose limits count where nobody needs a key.
     address: Option<IpAddr>,
+    certificate: Option<Arc<PeerCertificate>>,
 }
 
 impl Ticket {
@@ -31,16 +33,17 @@ impl Ticket {
             credentials,
             path: request.uri().path().to_owned(),
             address: ClientAddress::of(request),
+            certificate: PeerCertificate::of(request).map(Arc::clone),
         })
     }
 
     /// Count a message against the limit of its sender, as a request to the API would be.
-    pub(super) fn count(
+    pub(super) async fn count(
         &self,
         app: &AppState,
         runtime: &RuntimeConfig,
     ) -> Result<(), GatewayError> {
-        let caller = self.caller(app, runtime)?;
+        let caller = self.caller(app, runtime).await?;
         let name = match self.address {
             Some(address) if &*caller.name == ANONYMOUS => address.to_string(),
             _ => caller.name.to_string(),
@@ -49,13 +52,18 @@ impl Ticket {
             .check(runtime.limits.requests_per_second, &name)
     }
 
-    fn caller(&self, app: &AppState, runtime: &RuntimeConfig) -> Result<Caller, GatewayError> {
+    async fn caller(
+        &self,
+        app: &AppState,
+        runtime: &RuntimeConfig,
+    ) -> Result<Caller, GatewayError> {
         let visit = Visit {
             headers: &self.credentials,
             path: &self.path,
             address: self.address,
+            certificate: self.certificate.as_deref(),
         };
-        Ok(auth::authenticate(app, runtime, visit)?)
+        Ok(auth::authenticate(app, runtime, visit).await?)
     }
 
     /// The channel, if it still is one of this kind.
@@ -66,13 +74,13 @@ impl Ticket {
     }
 
     /// Who this is, if the configuration admits them.
-    pub(super) fn admit(
+    pub(super) async fn admit(
         &self,
         app: &AppState,
         runtime: &RuntimeConfig,
     ) -> Result<Caller, GatewayError> {
         let channel = find(&runtime.channels, &self.channel)?;
-        let caller = self.caller(app, runtime)?;
+        let caller = self.caller(app, runtime).await?;
         if !caller.grant.allows_model(&channel.model) {
             record(app, channel, Outcome::Refused);
             return Err(GatewayError::Forbidden {

@@ -116,7 +116,7 @@ impl Connection {
                 frame = self.socket.recv() => self.on_frame(frame).await?,
                 event = self.session.next() => self.on_event(event).await?,
                 _ = ping.tick() => self.send_message(Message::Ping(bytes::Bytes::new())).await?,
-                _ = look.tick() => self.look()?,
+                _ = look.tick() => self.look().await?,
                 () = self.app.shutdown.cancelled(), if staying => {
                     self.leave("the gateway is shutting down: connect again");
                 }
@@ -141,7 +141,7 @@ impl Connection {
         let Some(ask) = self.session.startable() else {
             return Ok(());
         };
-        self.look()?;
+        self.look().await?;
         if self.leaving.is_some() {
             self.refuse_while_leaving(ask.id).await?;
             return self.depart();
@@ -163,7 +163,7 @@ impl Connection {
     }
 
     /// Follow a change of the configuration: new settings, a removed channel, a key that is no longer good.
-    fn look(&mut self) -> Step {
+    async fn look(&mut self) -> Step {
         let runtime = self.app.runtime();
         if Arc::ptr_eq(&runtime, &self.runtime) || self.leaving.is_some() {
             return Ok(());
@@ -173,11 +173,15 @@ impl Connection {
             Some(channel) => {
                 self.ticket
                     .admit(&self.app, &runtime)
+                    .await
                     .map_err(|error| match error {
+                        GatewayError::IdentityUnavailable { .. } => {
+                            Farewell::away("the token cannot be checked now: connect again")
+                        }
                         GatewayError::Forbidden { .. } => {
                             Farewell::policy("the access rules changed")
                         }
-                        _ => Farewell::policy("the API key is no longer valid"),
+                        _ => Farewell::policy("the credential is no longer valid"),
                     })?;
                 self.channel = channel.clone();
             }

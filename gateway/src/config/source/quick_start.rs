@@ -7,9 +7,9 @@ use claw_crds::GatewayConfig;
 use claw_crds::claw_gateway::DEFAULT_MAX_BODY_BYTES;
 use claw_crds::gateway_config::{
     AuthConfig, BudgetsConfig, CallersConfig, CredentialConfig, DeviceConfig, GatewayIdentity,
-    LimitsConfig, LocalModelConfig, LogLevel, ModelBackend, ModelConfig, OutboundConfig,
-    ProviderConfig, QuantizationConfig, Redacted, RemoteModelConfig, SCHEMA_VERSION, SourceConfig,
-    StateConfig,
+    IdentitiesConfig, LimitsConfig, LocalModelConfig, LogLevel, ModelBackend, ModelConfig,
+    OutboundConfig, ProviderConfig, QuantizationConfig, Redacted, RemoteModelConfig,
+    SCHEMA_VERSION, SourceConfig, StateConfig,
 };
 use url::{Host, Url};
 
@@ -62,6 +62,7 @@ impl QuickStart {
             log_level: LogLevel::default(),
             state: StateConfig::default(),
             callers: CallersConfig::default(),
+            identities: IdentitiesConfig::default(),
         })
     }
 

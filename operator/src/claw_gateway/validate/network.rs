@@ -1,5 +1,5 @@
-//! Who may reach the pods, and what they may reach: from the URLs that models, channels, traces and the audit log's
-//! sinks name.
+//! Who may reach the pods, and what they may reach: from the URLs that models, channels, token issuers, traces and the
+//! audit log's sinks name.
 
 mod destination;
 
@@ -99,7 +99,16 @@ fn urls<'a>(
         let telegram = channel.spec.telegram.as_ref()?;
         Some(telegram.api_base_url_or_default())
     });
+    let issuers = spec.auth.jwt.iter().flatten();
+    let key_sets = issuers.filter_map(|issuer| issuer.jwks.url.as_deref());
+    let introspection = spec.auth.introspection.iter();
+    let introspection = introspection.map(|introspection| introspection.url.as_str());
     let tracing = spec.observability.tracing.as_ref();
     let collector = tracing.map(|tracing| tracing.otlp_endpoint.as_str());
-    remote.chain(sources).chain(platforms).chain(collector)
+    remote
+        .chain(sources)
+        .chain(platforms)
+        .chain(key_sets)
+        .chain(introspection)
+        .chain(collector)
 }

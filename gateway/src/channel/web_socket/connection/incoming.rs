@@ -68,7 +68,7 @@ impl Connection {
             record(&self.app, &self.channel, Outcome::Overflow);
             return self.complain(Some(id), ErrorBody::from(&error).error).await;
         }
-        if let Err(error) = self.ticket.count(&self.app, &self.app.runtime()) {
+        if let Err(error) = self.ticket.count(&self.app, &self.app.runtime()).await {
             record(&self.app, &self.channel, Outcome::Overflow);
             return self.complain(Some(id), ErrorBody::from(&error).error).await;
         }

@@ -1,0 +1,146 @@
+//! Ways to be known besides API keys.
+
+use rstest::rstest;
+
+use crate::{
+    GatewayConfig,
+    compile::tests::{compiled, objects},
+    gateway_config::{AuthConfig, ClaimTest, JwksConfig},
+};
+
+const AUTH: &str = "auth: {apiKeys: {selector: {matchLabels: {use: keys}}}}";
+const TLS: &str = "tls: {disabled: {}}";
+
+fn compile(auth: &str, more: &[(&str, &str)]) -> (Option<GatewayConfig>, Vec<String>) {
+    let auth = format!("auth: {auth}");
+    let mut edits = vec![(AUTH, auth.as_str())];
+    edits.extend(more);
+    let compilation = compiled(&objects(&edits));
+    let problems = compilation.problems.iter().map(ToString::to_string);
+    (compilation.config, problems.collect())
+}
+
+fn issuer(more: &str) -> String {
+    format!("{{jwt: [{{name: corp, issuer: https://login.example, audiences: [claw], {more}}}]}}")
+}
+
+#[test]
+fn an_issuer_is_taken_over_with_its_defaults() {
+    let auth = issuer(
+        "jwks: {url: 'https://login.example/keys'}, claims: {required: [{claim: groups, contains: chat}]}",
+    );
+    let (config, problems) = compile(&auth, &[]);
+    assert_eq!(problems, Vec::<String>::new());
+    let config = config.expect("a configuration");
+    assert_eq!(config.auth, AuthConfig::ApiKeys(Vec::new()));
+    let [jwt] = &config.identities.jwt[..] else {
+        panic!("{:?}", config.identities)
+    };
+    assert_eq!(jwt.clock_skew_seconds, 60);
+    assert_eq!(
+        jwt.jwks,
+        JwksConfig::Url("https://login.example/keys".into())
+    );
+    let [rule] = &jwt.claims.required[..] else {
+        panic!("{jwt:?}")
+    };
+    assert_eq!(rule.test, ClaimTest::Contains("chat".into()));
+}
+
+#[rstest]
+#[case::plain_http("jwks: {url: 'http://login.example/keys'}", "can be forged on its way")]
+#[case::private_address(
+    "jwks: {url: 'https://10.1.2.3/keys'}",
+    "which the gateway may not call"
+)]
+#[case::credentials(
+    "jwks: {url: 'https://me:s3cret@login.example/keys'}",
+    "carries credentials"
+)]
+#[case::no_json("jwks: {inline: 's3cret'}", "not a JSON Web Key Set")]
+#[case::no_key("jwks: {inline: '{\"keys\": []}'}", "it has no key")]
+#[case::private_key(
+    "jwks: {inline: '{\"keys\": [{\"kty\": \"RSA\", \"d\": \"s3cret\"}]}'}",
+    "private or symmetric key"
+)]
+#[case::shared_secret(
+    "jwks: {inline: '{\"keys\": [{\"kty\": \"oct\", \"k\": \"s3cret\"}]}'}",
+    "private or symmetric key"
+)]
+fn an_issuer_that_cannot_be_trusted_admits_nobody(#[case] jwks: &str, #[case] expected: &str) {
+    let (config, problems) = compile(&issuer(jwks), &[]);
+    assert!(config.expect("the rest serves").identities.jwt.is_empty());
+    assert!(
+        problems[0].contains("spec.auth.jwt[0].jwks"),
+        "{problems:?}"
+    );
+    assert!(problems[0].contains(expected), "{problems:?}");
+    assert!(!problems[0].contains("s3cret"), "{problems:?}");
+}
+
+#[test]
+fn two_entries_for_one_issuer_are_a_conflict() {
+    let entry = |name: &str| {
+        format!(
+            "{{name: {name}, issuer: https://login.example, audiences: [claw], jwks: {{url: 'https://login.example/k'}}}}"
+        )
+    };
+    let auth = format!("{{jwt: [{}, {}]}}", entry("one"), entry("two"));
+    let (config, problems) = compile(&auth, &[]);
+    assert_eq!(config.expect("the first serves").identities.jwt.len(), 1);
+    assert!(
+        problems[0].contains("another entry has that name or issuer"),
+        "{problems:?}"
+    );
+}
+
+const SERVER: &str = "{introspection: {url: 'https://login.example/i', clientID: me, clientSecret: {secretKeyRef: {name: provider, key: token}}}}";
+
+#[test]
+fn an_introspecting_server_is_asked_with_the_secret() {
+    let (config, problems) = compile(SERVER, &[]);
+    assert_eq!(problems, Vec::<String>::new());
+    let config = config.expect("a configuration");
+    let introspection = config.identities.introspection.as_ref().expect("a server");
+    assert_eq!(introspection.client_secret.expose(), "sk-provider");
+    assert_eq!(introspection.cache_seconds, 60);
+    assert!(!format!("{config:?}").contains("sk-provider"));
+}
+
+#[test]
+fn a_server_without_its_secret_is_told_and_admits_nobody() {
+    let (config, problems) = compile(&SERVER.replace("key: token", "key: nothing"), &[]);
+    assert_eq!(
+        config.expect("the rest serves").identities.introspection,
+        None
+    );
+    let field = "spec.auth.introspection.clientSecret.secretKeyRef.key";
+    assert!(problems[0].contains(field), "{problems:?}");
+}
+
+const CERTIFICATES: &str = "{clientCertificates: {caCertificate: {secretKeyRef: {name: provider, key: token}}, mode: MODE}}";
+
+#[rstest]
+#[case("Optional", true)]
+#[case("Required", false)]
+fn authorities_that_are_none_close_this_way_or_all(#[case] mode: &str, #[case] serves: bool) {
+    let authority = (TLS, "tls: {selfSigned: {}}");
+    let (config, problems) = compile(&CERTIFICATES.replace("MODE", mode), &[authority]);
+    let told = problems
+        .iter()
+        .find(|problem| problem.contains("caCertificate"));
+    assert!(
+        told.is_some_and(|told| told.contains("not PEM")),
+        "{problems:?}"
+    );
+    // The certificate of the gateway itself is missing here, too.
+    let is_fatal = compiled_is_fatal(mode, authority);
+    assert_eq!((config, is_fatal), (None, !serves));
+}
+
+fn compiled_is_fatal(mode: &str, authority: (&str, &str)) -> bool {
+    let auth = format!("auth: {}", CERTIFICATES.replace("MODE", mode));
+    let compilation = compiled(&objects(&[(AUTH, &auth), authority]));
+    let mut problems = compilation.problems.iter();
+    problems.any(|problem| problem.field.contains("caCertificate") && problem.is_fatal())
+}

@@ -1,0 +1,151 @@
+//! Certificates of callers.
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair,
+};
+use serde_json::{Value, json};
+
+use super::{answer, folder, gateway, secret, start, write};
+use crate::binary::{Binary, KEY, client_builder, until};
+use crate::upstream::Upstream;
+
+type Authority = CertifiedIssuer<'static, KeyPair>;
+
+/// The place of the authority among the objects.
+const AUTHORITY: usize = 2;
+
+fn authority() -> Authority {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority")
+}
+
+fn authority_secret(authority: &Authority) -> Value {
+    secret("callers", &json!({"ca.crt": authority.pem()}))
+}
+
+/// A certificate and its key, in one PEM text.
+fn identity(by: &Authority, name: &str) -> reqwest::Identity {
+    let key = KeyPair::generate().expect("a key");
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let certificate = params.signed_by(&key, by).expect("a certificate");
+    let pem = format!("{}{}", key.serialize_pem(), certificate.pem());
+    reqwest::Identity::from_pem(pem.as_bytes()).expect("an identity")
+}
+
+struct Setting {
+    gateway: Binary,
+    trusted: reqwest::Certificate,
+    _upstream: Upstream,
+}
+
+impl Setting {
+    async fn start(authority: &Authority, mode: &str) -> Self {
+        let upstream = Upstream::start().await;
+        let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]);
+        let pair = pair.expect("a certificate");
+        let trusted = reqwest::Certificate::from_pem(pair.cert.pem().as_bytes()).expect("PEM");
+        let spec = json!({
+            "tls": {"secretRef": {"name": "serving"}},
+            "auth": {"clientCertificates": {
+                "caCertificate": {"secretKeyRef": {"name": "callers", "key": "ca.crt"}},
+                "mode": mode,
+                "names": ["ada", "team-*"],
+            }},
+        });
+        let serving =
+            json!({"tls.crt": pair.cert.pem(), "tls.key": pair.signing_key.serialize_pem()});
+        let objects = [
+            gateway(&upstream, spec),
+            secret("serving", &serving),
+            authority_secret(authority),
+        ];
+        let client = client_builder().tls_certs_only([trusted.clone()]);
+        let client = client.build().expect("a client");
+        Self {
+            gateway: start(folder(&objects), ("https", client)).await,
+            trusted,
+            _upstream: upstream,
+        }
+    }
+
+    fn client(&self, identity: reqwest::Identity) -> reqwest::Client {
+        client_builder()
+            .tls_certs_only([self.trusted.clone()])
+            .identity(identity)
+            .build()
+            .expect("a client")
+    }
+
+    fn models(&self, client: &reqwest::Client) -> reqwest::RequestBuilder {
+        client.get(self.gateway.url("/v1/models"))
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_is_an_identity_and_a_header_is_none() {
+    let (ours, theirs) = (authority(), authority());
+    let setting = Setting::start(&ours, "Optional").await;
+    let ada = setting.client(identity(&ours, "ada"));
+    assert_eq!(answer(setting.models(&ada)).await.0, 200);
+    let eve = setting.client(identity(&ours, "eve"));
+    let (status, error, _) = answer(setting.models(&eve)).await;
+    assert_eq!((status, &error["code"]), (403, &json!("forbidden")));
+    let message = error["message"].as_str().expect("a message");
+    assert!(message.contains("`eve`"), "{message}");
+    // A credential is what its holder wants to be known by, wrong ones included.
+    assert_eq!(answer(setting.models(&eve).bearer_auth(KEY)).await.0, 200);
+    assert_eq!(
+        answer(setting.models(&ada).bearer_auth("wrong")).await.0,
+        401
+    );
+
+    let nobody = &setting.gateway.client;
+    let forged = setting
+        .models(nobody)
+        .header("x-forwarded-client-cert", "Subject=\"CN=ada\"")
+        .header("x-client-cert", "ada")
+        .header("x-ssl-client-s-dn", "CN=ada");
+    assert_eq!(answer(forged).await.0, 401);
+    let stranger = setting.client(identity(&theirs, "ada"));
+    setting
+        .models(&stranger)
+        .send()
+        .await
+        .expect_err("no handshake");
+}
+
+#[tokio::test]
+async fn a_new_authority_is_taken_over_by_connections_that_are_open() {
+    let (old, new) = (authority(), authority());
+    let setting = Setting::start(&old, "Optional").await;
+    let ada = setting.client(identity(&old, "ada"));
+    assert_eq!(answer(setting.models(&ada)).await.0, 200);
+    write(
+        setting.gateway.folder.path(),
+        AUTHORITY,
+        &authority_secret(&new),
+    );
+    // An answer at all: a handshake with this certificate would fail now.
+    until(
+        "the old certificate is refused on its connection",
+        async || (answer(setting.models(&ada)).await.0 == 401).then_some(()),
+    )
+    .await;
+    let team = setting.client(identity(&new, "team-web"));
+    assert_eq!(answer(setting.models(&team)).await.0, 200);
+}
+
+#[tokio::test]
+async fn where_certificates_are_required_nobody_connects_without() {
+    let authority = authority();
+    let setting = Setting::start(&authority, "Required").await;
+    let nobody = &setting.gateway.client;
+    let refused = setting.models(nobody).bearer_auth(KEY).send().await;
+    refused.expect_err("no connection");
+    let ada = setting.client(identity(&authority, "ada"));
+    assert_eq!(answer(setting.models(&ada)).await.0, 200);
+}
