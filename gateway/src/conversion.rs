@@ -19,6 +19,7 @@ mod parts;
 mod provider_golden;
 pub mod responses;
 mod target;
+mod text_shape;
 mod upstream_body;
 
 pub use engine_request::{HONOURED as HONOURED_IN_ALL, engine_messages, engine_request};
@@ -29,4 +30,5 @@ pub use named_event::NamedEvent;
 pub use narrator::Narrator;
 pub use parts::{Part, parts};
 pub use target::Target;
-pub use upstream_body::upstream_body;
+pub use text_shape::{FoundText, TextShape};
+pub use upstream_body::UpstreamBody;

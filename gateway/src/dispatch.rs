@@ -179,8 +179,14 @@ impl Dispatcher {
             charge.settle(&usage);
             completion.usage = Some(usage);
             for choice in &completion.choices {
-                let said = choice.message.get("content").or_else(|| choice.extra.get("text"));
-                notes::answered(choice.index, said.and_then(Value::as_str).unwrap_or_default());
+                let said = choice
+                    .message
+                    .get("content")
+                    .or_else(|| choice.extra.get("text"));
+                notes::answered(
+                    choice.index,
+                    said.and_then(Value::as_str).unwrap_or_default(),
+                );
             }
             Ok(completion)
         })
@@ -208,7 +214,7 @@ impl Dispatcher {
                 Backend::Remote(remote) => {
                     let (head, rest) =
                         remote::stream(provider, &entry.name, remote, request).await?;
-                    Ok(finisher().finish(head, rest, limits.deadline))
+                    Ok(finisher().finish_sayings(head, rest, limits.deadline))
                 }
                 Backend::Unavailable { reason } => Err(unavailable(entry, reason)),
             }

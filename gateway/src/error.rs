@@ -248,7 +248,7 @@ pub enum GatewayError {
         /// The model.
         model: String,
         /// The cause, for the log.
-        source: reqwest::Error,
+        source: crate::outbound::SendError,
     },
     /// The remote API is where this gateway may not call.
     #[error(

@@ -18,6 +18,7 @@ pub mod error;
 pub mod exit;
 pub mod gateway;
 pub mod handlers;
+mod idle_timer;
 pub mod limits;
 pub mod management;
 pub mod metrics;

@@ -14,6 +14,6 @@ pub use body_limit::limit_body;
 pub use client_address::locate;
 pub use dialect::speak;
 pub use observe::observe;
-pub use panic::answer_panic;
+pub use panic::contain_panic;
 pub use rate_limit::{RateLimits, limit_rate};
 pub use request_id::{RequestId, identify};

@@ -5,10 +5,13 @@
 //! controls a name cannot show one address and be called at another. No proxy is taken from the environment, since
 //! it would look names up for itself.
 
+mod answer_body;
 mod client_tls;
+mod direct;
 mod own_client;
 mod refused;
 mod resolver;
+mod send_error;
 
 use std::fmt;
 use std::io;
@@ -17,21 +20,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use claw_crds::outbound::{OutboundConfig, Refusal};
-use http::Method;
+use http::{HeaderMap, Method, Response};
 use reqwest::redirect::{Attempt, Policy};
 use tokio::net::TcpStream;
 
+pub use answer_body::AnswerBody;
 pub use client_tls::{ClientTlsError, client_tls};
+use direct::Direct;
+pub use direct::DirectBody;
 pub use own_client::{OwnClient, OwnClientError};
 pub use refused::refusal_in;
-use resolver::{GuardedResolver, allowed};
+use resolver::GuardedResolver;
 pub use resolver::{Lookup, SystemLookup};
+pub use send_error::SendError;
 
 /// Model hubs redirect to their storage, some of them more than once.
 const MOST_REDIRECTS: usize = 10;
 /// A download from a server that is silent for longer has gone.
 const DOWNLOAD_READ_TIMEOUT: Duration = Duration::from_mins(1);
+/// An API that is there answers sooner.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const USER_AGENT: &str = concat!("clawdbot/", env!("CARGO_PKG_VERSION"));
 
 /// The way out; cheap to clone, and all clones follow the same rules.
 #[derive(Clone)]
@@ -43,6 +54,7 @@ pub struct Outbound {
 /// Clients for one set of rules. They go with it, and so do their idle connections.
 struct Clients {
     rules: Arc<OutboundConfig>,
+    direct: Arc<Direct>,
     api: reqwest::Client,
     downloads: reqwest::Client,
 }
@@ -84,15 +96,37 @@ impl Outbound {
         self.request(Method::POST, url)
     }
 
+    /// POST to an API, up to the head of its answer, whatever its status.
+    pub async fn send(
+        &self,
+        url: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<AnswerBody>, SendError> {
+        let direct = Arc::clone(&self.clients.load().direct);
+        if let Some(site) = direct.site(url)? {
+            let response = direct::post(&site, headers, body).await?;
+            return Ok(response.map(AnswerBody::Direct));
+        }
+        let request = self.post(url)?.headers(headers).body(body);
+        let response = request.send().await;
+        // The URL may hold a password.
+        let response = response.map_err(|error| SendError::Client(error.without_url()))?;
+        Ok(Response::from(response).map(AnswerBody::Client))
+    }
+
     /// A connection without HTTP, to one of the addresses that a host leads to and that may be called.
     pub async fn connect(&self, host: &str, port: u16) -> io::Result<TcpStream> {
-        let rules = self.rules();
         let addresses = match host.parse::<IpAddr>() {
             Ok(address) => {
-                rules.check(None, address).map_err(io::Error::other)?;
+                self.rules()
+                    .check(None, address)
+                    .map_err(io::Error::other)?;
                 vec![SocketAddr::new(address, port)]
             }
-            Err(_) => allowed(&rules, &*self.lookup, host)
+            Err(_) => self
+                .resolver()
+                .allowed(host)
                 .await
                 .map_err(io::Error::other)?
                 .into_iter()
@@ -109,10 +143,14 @@ impl Outbound {
 
     /// A client under the rules in force.
     fn builder(&self) -> reqwest::ClientBuilder {
-        builder(&Arc::new(GuardedResolver {
+        builder(&Arc::new(self.resolver()))
+    }
+
+    fn resolver(&self) -> GuardedResolver {
+        GuardedResolver {
             rules: self.rules(),
             lookup: Arc::clone(&self.lookup),
-        }))
+        }
     }
 
     /// A request for a file, without any credential. Redirects are followed, and each is checked.
@@ -146,7 +184,7 @@ impl Clients {
         let builder = || builder(&resolver);
         let api = builder()
             .redirect(Policy::none())
-            .connect_timeout(Duration::from_secs(3))
+            .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(Duration::from_secs(30))
             .tcp_nodelay(true)
             .build()?;
@@ -159,6 +197,7 @@ impl Clients {
             .build()?;
         Ok(Self {
             rules,
+            direct: Arc::new(Direct::new(resolver)),
             api,
             downloads,
         })

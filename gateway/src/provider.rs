@@ -8,6 +8,7 @@ mod dialect;
 mod endpoint;
 mod health;
 mod key_ring;
+mod recurrence;
 mod refusal;
 mod response;
 mod sse;

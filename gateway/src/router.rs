@@ -1,12 +1,12 @@
 //! Which path goes where, behind which layers. The list of endpoints is this file.
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
 use axum::routing::{MethodRouter, any, get, post};
 use http::Method;
 use tower::ServiceBuilder;
-use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::handlers::{
     chat_completions, messages, models, openapi, passed_on, responses, route_paths,
@@ -19,18 +19,7 @@ const OPENAPI: &str = "/openapi.json";
 /// The router of the public port.
 pub fn build_router(state: AppState) -> Router {
     let layers = ServiceBuilder::new()
-        // First, so that every answer and every log line carries the name of its request.
-        .layer(from_fn(middleware::identify))
-        // Outside of the panic layer: a request that panicked is counted and logged as well.
-        .layer(from_fn_with_state(state.clone(), middleware::observe))
-        // Outside of everything that refuses, so that Anthropic's clients understand every refusal.
-        .layer(from_fn(middleware::speak))
-        // A panic in a handler answers 500 and costs nothing else.
-        .layer(CatchPanicLayer::custom(middleware::answer_panic))
-        // Before anything else of a request is read. Channels, too, serve only whom the gateway does.
-        .layer(from_fn_with_state(state.clone(), middleware::locate))
-        // Before anything reads a body.
-        .layer(from_fn_with_state(state.clone(), middleware::limit_body))
+        .layer(from_fn_with_state(state.clone(), around_everything))
         // Ours is the only limit, so that its answer is OpenAI-shaped.
         .layer(DefaultBodyLimit::disable());
     api(&state)
@@ -47,11 +36,6 @@ pub fn build_router(state: AppState) -> Router {
 
 /// Everything for holders of an API key: also the fallback, so that a path outside of every list needs a key too.
 fn api(state: &AppState) -> Router<AppState> {
-    let layers = ServiceBuilder::new()
-        // Deny by default; only `channel::router` stays outside.
-        .layer(from_fn_with_state(state.clone(), middleware::authenticate))
-        // After authentication, because limits are each caller's own, and strangers must not use them up.
-        .layer(from_fn_with_state(state.clone(), middleware::limit_rate));
     endpoints()
         .into_iter()
         .fold(Router::new(), |router, (_, path, handler)| {
@@ -60,7 +44,45 @@ fn api(state: &AppState) -> Router<AppState> {
         .route("/v1/responses/{*rest}", any(responses::stored))
         .method_not_allowed_fallback(route_paths::method_not_allowed)
         .fallback(route_paths::create)
-        .layer(layers)
+        .layer(from_fn_with_state(state.clone(), for_callers))
+}
+
+/// What stands around every handler, from the outside in: one layer, since each of the router's costs every request its
+/// memory.
+async fn around_everything(
+    State(state): State<AppState>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let state = &state;
+    // First, so that every answer and every log line carries the name of its request.
+    middleware::identify(request, |request| {
+        // Outside of the panic layer: a request that panicked is counted and logged as well.
+        middleware::observe(state, request, |request| {
+            // Outside of everything that refuses, so that Anthropic's clients understand every refusal.
+            middleware::speak(request, |request| {
+                // A panic in a handler answers 500 and costs nothing else.
+                middleware::contain_panic(request, |request| {
+                    // Before anything else of a request is read. Channels, too, serve only whom the gateway does.
+                    middleware::locate(state, request, |request| {
+                        // Before anything reads a body.
+                        middleware::limit_body(state, request, |request| next.run(request))
+                    })
+                })
+            })
+        })
+    })
+    .await
+}
+
+/// Deny by default; only `channel::router` stays outside.
+async fn for_callers(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let state = &state;
+    middleware::authenticate(state, request, |request| {
+        // After authentication, because limits are each caller's own, and strangers must not use them up.
+        middleware::limit_rate(state, request, |request| next.run(request))
+    })
+    .await
 }
 
 /// Method, path and handler of each.

@@ -5,6 +5,8 @@ mod chat_response;
 pub(crate) mod fields;
 mod json_object;
 mod message_answer;
+mod random_digits;
+mod said;
 mod task;
 mod text_completion;
 
@@ -14,5 +16,7 @@ pub use chat_response::{
 };
 pub use json_object::parse_object;
 pub use message_answer::{ContentBlock, MessageAnswer, MessageUsage, TokenCount, message_id};
+pub use random_digits::random_digits;
+pub use said::{Said, Text};
 pub use task::Task;
 pub use text_completion::{text_chunk, text_completion};

@@ -116,9 +116,13 @@ impl Traces {
     }
 }
 
+fn is_on() -> bool {
+    IS_ON.load(Ordering::Relaxed)
+}
+
 /// Make `span` part of the trace that a caller's `traceparent` names.
 pub fn join(span: &Span, headers: &HeaderMap) {
-    if !IS_ON.load(Ordering::Relaxed) {
+    if !is_on() {
         return;
     }
     let caller = TraceContextPropagator::new().extract(&HeaderExtractor(headers));
@@ -132,7 +136,8 @@ pub fn trace_id(span: &Span, headers: &HeaderMap) -> Option<String> {
         let context = context.span().span_context().clone();
         context.is_valid().then(|| context.trace_id().to_string())
     };
-    name(&span.context()).or_else(|| {
+    let own = is_on().then(|| name(&span.context())).flatten();
+    own.or_else(|| {
         headers.contains_key(TRACEPARENT).then_some(())?;
         name(&TraceContextPropagator::new().extract(&HeaderExtractor(headers)))
     })
@@ -140,7 +145,7 @@ pub fn trace_id(span: &Span, headers: &HeaderMap) -> Option<String> {
 
 /// Tell the next service of the trace that we are in, if any.
 pub fn pass_on(headers: &mut HeaderMap) {
-    if !IS_ON.load(Ordering::Relaxed) {
+    if !is_on() {
         return;
     }
     let context = Span::current().context();

@@ -1,39 +1,72 @@
 //! A request as a remote API gets it: as the client sent it, but for the model's name.
 
-use serde_json::{Map, Value, json};
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use serde_json::{Map, Value};
 
 use crate::types::ChatRequest;
 
-/// The body for an upstream that knows the model as `model`.
-pub fn upstream_body(request: &ChatRequest, model: &str) -> Map<String, Value> {
-    let mut body = request.body.clone();
-    body.insert("model".into(), model.into());
-    if request.stream {
+const MODEL: &str = "model";
+const STREAM_OPTIONS: &str = "stream_options";
+const INCLUDE_USAGE: &str = "include_usage";
+
+/// The body for an upstream that knows the model by another name.
+pub struct UpstreamBody<'a> {
+    request: &'a ChatRequest,
+    model: &'a str,
+}
+
+impl<'a> UpstreamBody<'a> {
+    /// What is written when it is serialized.
+    pub fn new(request: &'a ChatRequest, model: &'a str) -> Self {
+        Self { request, model }
+    }
+}
+
+impl Serialize for UpstreamBody<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { request, model } = self;
         // Usage is counted for every answer, whether or not the client wants to see it.
-        match body.get_mut("stream_options") {
-            Some(Value::Object(options)) => {
-                options.insert("include_usage".into(), true.into());
-            }
-            _ => {
-                body.insert("stream_options".into(), json!({"include_usage": true}));
+        let is_ours = |name: &str| name == MODEL || (name == STREAM_OPTIONS && request.stream);
+        let mut body = serializer.serialize_map(None)?;
+        for (name, value) in request.body.iter().filter(|(name, _)| !is_ours(name)) {
+            body.serialize_entry(name, value)?;
+        }
+        body.serialize_entry(MODEL, model)?;
+        if request.stream {
+            let options = request.body.get(STREAM_OPTIONS).and_then(Value::as_object);
+            body.serialize_entry(STREAM_OPTIONS, &WithUsage(options))?;
+        }
+        body.end()
+    }
+}
+
+struct WithUsage<'a>(Option<&'a Map<String, Value>>);
+
+impl Serialize for WithUsage<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut options = serializer.serialize_map(None)?;
+        for (name, value) in self.0.into_iter().flatten() {
+            if name != INCLUDE_USAGE {
+                options.serialize_entry(name, value)?;
             }
         }
+        options.serialize_entry(INCLUDE_USAGE, &true)?;
+        options.end()
     }
-    body
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn body(sent: Value) -> Value {
         let Value::Object(object) = sent else {
             panic!("not an object")
         };
-        Value::Object(upstream_body(
-            &ChatRequest::from_object(object).expect("valid"),
-            "far-model",
-        ))
+        let request = ChatRequest::from_object(object).expect("valid");
+        json!(UpstreamBody::new(&request, "far-model"))
     }
 
     #[test]

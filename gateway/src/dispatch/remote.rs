@@ -1,15 +1,16 @@
 //! Answers of remote APIs, and what they tell of an API's health.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use futures::future::BoxFuture;
+use futures::Stream;
 
-use super::stream::Rest;
 use crate::config::Remote;
 use crate::error::GatewayError;
 use crate::provider::{Health, Provider, UpstreamStream};
-use crate::types::{ChatChunk, ChatCompletion, ChatRequest};
+use crate::types::{ChatChunk, ChatCompletion, ChatRequest, Said};
 
 /// The rest of a streamed answer.
 pub(super) struct Answer {
@@ -63,16 +64,16 @@ pub(super) fn note_failure(model: &str, health: &Health, error: &GatewayError) {
     }
 }
 
-impl Rest for Answer {
-    fn next(&mut self) -> BoxFuture<'_, Result<Option<ChatChunk>, GatewayError>> {
-        Box::pin(async {
-            let next = self.stream.next().await;
-            match &next {
-                Ok(Some(_)) => {}
-                Ok(None) => self.health.succeeded(),
-                Err(error) => note_failure(&self.model, &self.health, error),
-            }
-            next
-        })
+impl Stream for Answer {
+    type Item = Result<Said, GatewayError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = ready!(self.stream.poll_next(context));
+        match &next {
+            Ok(Some(_)) => {}
+            Ok(None) => self.health.succeeded(),
+            Err(error) => note_failure(&self.model, &self.health, error),
+        }
+        Poll::Ready(next.transpose())
     }
 }

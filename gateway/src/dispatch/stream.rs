@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use futures::Stream;
 use futures::future::BoxFuture;
@@ -15,15 +16,53 @@ use crate::audit::notes;
 use crate::error::GatewayError;
 use crate::limits::Charge;
 use crate::metrics::Metrics;
-use crate::types::{ChatChunk, ChatRequest, Content, Usage, completion_id};
+use crate::types::{ChatChunk, ChatRequest, Content, Said, Usage, completion_id};
 
 /// The pieces of an answer. An `Err` is the last item.
-pub type ChunkStream = Pin<Box<dyn Stream<Item = Result<ChatChunk, GatewayError>> + Send>>;
+pub struct ChunkStream {
+    state: Box<State>,
+    /// The last piece, where another one may be it again.
+    last: Option<Box<ChatChunk>>,
+}
+
+impl ChunkStream {
+    /// The next piece as short as it comes, for whoever remembers the last one.
+    pub fn poll_said(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Said, GatewayError>>> {
+        self.state.poll_said(context)
+    }
+}
+
+impl Stream for ChunkStream {
+    type Item = Result<ChatChunk, GatewayError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = ready!(self.state.poll_said(context));
+        Poll::Ready(next.map(|said| match said? {
+            Said::Piece(chunk) => {
+                self.last = (chunk.choices.len() == 1).then(|| chunk.clone());
+                Ok(*chunk)
+            }
+            Said::Again(text) => {
+                let mut chunk = self.last.clone().ok_or(GatewayError::Internal)?;
+                for choice in &mut chunk.choices {
+                    choice.delta.content = Some(text.read());
+                }
+                Ok(*chunk)
+            }
+        }))
+    }
+}
 
 /// The rest of an answer, from wherever it comes.
 pub(super) trait Rest: Send + 'static {
     fn next(&mut self) -> BoxFuture<'_, Result<Option<ChatChunk>, GatewayError>>;
 }
+
+/// The rest of an answer without a future for each piece.
+type Sayings = Pin<Box<dyn Stream<Item = Result<Said, GatewayError>> + Send>>;
 
 pub(super) struct Finisher {
     id: String,
@@ -36,6 +75,8 @@ pub(super) struct Finisher {
     charge: Charge,
     /// Whether what is said is recorded.
     is_recorded: bool,
+    /// The answer that the last piece belonged to.
+    last_index: u32,
     metrics: Arc<Metrics>,
 }
 
@@ -82,6 +123,7 @@ impl Finisher {
             is_first: true,
             charge,
             is_recorded: notes::wants_content(),
+            last_index: 0,
             metrics,
         }
     }
@@ -93,16 +135,46 @@ impl Finisher {
         rest: impl Rest,
         deadline: Deadline,
     ) -> ChunkStream {
-        let state = State {
+        let rest = futures::stream::try_unfold(rest, |mut rest| async {
+            let next = rest.next().await?;
+            Ok(next.map(|chunk| (Said::Piece(Box::new(chunk)), rest)))
+        });
+        self.finish_sayings(head, rest, deadline)
+    }
+
+    /// The same of a rest that ends with its first error.
+    pub(super) fn finish_sayings(
+        self,
+        head: Vec<ChatChunk>,
+        rest: impl Stream<Item = Result<Said, GatewayError>> + Send + 'static,
+        deadline: Deadline,
+    ) -> ChunkStream {
+        let state = Box::new(State {
             finisher: self,
             head: head.into(),
-            rest: Box::new(rest),
+            rest: Box::pin(rest),
             deadline,
             // One timer for all pieces.
             alarm: Box::pin(tokio::time::sleep_until(deadline.at)),
             is_over: false,
-        };
-        Box::pin(futures::stream::unfold(state, State::step))
+        });
+        ChunkStream { state, last: None }
+    }
+
+    fn said(&mut self, said: Said) -> Option<Said> {
+        match said {
+            Said::Piece(chunk) => {
+                let chunk = self.piece(*chunk)?;
+                Some(Said::Piece(Box::new(chunk)))
+            }
+            Said::Again(ref text) => {
+                if self.is_recorded {
+                    notes::answered(self.last_index, &text.read());
+                }
+                self.said_bytes += text.bytes;
+                Some(said)
+            }
+        }
     }
 
     /// `None` where the piece held nothing but usage.
@@ -120,16 +192,13 @@ impl Finisher {
         chunk.model.clone_from(&self.model);
         "chat.completion.chunk".clone_into(&mut chunk.object);
         for choice in &mut chunk.choices {
+            let of_text = || choice.extra.get("text").and_then(Value::as_str);
+            let text = choice.delta.content.as_deref().or_else(of_text);
             if self.is_recorded {
-                let text = choice.delta.content.as_deref();
                 notes::answered(choice.index, text.unwrap_or_default());
             }
-            self.said_bytes += choice.delta.content.as_ref().map_or(0, String::len);
-            self.said_bytes += choice
-                .extra
-                .get("text")
-                .and_then(Value::as_str)
-                .map_or(0, str::len);
+            self.last_index = choice.index;
+            self.said_bytes += text.map_or(0, str::len);
             if self.is_first && choice.delta.role.is_none() {
                 choice.delta.role = Some("assistant".to_owned());
             }
@@ -163,42 +232,43 @@ impl Drop for Finisher {
 struct State {
     finisher: Finisher,
     head: VecDeque<ChatChunk>,
-    rest: Box<dyn Rest>,
+    rest: Sayings,
     deadline: Deadline,
     alarm: Pin<Box<Sleep>>,
     is_over: bool,
 }
 
 impl State {
-    async fn next(&mut self) -> Result<Option<ChatChunk>, GatewayError> {
+    fn poll_rest(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Said, GatewayError>>> {
         if let Some(chunk) = self.head.pop_front() {
-            return Ok(Some(chunk));
+            return Poll::Ready(Some(Ok(Said::Piece(Box::new(chunk)))));
         }
-        tokio::select! {
-            biased;
-            () = &mut self.alarm => Err(self.deadline.passed(&self.finisher.model)),
-            next = self.rest.next() => next,
+        if self.alarm.as_mut().poll(context).is_ready() {
+            let error = self.deadline.passed(&self.finisher.model);
+            return Poll::Ready(Some(Err(error)));
         }
+        self.rest.as_mut().poll_next(context)
     }
 
-    async fn step(mut self) -> Option<(Result<ChatChunk, GatewayError>, Self)> {
+    fn poll_said(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Said, GatewayError>>> {
         while !self.is_over {
-            let item = match self.next().await {
-                Ok(Some(chunk)) => self.finisher.piece(chunk).map(Ok),
-                Ok(None) => {
+            let item = match ready!(self.poll_rest(context)) {
+                Some(Ok(said)) => self.finisher.said(said).map(Ok),
+                None => {
                     self.is_over = true;
-                    self.finisher.last().map(Ok)
+                    let last = self.finisher.last();
+                    last.map(|chunk| Ok(Said::Piece(Box::new(chunk))))
                 }
-                Err(error) => {
+                Some(Err(error)) => {
                     self.is_over = true;
                     Some(Err(error))
                 }
             };
-            if let Some(item) = item {
-                return Some((item, self));
+            if item.is_some() {
+                return Poll::Ready(item);
             }
         }
-        None
+        Poll::Ready(None)
     }
 }
 

@@ -1,9 +1,12 @@
 //! Streamed answers as server-sent events.
 
+mod chat_events;
+
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt as _;
@@ -13,24 +16,22 @@ use crate::conversion::{NamedEvent, Narrator};
 use crate::dispatch::ChunkStream;
 use crate::error::{ErrorBody, GatewayError};
 use crate::types::{ChatChunk, text_chunk};
+use chat_events::ChatEvents;
 
 /// Proxies cut silent connections; a comment is no token.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+const HEADERS: [(&str, &str); 2] = [("cache-control", "no-cache"), ("x-accel-buffering", "no")];
 
 /// The events of a chat completion.
 pub(super) fn chat(chunks: ChunkStream) -> Response {
-    unnamed(chunks, |chunk| json(&chunk))
+    let headers = [("content-type", "text/event-stream")];
+    let body = Body::new(ChatEvents::new(chunks, KEEP_ALIVE));
+    (HEADERS, headers, body).into_response()
 }
 
 /// The events of a completion of a text.
 pub(super) fn completions(chunks: ChunkStream) -> Response {
-    unnamed(chunks, |chunk| json(&text_chunk(chunk)))
-}
-
-fn unnamed(chunks: ChunkStream, write: fn(ChatChunk) -> String) -> Response {
-    let events =
-        Outcome::events(chunks).map(move |outcome| Ok::<_, Infallible>(outcome.into_event(write)));
-    respond(events)
+    respond(Outcome::events(chunks).map(|outcome| Ok::<_, Infallible>(outcome.into_event())))
 }
 
 /// The same pieces, told by a narrator of another dialect.
@@ -51,9 +52,8 @@ pub(super) fn narrated(chunks: ChunkStream, narrator: impl Narrator) -> Response
 fn respond(
     events: impl futures::Stream<Item = Result<Event, Infallible>> + Send + 'static,
 ) -> Response {
-    let headers = [("cache-control", "no-cache"), ("x-accel-buffering", "no")];
     let events = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
-    (headers, events).into_response()
+    (HEADERS, events).into_response()
 }
 
 struct Telling<N> {
@@ -87,7 +87,7 @@ impl<N: Narrator> Telling<N> {
     }
 }
 
-/// One event of a streamed completion.
+/// One event of a streamed completion of a text.
 enum Outcome {
     Piece(Box<ChatChunk>),
     Error(GatewayError),
@@ -107,9 +107,9 @@ impl Outcome {
         })
     }
 
-    fn into_event(self, write: fn(ChatChunk) -> String) -> Event {
+    fn into_event(self) -> Event {
         match self {
-            Self::Piece(chunk) => Event::default().data(write(*chunk)),
+            Self::Piece(chunk) => Event::default().data(json(&text_chunk(*chunk))),
             Self::Error(error) => {
                 tell(&error);
                 Event::default()

@@ -5,8 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT};
 use http::{HeaderValue, StatusCode, Version};
@@ -26,7 +25,11 @@ const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// The connection is not used again afterwards, since the rest of the body may still be on its way; the client is
 /// told, lest it send its next request there.
-pub async fn limit_body(State(state): State<AppState>, request: Request, next: Next) -> Response {
+pub async fn limit_body<F: Future<Output = Response>>(
+    state: &AppState,
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     let limit = state.peek().limits.max_body_bytes;
     let is_http1 = request.version() <= Version::HTTP_11;
     let announced: Option<u64> = request
@@ -42,7 +45,7 @@ pub async fn limit_body(State(state): State<AppState>, request: Request, next: N
         }
         GatewayError::BodyTooLarge { limit }.into_response()
     } else {
-        next.run(request).await
+        next(request).await
     };
     if is_http1 && response.status() == StatusCode::PAYLOAD_TOO_LARGE {
         let close = HeaderValue::from_static("close");

@@ -2,8 +2,7 @@
 
 use std::net::SocketAddr;
 
-use axum::extract::{ConnectInfo, Request, State};
-use axum::middleware::Next;
+use axum::extract::{ConnectInfo, Request};
 use axum::response::{IntoResponse as _, Response};
 
 use crate::AppState;
@@ -11,7 +10,11 @@ use crate::client_address::ClientAddress;
 use crate::error::GatewayError;
 
 /// Tell the inner layers where a request comes from; refuse those from outside of the list.
-pub async fn locate(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+pub async fn locate<F: Future<Output = Response>>(
+    state: &AppState,
+    mut request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let peer = peer.map(|ConnectInfo(peer)| peer.ip());
     let is_admitted = {
@@ -29,7 +32,7 @@ pub async fn locate(State(state): State<AppState>, mut request: Request, next: N
         })
     };
     if is_admitted {
-        return next.run(request).await;
+        return next(request).await;
     }
     state.metrics.auth_refused("ip_allow_list");
     let message = "this gateway does not serve your address (spec.ipAllowList)".to_owned();

@@ -2,7 +2,6 @@
 
 use axum::Json;
 use axum::extract::Request;
-use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue};
@@ -14,12 +13,15 @@ use crate::routing::MESSAGES;
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
 /// Put errors into Anthropic's shape.
-pub async fn speak(request: Request, next: Next) -> Response {
+pub async fn speak<F: Future<Output = Response>>(
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     if !is_anthropic(request.uri().path()) {
-        return next.run(request).await;
+        return next(request).await;
     }
     let id = request.extensions().get::<RequestId>().cloned();
-    let mut response = translate(next.run(request).await, id.as_ref());
+    let mut response = translate(next(request).await, id.as_ref());
     if let Some(id) = id.and_then(|id| HeaderValue::from_str(&id.0).ok()) {
         response.headers_mut().insert(REQUEST_ID, id);
     }

@@ -8,8 +8,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
-use axum::extract::{ConnectInfo, Request, State};
-use axum::middleware::Next;
+use axum::extract::{ConnectInfo, Request};
 use axum::response::{IntoResponse as _, Response};
 use http::{Method, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -25,7 +24,11 @@ use crate::handlers::{AnsweredBy, RoutedBy};
 use crate::metrics::Metrics;
 
 /// Watch a request to its end.
-pub async fn observe(State(state): State<AppState>, request: Request, next: Next) -> Response {
+pub async fn observe<F: Future<Output = Response>>(
+    state: &AppState,
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     let id = request
         .extensions()
         .get::<RequestId>()
@@ -70,7 +73,7 @@ pub async fn observe(State(state): State<AppState>, request: Request, next: Next
         Err(error) => error.into_response(),
         Ok(place) => {
             record.place = Some(place);
-            let answer = next.run(request).instrument(span);
+            let answer = next(request).instrument(span);
             NOTES.scope(Arc::clone(&record.notes), answer).await
         }
     };

@@ -1,12 +1,19 @@
 //! A panic costs one request, not the gateway.
 
-use std::any::Any;
+use std::panic::AssertUnwindSafe;
 
+use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
+use futures::FutureExt as _;
 
 use crate::error::GatewayError;
 
-/// The answer to a request whose handler panicked; the panic hook has logged where.
-pub fn answer_panic(_panic: Box<dyn Any + Send + 'static>) -> Response {
-    GatewayError::Internal.into_response()
+/// A request whose handler panics is answered like any other failure; the panic hook has logged where.
+pub async fn contain_panic<F: Future<Output = Response>>(
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
+    let answer = async move { next(request).await };
+    let outcome = AssertUnwindSafe(answer).catch_unwind().await;
+    outcome.unwrap_or_else(|_| GatewayError::Internal.into_response())
 }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
@@ -68,10 +67,10 @@ impl RateLimits {
 }
 
 /// Hold callers to their limit: a key by its name, an anonymous caller by its address.
-pub async fn limit_rate(
-    State(state): State<AppState>,
+pub async fn limit_rate<F: Future<Output = Response>>(
+    state: &AppState,
     mut request: Request,
-    next: Next,
+    next: impl FnOnce(Request) -> F,
 ) -> Response {
     let per_second = state.peek().limits.requests_per_second;
     let name = identity(&request);
@@ -85,7 +84,7 @@ pub async fn limit_rate(
         name: name.into(),
         limits,
     });
-    next.run(request).await
+    next(request).await
 }
 
 fn identity(request: &Request) -> String {

@@ -1,9 +1,10 @@
 //! A name for every request, the client's own where it sends one.
 
 use axum::extract::Request;
-use axum::middleware::Next;
 use axum::response::Response;
 use http::{HeaderName, HeaderValue};
+
+use crate::types::random_digits;
 
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest name that is taken from a client.
@@ -14,15 +15,18 @@ const LONGEST: usize = 128;
 pub struct RequestId(pub String);
 
 /// Name the request, and tell its client.
-pub async fn identify(mut request: Request, next: Next) -> Response {
+pub async fn identify<F: Future<Output = Response>>(
+    mut request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     let id = request
         .headers()
         .get(&HEADER)
         .and_then(sane)
-        .unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string());
+        .unwrap_or_else(random_digits);
     let echo = HeaderValue::from_str(&id);
     request.extensions_mut().insert(RequestId(id));
-    let mut response = next.run(request).await;
+    let mut response = next(request).await;
     if let Ok(echo) = echo {
         response.headers_mut().insert(HEADER, echo);
     }

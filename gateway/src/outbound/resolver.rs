@@ -26,46 +26,46 @@ impl Lookup for SystemLookup {
     }
 }
 
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 /// Hands out only addresses that the rules allow; the client connects to these and asks nobody else.
+#[derive(Clone)]
 pub(super) struct GuardedResolver {
     pub(super) rules: Arc<OutboundConfig>,
     pub(super) lookup: Arc<dyn Lookup>,
 }
 
-impl Resolve for GuardedResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let (rules, lookup) = (Arc::clone(&self.rules), Arc::clone(&self.lookup));
-        Box::pin(async move {
-            let found = allowed(&rules, &*lookup, name.as_str()).await?;
-            // The port is put in by the client.
-            let found = found.into_iter().map(|address| SocketAddr::new(address, 0));
-            Ok(Box::new(found) as Addrs)
-        })
+impl GuardedResolver {
+    /// The addresses of a host that may be called; an error where none of those that it has may be.
+    pub(super) async fn allowed(&self, host: &str) -> Result<Vec<IpAddr>, BoxError> {
+        let mut refused = None;
+        let mut allowed = Vec::new();
+        for address in self.lookup.lookup(host.to_owned()).await? {
+            match self.rules.check(Some(host), address) {
+                Ok(()) => allowed.push(address),
+                Err(refusal) => refused = Some(refusal),
+            }
+        }
+        match refused {
+            Some(refusal) if allowed.is_empty() => {
+                tracing::warn!(host, %refusal, "a connection was refused");
+                Err(refusal.into())
+            }
+            _ => Ok(allowed),
+        }
     }
 }
 
-/// Why a name leads nowhere.
-pub(super) type LookupError = Box<dyn std::error::Error + Send + Sync>;
-
-/// What a name leads to and may be called; a refusal where that is nothing.
-pub(super) async fn allowed(
-    rules: &OutboundConfig,
-    lookup: &dyn Lookup,
-    host: &str,
-) -> Result<Vec<IpAddr>, LookupError> {
-    let mut refused = None;
-    let mut allowed = Vec::new();
-    for address in lookup.lookup(host.to_owned()).await? {
-        match rules.check(Some(host), address) {
-            Ok(()) => allowed.push(address),
-            Err(refusal) => refused = Some(refusal),
-        }
-    }
-    match refused {
-        Some(refusal) if allowed.is_empty() => {
-            tracing::warn!(host, %refusal, "a connection was refused");
-            Err(refusal.into())
-        }
-        _ => Ok(allowed),
+impl Resolve for GuardedResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let resolver = self.clone();
+        Box::pin(async move {
+            let allowed = resolver.allowed(name.as_str()).await?;
+            // The port is put in by the client.
+            let allowed = allowed
+                .into_iter()
+                .map(|address| SocketAddr::new(address, 0));
+            Ok(Box::new(allowed) as Addrs)
+        })
     }
 }

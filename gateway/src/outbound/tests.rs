@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::future::BoxFuture;
+use http_body_util::BodyExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -179,4 +180,93 @@ async fn redirects_of_apis_are_not_followed_and_those_of_downloads_are_checked()
     let error = error.expect_err("the target is private");
     assert_eq!(refusal_in(&error).expect("refused").address, PRIVATE);
     assert_eq!(servers.reached(), [2, 0]);
+}
+
+async fn ask(outbound: &Outbound, url: &str) -> Result<Bytes, SendError> {
+    let response = outbound
+        .send(url, HeaderMap::new(), Bytes::from_static(b"{}"))
+        .await?;
+    assert_eq!(response.status(), 200);
+    Ok(response.into_body().collect().await?.to_bytes())
+}
+
+#[tokio::test]
+async fn plain_connections_of_our_own_follow_the_same_rules() {
+    let servers = Servers::start(OK).await;
+    let script = Script::new(&[&[PRIVATE, PUBLIC], &[PRIVATE]]);
+    let outbound = Outbound::with_lookup(only_public(), Arc::clone(&script) as _).expect("clients");
+    let url = servers.url("rebinding.example");
+    assert_eq!(ask(&outbound, &url).await.expect("an answer"), "hi");
+    assert_eq!(script.asked(), 1, "one look-up for one connection");
+    let error = ask(&outbound, &url).await.expect_err("a private address");
+    let refusal = refusal_in(&error).expect("refused, rather than failed");
+    assert_eq!(refusal.address, PRIVATE);
+    let error = ask(&outbound, &servers.url("0x7f000001")).await;
+    assert!(matches!(error, Err(SendError::NotAllowed(_))), "{error:?}");
+    assert_eq!(servers.reached(), [1, 0]);
+    outbound
+        .follow(&OutboundConfig::default())
+        .expect("clients");
+    let error = ask(&outbound, &servers.url("127.0.0.2")).await;
+    assert!(matches!(error, Err(SendError::NotAllowed(_))), "{error:?}");
+}
+
+/// Answers so often on each connection, and counts connections.
+async fn patient_server(
+    answers: usize,
+    answer: &'static str,
+) -> (String, Arc<AtomicUsize>, JoinSet<()>) {
+    let listener = TcpListener::bind((PUBLIC, 0)).await.expect("a port");
+    let url = format!("http://{}/", listener.local_addr().expect("bound"));
+    let reached = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&reached);
+    let mut running = JoinSet::new();
+    running.spawn(async move {
+        let mut connections = JoinSet::new();
+        loop {
+            let (mut connection, _) = listener.accept().await.expect("a client");
+            count.fetch_add(1, Ordering::Relaxed);
+            connections.spawn(async move {
+                for _ in 0..answers {
+                    if connection
+                        .read(&mut [0; 4096])
+                        .await
+                        .is_ok_and(|read| read > 0)
+                    {
+                        let _ = connection.write_all(answer.as_bytes()).await;
+                    }
+                }
+            });
+        }
+    });
+    (url, reached, running)
+}
+
+#[tokio::test]
+async fn a_connection_is_used_again_once_its_answer_was_read() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+    ] {
+        let (url, reached, _running) = patient_server(3, answer).await;
+        let outbound = Outbound::new(only_public()).expect("clients");
+        for _ in 0..3 {
+            assert_eq!(ask(&outbound, &url).await.expect("an answer"), "hi");
+        }
+        assert_eq!(reached.load(Ordering::Relaxed), 1, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_was_not_read_to_its_end_costs_its_connection() {
+    let half = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nhi";
+    let (url, reached, _running) = patient_server(3, half).await;
+    let outbound = Outbound::new(only_public()).expect("clients");
+    for expected in 1..4 {
+        let sent = outbound.send(&url, HeaderMap::new(), Bytes::new()).await;
+        let frame = sent.expect("a head").into_body().frame().await;
+        let data = frame.expect("a piece").expect("read").into_data();
+        assert_eq!(data.expect("data"), "hi");
+        assert_eq!(reached.load(Ordering::Relaxed), expected);
+    }
 }

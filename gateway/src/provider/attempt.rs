@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use bytes::Bytes;
 use claw_crds::gateway_config::RemoteModelConfig;
 use claw_crds::outbound::Refusal;
-use http::HeaderMap;
 use http::header::RETRY_AFTER;
-use serde_json::{Map, Value};
+use http::{HeaderMap, Response};
 use tracing::{Instrument as _, Span};
 
 use super::refusal::refused;
@@ -15,7 +15,7 @@ use super::{dialect, endpoint};
 use crate::config::Remote;
 use crate::conversion::Failure;
 use crate::error::GatewayError;
-use crate::outbound::{Outbound, refusal_in};
+use crate::outbound::{AnswerBody, Outbound, SendError, refusal_in};
 use crate::types::ChatRequest;
 
 /// An error body may be this long.
@@ -30,14 +30,14 @@ pub(super) async fn send(
     name: &str,
     remote: &Remote,
     request: &ChatRequest,
-) -> Result<reqwest::Response, GatewayError> {
+) -> Result<Response<AnswerBody>, GatewayError> {
     let body = dialect::body(name, &remote.config, request)?;
     let post = Post {
         outbound,
         name,
         config: &remote.config,
         url: endpoint::url(&remote.config, request.task, request.stream),
-        body: &body,
+        body,
     };
     let keys = &remote.config.credentials;
     if keys.is_empty() {
@@ -88,11 +88,11 @@ struct Post<'a> {
     name: &'a str,
     config: &'a RemoteModelConfig,
     url: String,
-    body: &'a Map<String, Value>,
+    body: Bytes,
 }
 
 impl Post<'_> {
-    async fn send(&self, key: Option<&str>) -> Result<reqwest::Response, GatewayError> {
+    async fn send(&self, key: Option<&str>) -> Result<Response<AnswerBody>, GatewayError> {
         let span = tracing::info_span!(
             "upstream",
             otel.kind = "client",
@@ -102,18 +102,13 @@ impl Post<'_> {
         self.send_traced(key).instrument(span).await
     }
 
-    async fn send_traced(&self, key: Option<&str>) -> Result<reqwest::Response, GatewayError> {
-        let upstream = self
+    async fn send_traced(&self, key: Option<&str>) -> Result<Response<AnswerBody>, GatewayError> {
+        let mut headers = endpoint::headers(self.config.provider, key)
+            .map_err(|error| unsent(self.name, SendError::Header(error)))?;
+        claw_telemetry::pass_on(&mut headers);
+        let response = self
             .outbound
-            .post(&self.url)
-            .map_err(|refusal| not_allowed(self.name, refusal))?
-            .json(self.body);
-        let upstream = endpoint::with_headers(upstream, self.config.provider, key);
-        let mut trace = HeaderMap::new();
-        claw_telemetry::pass_on(&mut trace);
-        let response = upstream
-            .headers(trace)
-            .send()
+            .send(&self.url, headers, self.body.clone())
             .await
             .map_err(|source| unsent(self.name, source))?;
         Span::current().record("http.response.status_code", response.status().as_u16());
@@ -124,7 +119,7 @@ impl Post<'_> {
         }
     }
 
-    async fn refusal(&self, response: reqwest::Response) -> GatewayError {
+    async fn refusal(&self, response: Response<AnswerBody>) -> GatewayError {
         let status = response.status();
         let wish = retry_after(response.headers(), SystemTime::now());
         let failure = if status.is_client_error() {
@@ -139,14 +134,13 @@ impl Post<'_> {
     }
 }
 
-fn unsent(name: &str, source: reqwest::Error) -> GatewayError {
+fn unsent(name: &str, source: SendError) -> GatewayError {
     if let Some(refusal) = refusal_in(&source) {
         return not_allowed(name, refusal.clone());
     }
     GatewayError::UpstreamUnreachable {
         model: name.to_owned(),
-        // The URL may hold a password.
-        source: source.without_url(),
+        source,
     }
 }
 

@@ -1,11 +1,12 @@
 //! Which conversion a provider's words need.
 
+use bytes::Bytes;
 use claw_crds::gateway_config::{ProviderConfig, RemoteModelConfig};
 use http::StatusCode;
-use serde_json::{Map, Value};
+use serde::Serialize;
 
 use crate::conversion::{
-    Failure, Fault, Piece, Target, anthropic, gemini, openai_answer, upstream_body,
+    Failure, Fault, Piece, Target, UpstreamBody, anthropic, gemini, openai_answer,
 };
 use crate::error::GatewayError;
 use crate::types::{ChatCompletion, ChatRequest, Task};
@@ -15,7 +16,7 @@ pub(super) fn body(
     name: &str,
     remote: &RemoteModelConfig,
     request: &ChatRequest,
-) -> Result<Map<String, Value>, GatewayError> {
+) -> Result<Bytes, GatewayError> {
     let target = |provider| Target {
         name,
         model: &remote.model,
@@ -33,11 +34,20 @@ pub(super) fn body(
     }
     match remote.provider {
         ProviderConfig::OpenAI | ProviderConfig::AzureOpenAI => {
-            Ok(upstream_body(request, &remote.model))
+            Ok(json(&UpstreamBody::new(request, &remote.model)))
         }
-        ProviderConfig::Anthropic => anthropic::request(request, &target("Anthropic")),
-        ProviderConfig::Gemini => gemini::request(request, &target("Gemini")),
+        ProviderConfig::Anthropic => {
+            anthropic::request(request, &target("Anthropic")).map(|body| json(&body))
+        }
+        ProviderConfig::Gemini => {
+            gemini::request(request, &target("Gemini")).map(|body| json(&body))
+        }
     }
+}
+
+fn json(body: &impl Serialize) -> Bytes {
+    let bytes = serde_json::to_vec(body);
+    bytes.expect("objects of JSON can be written").into()
 }
 
 /// A whole answer.
@@ -79,6 +89,11 @@ impl EventReader {
             ProviderConfig::Anthropic => Self::Anthropic(anthropic::Events::default()),
             ProviderConfig::Gemini => Self::Gemini(gemini::Events::default()),
         }
+    }
+
+    /// Whether the same event always means the same, whatever came before.
+    pub(super) fn is_stateless(&self) -> bool {
+        matches!(self, Self::OpenAI)
     }
 
     pub(super) fn take(&mut self, event: &[u8]) -> Result<Piece, Fault> {

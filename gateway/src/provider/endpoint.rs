@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use claw_crds::gateway_config::{ProviderConfig, RemoteModelConfig};
-use http::HeaderValue;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, InvalidHeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::types::Task;
 
@@ -62,32 +63,31 @@ fn segment(text: &str) -> String {
 }
 
 /// The headers that a provider wants.
-pub(super) fn with_headers(
-    request: reqwest::RequestBuilder,
+pub(super) fn headers(
     provider: ProviderConfig,
     key: Option<&str>,
-) -> reqwest::RequestBuilder {
-    let request = match provider {
-        ProviderConfig::Anthropic => request.header("anthropic-version", ANTHROPIC_VERSION),
-        ProviderConfig::OpenAI | ProviderConfig::AzureOpenAI | ProviderConfig::Gemini => request,
-    };
-    let Some(key) = key else {
-        return request;
-    };
-    let name = match provider {
-        ProviderConfig::OpenAI => return request.bearer_auth(key),
-        ProviderConfig::AzureOpenAI => "api-key",
-        ProviderConfig::Anthropic => "x-api-key",
-        ProviderConfig::Gemini => "x-goog-api-key",
-    };
-    match HeaderValue::from_str(key) {
-        Ok(mut value) => {
-            value.set_sensitive(true);
-            request.header(name, value)
-        }
-        // Told when it is sent.
-        Err(_) => request.header(name, key),
+) -> Result<HeaderMap, InvalidHeaderValue> {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if provider == ProviderConfig::Anthropic {
+        let version = HeaderValue::from_static(ANTHROPIC_VERSION);
+        headers.insert("anthropic-version", version);
     }
+    let Some(key) = key else {
+        return Ok(headers);
+    };
+    let (name, mut value) = match provider {
+        ProviderConfig::OpenAI => {
+            let bearer = HeaderValue::try_from(format!("Bearer {key}"))?;
+            (AUTHORIZATION, bearer)
+        }
+        ProviderConfig::AzureOpenAI => (HeaderName::from_static("api-key"), key.try_into()?),
+        ProviderConfig::Anthropic => (HeaderName::from_static("x-api-key"), key.try_into()?),
+        ProviderConfig::Gemini => (HeaderName::from_static("x-goog-api-key"), key.try_into()?),
+    };
+    value.set_sensitive(true);
+    headers.insert(name, value);
+    Ok(headers)
 }
 
 #[cfg(test)]

@@ -1,11 +1,15 @@
 //! Whole answers.
 
+use bytes::Bytes;
 use claw_crds::gateway_config::ProviderConfig;
+use http::Response;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use super::dialect;
 use super::refusal::faulty;
 use crate::conversion::Fault;
 use crate::error::GatewayError;
+use crate::outbound::AnswerBody;
 use crate::types::{ChatCompletion, Task};
 
 /// No answer is longer.
@@ -15,7 +19,7 @@ pub(super) async fn completion(
     name: &str,
     provider: ProviderConfig,
     task: Task,
-    response: reqwest::Response,
+    response: Response<AnswerBody>,
 ) -> Result<ChatCompletion, GatewayError> {
     let body = read_limited(name, response, ANSWER_LIMIT).await?;
     let completion =
@@ -29,25 +33,18 @@ pub(super) async fn completion(
 /// A body up to `limit` bytes; a longer one is malformed.
 pub(super) async fn read_limited(
     name: &str,
-    mut response: reqwest::Response,
+    response: Response<AnswerBody>,
     limit: usize,
-) -> Result<Vec<u8>, GatewayError> {
-    let mut body = Vec::new();
-    loop {
-        match response.chunk().await {
-            Ok(None) => return Ok(body),
-            Ok(Some(chunk)) if body.len() + chunk.len() > limit => {
-                return Err(GatewayError::UpstreamMalformed {
-                    model: name.to_owned(),
-                    what: "too long",
-                });
-            }
-            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Err(_) => {
-                return Err(GatewayError::UpstreamInterrupted {
-                    model: name.to_owned(),
-                });
-            }
-        }
+) -> Result<Bytes, GatewayError> {
+    let body = Limited::new(response.into_body(), limit);
+    match body.collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(GatewayError::UpstreamMalformed {
+            model: name.to_owned(),
+            what: "too long",
+        }),
+        Err(_) => Err(GatewayError::UpstreamInterrupted {
+            model: name.to_owned(),
+        }),
     }
 }

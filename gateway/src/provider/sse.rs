@@ -1,14 +1,19 @@
 //! Server-sent events out of bytes that are split anywhere. Pure.
 
+use std::collections::VecDeque;
+
+use bytes::{Buf as _, Bytes};
+
 /// An event may be this long.
 const EVENT_LIMIT: usize = 8 << 20;
 
-/// Collects bytes and gives the data of each complete event.
+/// Collects bytes and gives the data of each complete event: parts of what it was fed, copied only where they are split.
 #[derive(Debug, Default)]
 pub(super) struct SseParser {
+    /// The beginning of a line whose end is still to come.
     line: Vec<u8>,
-    data: Vec<u8>,
-    has_data: bool,
+    /// Of the event whose end is still to come, where it has any.
+    data: Option<Bytes>,
     after_cr: bool,
 }
 
@@ -18,53 +23,71 @@ pub(super) struct TooLong;
 
 impl SseParser {
     /// Take the next bytes; the data of each event that they complete is appended to `events`.
-    pub(super) fn feed(&mut self, bytes: &[u8], events: &mut Vec<Vec<u8>>) -> Result<(), TooLong> {
-        for &byte in bytes {
-            let ends_line = match byte {
-                // The second half of CR LF, whose first half ended the line.
-                b'\n' if self.after_cr => {
-                    self.after_cr = false;
-                    continue;
-                }
-                b'\n' => true,
-                b'\r' => {
-                    self.after_cr = true;
-                    self.end_line(events);
-                    continue;
-                }
-                _ => false,
-            };
+    pub(super) fn feed(
+        &mut self,
+        mut bytes: Bytes,
+        events: &mut VecDeque<Bytes>,
+    ) -> Result<(), TooLong> {
+        // The second half of CR LF, whose first half ended the line.
+        if self.after_cr && !bytes.is_empty() {
             self.after_cr = false;
-            if ends_line {
-                self.end_line(events);
-            } else if self.line.len() + self.data.len() >= EVENT_LIMIT {
-                return Err(TooLong);
-            } else {
-                self.line.push(byte);
+            skip(&mut bytes, b'\n');
+        }
+        while let Some(end) = memchr::memchr2(b'\n', b'\r', &bytes) {
+            let line = bytes.split_to(end);
+            let is_cr = bytes.get_u8() == b'\r';
+            self.end_line(line, events)?;
+            if is_cr && !skip(&mut bytes, b'\n') {
+                self.after_cr = bytes.is_empty();
             }
+        }
+        self.check(bytes.len())?;
+        self.line.extend_from_slice(&bytes);
+        Ok(())
+    }
+
+    fn end_line(&mut self, line: Bytes, events: &mut VecDeque<Bytes>) -> Result<(), TooLong> {
+        self.check(line.len())?;
+        let mut line = if self.line.is_empty() {
+            line
+        } else {
+            let mut whole = std::mem::take(&mut self.line);
+            whole.extend_from_slice(&line);
+            Bytes::from(whole)
+        };
+        if line.is_empty() {
+            events.extend(self.data.take());
+            return Ok(());
+        }
+        // Comments, event names, ids and retry hints mean nothing to chat completions.
+        if line.starts_with(b"data:") {
+            line.advance(b"data:".len());
+            skip(&mut line, b' ');
+            self.data = Some(match self.data.take() {
+                None => line,
+                Some(before) => Bytes::from([&*before, &*line].join(&b'\n')),
+            });
         }
         Ok(())
     }
 
-    fn end_line(&mut self, events: &mut Vec<Vec<u8>>) {
-        let line = std::mem::take(&mut self.line);
-        if line.is_empty() {
-            let data = std::mem::take(&mut self.data);
-            if std::mem::take(&mut self.has_data) {
-                events.push(data);
-            }
-            return;
+    /// Whether an event may be longer by so much.
+    fn check(&self, more: usize) -> Result<(), TooLong> {
+        let data = self.data.as_ref().map_or(0, Bytes::len);
+        if self.line.len() + data + more > EVENT_LIMIT {
+            return Err(TooLong);
         }
-        // Comments, event names, ids and retry hints mean nothing to chat completions.
-        if let Some(value) = line.strip_prefix(b"data:") {
-            if self.has_data {
-                self.data.push(b'\n');
-            }
-            self.has_data = true;
-            self.data
-                .extend_from_slice(value.strip_prefix(b" ").unwrap_or(value));
-        }
+        Ok(())
     }
+}
+
+/// Whether `bytes` began with `byte`, which is gone then.
+fn skip(bytes: &mut Bytes, byte: u8) -> bool {
+    let is_there = bytes.first() == Some(&byte);
+    if is_there {
+        bytes.advance(1);
+    }
+    is_there
 }
 
 #[cfg(test)]
@@ -75,13 +98,14 @@ mod tests {
 
     fn parse(pieces: &[&[u8]]) -> Vec<String> {
         let mut parser = SseParser::default();
-        let mut events = Vec::new();
+        let mut events = VecDeque::new();
         for piece in pieces {
+            let piece = Bytes::copy_from_slice(piece);
             parser.feed(piece, &mut events).expect("short events");
         }
         events
             .into_iter()
-            .map(|event| String::from_utf8(event).expect("UTF-8"))
+            .map(|event| String::from_utf8(event.to_vec()).expect("UTF-8"))
             .collect()
     }
 
@@ -99,8 +123,8 @@ mod tests {
     #[test]
     fn an_endless_event_is_refused() {
         let mut parser = SseParser::default();
-        let chunk = vec![b'x'; EVENT_LIMIT + 1];
-        assert_eq!(parser.feed(&chunk, &mut Vec::new()), Err(TooLong));
+        let chunk = Bytes::from(vec![b'x'; EVENT_LIMIT + 1]);
+        assert_eq!(parser.feed(chunk, &mut VecDeque::new()), Err(TooLong));
     }
 
     proptest! {

@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::random_digits;
+
 /// A whole answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ChatCompletion {
@@ -231,7 +233,7 @@ fn is_blank(value: &Value) -> bool {
 
 /// A fresh id of a completion.
 pub fn completion_id() -> String {
-    format!("chatcmpl-{}", uuid::Uuid::new_v4().simple())
+    format!("chatcmpl-{}", random_digits())
 }
 
 /// Now.

@@ -4,6 +4,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::random_digits;
+
 /// A whole answer.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct MessageAnswer {
@@ -75,5 +77,5 @@ pub struct TokenCount {
 
 /// A fresh id of a message.
 pub fn message_id() -> String {
-    format!("msg_{}", uuid::Uuid::new_v4().simple())
+    format!("msg_{}", random_digits())
 }

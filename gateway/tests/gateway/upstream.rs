@@ -134,7 +134,7 @@ async fn answer(
         "cut" => events(stream::iter([role(), text("half")])),
         "stalls" => events(stream::iter([text("half")]).chain(stream::pending())),
         "drips" => events(drip(Abandoned { seen, is_over: false })),
-        _ if streams => events(stream::iter([role(), text("Hel"), text("lo"), finish(), usage(), done()])),
+        _ if streams => events(stream::iter([role(), text("He"), text("l"), text("l"), text("o"), finish(), usage(), done()])),
         _ => Json(json!({
             "id": "far-id", "object": "chat.completion", "created": 1, "model": "far-model", "novel": true,
             "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}],

@@ -26,8 +26,24 @@ pub struct EcsLayer {
     service: Vec<u8>,
 }
 
-/// What a span adds to the lines within it: names, and values in JSON.
-struct SpanMembers(Vec<(&'static str, Vec<u8>)>);
+/// What a span adds to the lines within it.
+#[derive(Default)]
+struct SpanMembers {
+    /// Names, and where the values end.
+    names: Vec<(&'static str, usize)>,
+    /// In JSON, one after the other.
+    values: Vec<u8>,
+}
+
+impl SpanMembers {
+    fn iter(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
+        let starts = std::iter::once(0).chain(self.names.iter().map(|(_, end)| *end));
+        self.names
+            .iter()
+            .zip(starts)
+            .map(|((name, end), start)| (*name, &self.values[start..*end]))
+    }
+}
 
 impl EcsLayer {
     /// Lines of the program called `service`.
@@ -52,14 +68,16 @@ where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        let mut members = Vec::new();
+        let mut members = SpanMembers {
+            names: Vec::with_capacity(attributes.fields().len()),
+            values: Vec::with_capacity(128),
+        };
         attributes.record(&mut Members(|name, write: &dyn Fn(&mut Vec<u8>)| {
-            let mut value = Vec::new();
-            write(&mut value);
-            members.push((name, value));
+            write(&mut members.values);
+            members.names.push((name, members.values.len()));
         }));
         if let Some(span) = context.span(id) {
-            span.extensions_mut().insert(SpanMembers(members));
+            span.extensions_mut().insert(members);
         }
     }
 
@@ -97,18 +115,25 @@ impl EcsLayer {
         }));
         member(line, "log.logger", &|line| json(line, metadata.target()));
         add_spans(line, event, context);
-        let trace = opentelemetry::Context::current();
-        let trace = trace.span().span_context().clone();
-        if trace.is_valid() {
-            member(line, "trace.id", &|line| {
-                text(line, format_args!("{}", trace.trace_id()));
-            });
-            member(line, "span.id", &|line| {
-                text(line, format_args!("{}", trace.span_id()));
-            });
+        if crate::is_on() {
+            add_trace(line);
         }
         line.extend(&self.service);
         line.extend(b"}\n");
+    }
+}
+
+/// Which trace an event belongs to.
+fn add_trace(line: &mut Vec<u8>) {
+    let context = opentelemetry::Context::current();
+    let trace = context.span().span_context().clone();
+    if trace.is_valid() {
+        member(line, "trace.id", &|line| {
+            text(line, format_args!("{}", trace.trace_id()));
+        });
+        member(line, "span.id", &|line| {
+            text(line, format_args!("{}", trace.span_id()));
+        });
     }
 }
 
@@ -123,15 +148,15 @@ where
     let (mut labels, mut names) = (Vec::new(), Vec::new());
     for span in scope {
         let extensions = span.extensions();
-        let Some(SpanMembers(members)) = extensions.get() else {
+        let Some(members) = extensions.get::<SpanMembers>() else {
             continue;
         };
-        for (name, value) in members {
-            if names.contains(name) {
+        for (name, value) in members.iter() {
+            if names.contains(&name) {
                 continue;
             }
             names.push(name);
-            let whose: &mut Vec<u8> = if *name == REQUEST_ID {
+            let whose: &mut Vec<u8> = if name == REQUEST_ID {
                 line
             } else {
                 &mut labels

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::error::GatewayError;
-use crate::types::{ChatCompletion, Usage};
+use crate::types::{ChatCompletion, Usage, random_digits};
 
 /// The first answer of a completion; the Responses API knows no second.
 pub fn response(
@@ -144,5 +144,5 @@ pub(super) fn response_id() -> String {
 
 /// A fresh id of an item.
 pub(super) fn item_id(prefix: &str) -> String {
-    format!("{prefix}_{}", uuid::Uuid::new_v4().simple())
+    format!("{prefix}_{}", random_digits())
 }

@@ -150,7 +150,8 @@ fn litellm(directory: &Path, address: SocketAddr, upstream: SocketAddr) -> anyho
     let python = install(LITELLM)?;
     let configuration = format!(
         "model_list:\n- model_name: far\n  litellm_params: {{model: openai/far-model, api_base: \"http://{upstream}/v1\", \
-         api_key: none}}\n"
+         api_key: none}}\n\
+         general_settings: {{dangerously_permit_weak_or_unset_master_key: true}}\n"
     );
     let path = directory.join("litellm.yaml");
     std::fs::write(&path, configuration)?;

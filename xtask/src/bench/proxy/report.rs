@@ -40,10 +40,21 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (scenario, servers) in &self.scenarios {
+            let peer = servers
+                .iter()
+                .map(|server| (server, &self.figures[&(*scenario, server.clone())]))
+                .find(|(_, rounds)| rounds.iter().any(|round| round.processor_seconds.is_some()));
             writeln!(
                 formatter,
-                "\n{scenario}\n{:<16} {:>10} {:>12} {:>16} {:>9} {:>9} {:>11}",
-                "", "requests/s", "chunks/s", "CPU-s per 1,000", "p50 ms", "p99 ms", "1st byte ms"
+                "\n{scenario}\n{:<16} {:>10} {:>12} {:>16} {:>9} {:>9} {:>11}   of {} ",
+                "",
+                "requests/s",
+                "chunks/s",
+                "CPU-s per 1,000",
+                "p50 ms",
+                "p99 ms",
+                "1st byte ms",
+                peer.map_or("", |(name, _)| name),
             )?;
             for server in servers {
                 let rounds = &self.figures[&(*scenario, server.clone())];
@@ -53,9 +64,10 @@ impl fmt::Display for Report {
                     .map(|figures| figures.processor_seconds)
                     .collect::<Option<Vec<_>>>()
                     .map_or_else(String::new, |all| format!("{:.4}", median(all.into_iter())));
+                let ratios = peer.map_or_else(String::new, |(_, peer)| ratios(rounds, peer));
                 writeln!(
                     formatter,
-                    "{server:<16} {:>10.0} {:>12.0} {processor:>16} {:>9.2} {:>9.2} {:>11.2}",
+                    "{server:<16} {:>10.0} {:>12.0} {processor:>16} {:>9.2} {:>9.2} {:>11.2}   {ratios}",
                     of(|figures| figures.requests_per_second),
                     of(|figures| figures.chunks_per_second),
                     of(|figures| figures.p50_ms),
@@ -66,4 +78,18 @@ impl fmt::Display for Report {
         }
         Ok(())
     }
+}
+
+/// Requests per second and processor time, each round beside the peer's in the same round.
+fn ratios(rounds: &[Figures], peer: &[Figures]) -> String {
+    let pairs = || rounds.iter().zip(peer);
+    let speed =
+        median(pairs().map(|(ours, theirs)| ours.requests_per_second / theirs.requests_per_second));
+    let processor: Option<Vec<f64>> = pairs()
+        .map(|(ours, theirs)| Some(ours.processor_seconds? / theirs.processor_seconds?))
+        .collect();
+    let processor = processor.map_or_else(String::new, |all| {
+        format!(", {:.2} x its CPU", median(all.into_iter()))
+    });
+    format!("{speed:.2} x its requests/s{processor}")
 }
