@@ -24,6 +24,7 @@ pub mod manifest;
 pub mod metric_catalog;
 pub mod model_route;
 pub mod money;
+mod number_or_text;
 pub mod outbound;
 pub mod pki;
 pub mod quantity;

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use crate::number_or_text::NumberOrText;
+
 /// At most a million, in millionths.
 const PATTERN: &str = r"^[0-9]{1,6}(\.[0-9]{1,6})?$";
 const MOST: i64 = 999_999;
@@ -15,22 +17,12 @@ const MILLION: u64 = 1_000_000;
 
 /// An amount of money in no particular currency; whole numbers may stand without quotes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Raw", into = "String")]
+#[serde(from = "NumberOrText", into = "String")]
 pub struct Money(String);
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Raw {
-    Number(i64),
-    Text(String),
-}
-
-impl From<Raw> for Money {
-    fn from(raw: Raw) -> Self {
-        match raw {
-            Raw::Number(number) => Self(number.to_string()),
-            Raw::Text(text) => Self(text),
-        }
+impl From<NumberOrText> for Money {
+    fn from(written: NumberOrText) -> Self {
+        Self(written.into())
     }
 }
 

@@ -6,27 +6,19 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use crate::number_or_text::NumberOrText;
+
 /// The pattern that the API server itself publishes for quantities.
 const PATTERN: &str = r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$";
 
 /// A resource quantity; whole numbers may stand without quotes, as everywhere in Kubernetes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Raw", into = "String")]
+#[serde(from = "NumberOrText", into = "String")]
 pub struct Quantity(String);
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Raw {
-    Number(i64),
-    Text(String),
-}
-
-impl From<Raw> for Quantity {
-    fn from(raw: Raw) -> Self {
-        match raw {
-            Raw::Number(number) => Self(number.to_string()),
-            Raw::Text(text) => Self(text),
-        }
+impl From<NumberOrText> for Quantity {
+    fn from(written: NumberOrText) -> Self {
+        Self(written.into())
     }
 }
 

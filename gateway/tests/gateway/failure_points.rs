@@ -50,10 +50,18 @@ fn path(point: &Point) -> String {
     format!("/ask/{}", point.name)
 }
 
+/// The other model answers, streamed and whole.
+async fn good_answers(gateway: &Binary, path: &str, name: &str) {
+    let response = gateway.chat(path, &stream(name)).send().await;
+    let response = response.expect("an answer");
+    assert_eq!(response.headers()["x-claw-model"], "good", "{name}");
+    assert_eq!(said(&events(response).await), "Hello", "{name}");
+    good_answers_whole(gateway, path, name).await;
+}
+
 /// Without a stream, the other model's answer comes.
-async fn good_answers_whole(gateway: &Binary, point: &Point) {
-    let name = point.name;
-    let (status, answer) = gateway.ask(&path(point), &chat(name)).await;
+async fn good_answers_whole(gateway: &Binary, path: &str, name: &str) {
+    let (status, answer) = gateway.ask(path, &chat(name)).await;
     assert_eq!(
         (status, &answer["model"]),
         (200, &json!("good")),
@@ -157,7 +165,7 @@ async fn another_model_answers(gateway: &Binary, points: &[Point]) {
         let events = events(response).await;
         assert_eq!(said(&events), "Hello", "{name}");
         assert_eq!(events.last().map(String::as_str), Some("[DONE]"), "{name}");
-        good_answers_whole(gateway, point).await;
+        good_answers_whole(gateway, &path(point), point.name).await;
     }))
     .await;
     let (_, metrics) = gateway.managed("/metrics").await;
@@ -191,7 +199,7 @@ async fn an_error_ends_the_stream(gateway: &Binary, points: &[Point]) {
         assert_eq!(error["error"]["code"], point.reasons[0], "{name}: {error}");
         assert!(!events.iter().any(|event| event == "[DONE]"), "{name}");
         // Nobody has seen anything of a whole answer, so another model may give one.
-        good_answers_whole(gateway, point).await;
+        good_answers_whole(gateway, &path(point), point.name).await;
     }))
     .await;
     let (_, metrics) = gateway.managed("/metrics").await;
@@ -330,16 +338,7 @@ async fn what_can_heal_is_asked_again_and_then_another_model() {
     join_all(BEFORE_CONTENT.iter().map(async |point| {
         let name = point.name;
         let path = format!("/again/{name}");
-        let response = gateway.chat(&path, &stream(name)).send().await;
-        let response = response.expect("an answer");
-        assert_eq!(response.headers()["x-claw-model"], "good", "{name}");
-        assert_eq!(said(&events(response).await), "Hello", "{name}");
-        let (status, answer) = gateway.ask(&path, &chat(name)).await;
-        assert_eq!(
-            (status, &answer["model"]),
-            (200, &json!("good")),
-            "{name}: {answer}"
-        );
+        good_answers(&gateway, &path, name).await;
     }))
     .await;
     let (_, metrics) = gateway.managed("/metrics").await;
@@ -368,16 +367,7 @@ async fn what_a_weighted_model_cannot_answer_another_one_does_before_any_fallbac
         let path = format!("/share/{name}");
         // Two turns each: one of both models comes first at least once.
         for _ in 0..2 {
-            let response = gateway.chat(&path, &stream(name)).send().await;
-            let response = response.expect("an answer");
-            assert_eq!(response.headers()["x-claw-model"], "good", "{name}");
-            assert_eq!(said(&events(response).await), "Hello", "{name}");
-            let (status, answer) = gateway.ask(&path, &chat(name)).await;
-            assert_eq!(
-                (status, &answer["model"]),
-                (200, &json!("good")),
-                "{name}: {answer}"
-            );
+            good_answers(&gateway, &path, name).await;
         }
     }))
     .await;
