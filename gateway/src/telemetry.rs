@@ -1,6 +1,7 @@
 //! Logs: one JSON object a line for machines, text for people at a terminal. To standard error, since standard
 //! output belongs to what commands print. And traces, where the environment asks for them.
 
+pub mod caller_trace;
 mod log_level;
 
 use std::io::IsTerminal as _;

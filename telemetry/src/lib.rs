@@ -143,6 +143,22 @@ pub fn trace_id(span: &Span, headers: &HeaderMap) -> Option<String> {
     })
 }
 
+/// The trace that a caller names, as headers for services that we call: without spans of our own, theirs follow the
+/// caller's.
+pub fn passage(headers: &HeaderMap) -> Option<HeaderMap> {
+    if is_on() || !headers.contains_key(TRACEPARENT) {
+        return None;
+    }
+    let propagator = TraceContextPropagator::new();
+    let caller = propagator.extract(&HeaderExtractor(headers));
+    let is_valid = caller.span().span_context().is_valid();
+    is_valid.then(|| {
+        let mut passed = HeaderMap::new();
+        propagator.inject_context(&caller, &mut HeaderInjector(&mut passed));
+        passed
+    })
+}
+
 /// Tell the next service of the trace that we are in, if any.
 pub fn pass_on(headers: &mut HeaderMap) {
     if !is_on() {

@@ -22,6 +22,7 @@ use crate::audit::{self, Event, Place};
 use crate::auth::Caller;
 use crate::handlers::{AnsweredBy, RoutedBy};
 use crate::metrics::Metrics;
+use crate::telemetry::caller_trace;
 
 /// Watch a request to its end.
 pub async fn observe<F: Future<Output = Response>>(
@@ -43,6 +44,7 @@ pub async fn observe<F: Future<Output = Response>>(
         model = tracing::field::Empty,
     );
     claw_telemetry::join(&span, request.headers());
+    let trace = claw_telemetry::passage(request.headers());
     let admission = state.audit.admit();
     let is_audited = matches!(&admission, Ok(place) if place.is_wanted());
     let with_content = matches!(&admission, Ok(place) if place.wants_content());
@@ -74,7 +76,8 @@ pub async fn observe<F: Future<Output = Response>>(
         Ok(place) => {
             record.place = Some(place);
             let answer = next(request).instrument(span);
-            NOTES.scope(Arc::clone(&record.notes), answer).await
+            let answer = NOTES.scope(Arc::clone(&record.notes), answer);
+            caller_trace::within(trace, answer).await
         }
     };
     record.status = response.status().as_u16();

@@ -16,6 +16,7 @@ use crate::config::Remote;
 use crate::conversion::Failure;
 use crate::error::GatewayError;
 use crate::outbound::{AnswerBody, Outbound, SendError, refusal_in};
+use crate::telemetry::caller_trace;
 use crate::types::ChatRequest;
 
 /// An error body may be this long.
@@ -106,6 +107,7 @@ impl Post<'_> {
         let mut headers = endpoint::headers(self.config.provider, key)
             .map_err(|error| unsent(self.name, SendError::Header(error)))?;
         claw_telemetry::pass_on(&mut headers);
+        caller_trace::pass_on(&mut headers);
         let response = self
             .outbound
             .send(&self.url, headers, self.body.clone())

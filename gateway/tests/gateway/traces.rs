@@ -16,15 +16,12 @@ use crate::binary::{Binary, KEY, chat, client_builder};
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CALLER: &str = "00f067aa0ba902b7";
 
-/// An API that keeps the `traceparent` it gets. Its address.
-async fn upstream(servers: &mut JoinSet<()>, seen: Arc<Mutex<Option<String>>>) -> String {
+/// An API that keeps the headers it gets. Its address.
+async fn upstream(servers: &mut JoinSet<()>, seen: Arc<Mutex<HeaderMap>>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");
     let answer = move |headers: HeaderMap| async move {
-        let trace = headers
-            .get("traceparent")
-            .and_then(|value| value.to_str().ok());
-        *seen.lock().expect("not poisoned") = trace.map(str::to_owned);
+        *seen.lock().expect("not poisoned") = headers;
         Json(json!({
             "id": "far-id", "object": "chat.completion", "created": 1, "model": "far-model",
             "choices": [{
@@ -83,10 +80,31 @@ async fn a_request_and_its_upstream_call_are_spans_of_the_callers_trace() {
     assert_eq!(call.parent_span_id, request.span_id);
     let passed_on = seen.lock().expect("not poisoned").clone();
     let expected = format!("00-{TRACE}-{}-01", hex::encode(&call.span_id));
-    assert_eq!(passed_on, Some(expected));
+    assert_eq!(passed_on["traceparent"], expected);
 
     let sent = String::from_utf8_lossy(&receiver.bytes()).into_owned();
     for secret in ["pilgrim", "oracle", KEY, "far-key"] {
         assert!(!sent.contains(secret), "{secret} was sent");
+    }
+}
+
+#[tokio::test]
+async fn without_traces_of_our_own_the_callers_goes_on() {
+    let (mut servers, seen) = (JoinSet::new(), Arc::<Mutex<HeaderMap>>::default());
+    let api = upstream(&mut servers, Arc::clone(&seen)).await;
+    let gateway = Binary::start(&["--model".to_owned(), format!("far={api}")]).await;
+    let good = format!("00-{TRACE}-{CALLER}-01");
+    let broken = format!("00-{TRACE}-nothing-01");
+    for (sent, expected) in [(&good, Some(&good)), (&broken, None)] {
+        let request = gateway
+            .chat("/v1/chat/completions", &chat("far"))
+            .header("traceparent", sent)
+            .header("tracestate", "shop=1")
+            .send();
+        assert_eq!(request.await.expect("an answer").status(), 200);
+        let seen = seen.lock().expect("not poisoned").clone();
+        let text = |name| seen.get(name).map(|value| value.to_str().expect("text"));
+        assert_eq!(text("traceparent"), expected.map(String::as_str));
+        assert_eq!(text("tracestate"), expected.map(|_| "shop=1"));
     }
 }
