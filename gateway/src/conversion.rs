@@ -7,6 +7,8 @@ mod engine_request;
 mod failure;
 mod fault;
 mod field_names;
+#[cfg(test)]
+mod fuzz;
 pub mod gemini;
 #[cfg(test)]
 mod golden;

@@ -159,6 +159,14 @@ pub enum GatewayError {
         /// The limit in bytes.
         limit: u64,
     },
+    /// The body would have to be unpacked.
+    #[error(
+        "the request body has Content-Encoding {encoding:?}, but must be sent as it is: leave the header out"
+    )]
+    BodyCompressed {
+        /// How it is packed, as sent.
+        encoding: String,
+    },
     /// The caller sends more requests than allowed.
     #[error(
         "rate limit of {limit} requests per second reached: retry after {} seconds",

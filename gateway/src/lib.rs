@@ -16,6 +16,8 @@ pub mod conversion;
 pub mod dispatch;
 pub mod error;
 pub mod exit;
+#[cfg(test)]
+mod fuzz_corpus;
 pub mod gateway;
 pub mod handlers;
 mod idle_timer;

@@ -3,6 +3,7 @@
 mod authenticate;
 mod body_limit;
 mod client_address;
+mod content_encoding;
 mod dialect;
 mod observe;
 mod panic;
@@ -12,6 +13,7 @@ mod request_id;
 pub use authenticate::authenticate;
 pub use body_limit::limit_body;
 pub use client_address::locate;
+pub use content_encoding::refuse_compressed;
 pub use dialect::speak;
 pub use observe::observe;
 pub use panic::contain_panic;

@@ -66,7 +66,9 @@ async fn around_everything(
                     // Before anything else of a request is read. Channels, too, serve only whom the gateway does.
                     middleware::locate(state, request, |request| {
                         // Before anything reads a body.
-                        middleware::limit_body(state, request, |request| next.run(request))
+                        middleware::limit_body(state, request, |request| {
+                            middleware::refuse_compressed(request, |request| next.run(request))
+                        })
                     })
                 })
             })

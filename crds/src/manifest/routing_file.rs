@@ -60,6 +60,9 @@ fn read(rule: &Value) -> Result<Route, Vec<(String, String)>> {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use rstest::rstest;
 

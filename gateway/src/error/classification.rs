@@ -24,6 +24,7 @@ impl GatewayError {
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyCompressed { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::RateLimited { .. }
             | Self::LimitReached { .. }
             | Self::TooManyFailures { .. }
@@ -82,6 +83,7 @@ impl GatewayError {
             | Self::MethodNotAllowed { .. }
             | Self::BodyTimeout { .. }
             | Self::BodyTooLarge { .. }
+            | Self::BodyCompressed { .. }
             | Self::RateLimited { .. }
             | Self::LimitsUnavailable { .. }
             | Self::RouteWithoutModel { .. }
@@ -112,6 +114,7 @@ impl GatewayError {
             Self::MethodNotAllowed { .. } => "method_not_allowed",
             Self::BodyTimeout { .. } => "body_timeout",
             Self::BodyTooLarge { .. } => "body_too_large",
+            Self::BodyCompressed { .. } => "body_compressed",
             Self::RateLimited { .. } | Self::LimitReached { .. } => "rate_limit_exceeded",
             Self::LimitTooSmall { .. } => "limit_too_small",
             Self::LimitsUnavailable { .. } => "limits_unavailable",

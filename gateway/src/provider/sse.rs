@@ -13,8 +13,45 @@ pub(super) struct SseParser {
     /// The beginning of a line whose end is still to come.
     line: Vec<u8>,
     /// Of the event whose end is still to come, where it has any.
-    data: Option<Bytes>,
+    data: Option<Data>,
     after_cr: bool,
+}
+
+/// The data of an event, which may have several lines.
+#[derive(Debug)]
+enum Data {
+    /// A part of what came.
+    Line(Bytes),
+    /// Grown in place, lest many short lines are copied over and over.
+    Lines(Vec<u8>),
+}
+
+impl Data {
+    fn len(&self) -> usize {
+        match self {
+            Self::Line(line) => line.len(),
+            Self::Lines(lines) => lines.len(),
+        }
+    }
+
+    fn with(self, line: &[u8]) -> Self {
+        let mut lines = match self {
+            Self::Line(first) => first.to_vec(),
+            Self::Lines(lines) => lines,
+        };
+        lines.push(b'\n');
+        lines.extend_from_slice(line);
+        Self::Lines(lines)
+    }
+}
+
+impl From<Data> for Bytes {
+    fn from(data: Data) -> Self {
+        match data {
+            Data::Line(line) => line,
+            Data::Lines(lines) => lines.into(),
+        }
+    }
 }
 
 /// An event of more than [`EVENT_LIMIT`] bytes.
@@ -56,7 +93,7 @@ impl SseParser {
             Bytes::from(whole)
         };
         if line.is_empty() {
-            events.extend(self.data.take());
+            events.extend(self.data.take().map(Bytes::from));
             return Ok(());
         }
         // Comments, event names, ids and retry hints mean nothing to chat completions.
@@ -64,8 +101,8 @@ impl SseParser {
             line.advance(b"data:".len());
             skip(&mut line, b' ');
             self.data = Some(match self.data.take() {
-                None => line,
-                Some(before) => Bytes::from([&*before, &*line].join(&b'\n')),
+                None => Data::Line(line),
+                Some(before) => before.with(&line),
             });
         }
         Ok(())
@@ -73,7 +110,7 @@ impl SseParser {
 
     /// Whether an event may be longer by so much.
     fn check(&self, more: usize) -> Result<(), TooLong> {
-        let data = self.data.as_ref().map_or(0, Bytes::len);
+        let data = self.data.as_ref().map_or(0, Data::len);
         if self.line.len() + data + more > EVENT_LIMIT {
             return Err(TooLong);
         }
@@ -89,6 +126,9 @@ fn skip(bytes: &mut Bytes, byte: u8) -> bool {
     }
     is_there
 }
+
+#[cfg(test)]
+mod fuzz;
 
 #[cfg(test)]
 mod tests {

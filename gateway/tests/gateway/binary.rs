@@ -158,8 +158,13 @@ impl Binary {
         serde_json::from_str(&self.managed("/status").await.1).expect("JSON")
     }
 
+    /// The id of the process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id().expect("running")
+    }
+
     pub(crate) fn signal(&self, name: &str) {
-        let id = self.child.id().expect("running").to_string();
+        let id = self.process().to_string();
         let sent = std::process::Command::new("kill")
             .args([name, &id])
             .status()

@@ -13,6 +13,7 @@ mod bad_input;
 mod binary;
 mod failover;
 mod failure_points;
+mod hostile_clients;
 mod http_versions;
 mod identities;
 mod local_model;

@@ -1,6 +1,7 @@
 //! Tokens of every algorithm, made here, and the attacks that are known.
 
 mod attacks;
+mod fuzz;
 mod issuer;
 mod published;
 
