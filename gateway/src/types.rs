@@ -18,5 +18,5 @@ pub use json_object::parse_object;
 pub use message_answer::{ContentBlock, MessageAnswer, MessageUsage, TokenCount, message_id};
 pub use random_digits::random_digits;
 pub use said::{Said, Text};
-pub use task::Task;
+pub use task::{MOST_TOKENS_OF_A_TEXT, Task};
 pub use text_completion::{text_chunk, text_completion};

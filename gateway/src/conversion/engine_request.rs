@@ -6,7 +6,7 @@ use super::chat::fields::{is_informative, says_nothing};
 use crate::error::GatewayError;
 use crate::models::{Cancellation, EngineRequest, Prompt};
 use crate::respond::{ChatMessage, Role};
-use crate::types::{ChatRequest, Content, Message, Task, fields};
+use crate::types::{ChatRequest, Content, MOST_TOKENS_OF_A_TEXT, Message, Task, fields};
 
 /// Fields that the engine honours, whatever it is asked.
 pub const HONOURED: [&str; 10] = [
@@ -25,8 +25,6 @@ pub const HONOURED: [&str; 10] = [
 const HONOURED_IN_CHATS: [&str; 2] = ["messages", "max_completion_tokens"];
 /// And where it goes on with a text.
 const HONOURED_IN_TEXTS: [&str; 2] = ["prompt", "echo"];
-/// What OpenAI's completions of a text are at most, where the client does not say.
-const MOST_TOKENS_OF_A_TEXT: u32 = 16;
 
 /// Translate for the local model of that name.
 pub fn engine_request(request: &ChatRequest, model: &str) -> Result<EngineRequest, GatewayError> {

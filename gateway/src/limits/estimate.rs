@@ -3,7 +3,7 @@
 use claw_crds::gateway_config::PricesConfig;
 use serde_json::Value;
 
-use crate::types::{ChatRequest, Content, Task, Usage};
+use crate::types::{ChatRequest, Content, MOST_TOKENS_OF_A_TEXT, Task, Usage};
 
 /// Three bytes a token are few for any language, so that hardly a prompt turns out larger.
 const BYTES_A_TOKEN: usize = 3;
@@ -13,8 +13,6 @@ const TOKENS_A_MESSAGE: u64 = 8;
 const TOKENS_A_PART: u64 = 1024;
 /// The longest answer of a request that does not say.
 const DEFAULT_ANSWER: u64 = 4096;
-/// What OpenAI's completions of a text are at most, where the client does not say.
-const DEFAULT_TEXT: u64 = 16;
 
 /// Tokens that a request may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +43,9 @@ impl Estimate {
             prompt: messages.sum::<u64>() + tools + texts,
             answer: match request.task {
                 Task::Chat => answer(request, DEFAULT_ANSWER),
-                Task::Complete => answer(request, DEFAULT_TEXT).saturating_mul(prompts(request)),
+                Task::Complete => {
+                    answer(request, MOST_TOKENS_OF_A_TEXT.into()).saturating_mul(prompts(request))
+                }
                 Task::Embed | Task::Rerank => 0,
             },
         }

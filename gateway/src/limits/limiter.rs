@@ -146,7 +146,7 @@ impl Limiter {
             .unwrap_or_default();
         let mut limits = vec![(Subject::Gateway, budgets.gateway)];
         limits.extend(account.map(|account| {
-            let own = account.limits.as_deref().copied().unwrap_or_default();
+            let own = account.limits.unwrap_or_default();
             let caller = Subject::Caller(Arc::clone(&account.name));
             (caller, tighter(budgets.per_key, own))
         }));

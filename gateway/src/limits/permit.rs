@@ -31,7 +31,7 @@ pub struct Account {
     /// The key's name, or the address of a caller without one.
     pub name: Arc<str>,
     /// What this key may use, where that is less than every key may.
-    pub limits: Option<Arc<BudgetConfig>>,
+    pub limits: Option<BudgetConfig>,
 }
 
 pub(super) struct PermitParts {

@@ -78,20 +78,17 @@ pub async fn limit_rate<F: Future<Output = Response>>(
         return error.into_response();
     }
     let limits = request.extensions().get::<Caller>();
-    let limits = limits.and_then(|caller| caller.grant.limits().copied().map(Arc::new));
+    let limits = limits.and_then(|caller| caller.grant.limits().copied());
     // Its other limits are counted where it is known what is asked.
-    request.extensions_mut().insert(Account {
-        name: name.into(),
-        limits,
-    });
+    request.extensions_mut().insert(Account { name, limits });
     next(request).await
 }
 
-fn identity(request: &Request) -> String {
+fn identity(request: &Request) -> Arc<str> {
     match request.extensions().get::<Caller>() {
-        Some(caller) if &*caller.name != ANONYMOUS => caller.name.to_string(),
+        Some(caller) if &*caller.name != ANONYMOUS => Arc::clone(&caller.name),
         _ => ClientAddress::of(request)
-            .map_or_else(|| ANONYMOUS.to_owned(), |address| address.to_string()),
+            .map_or_else(|| ANONYMOUS.into(), |address| address.to_string().into()),
     }
 }
 

@@ -2,6 +2,9 @@
 
 use serde_json::{Map, Value};
 
+/// What OpenAI's completions of a text have in tokens at most, where the client does not say.
+pub const MOST_TOKENS_OF_A_TEXT: u32 = 16;
+
 /// The kinds of request that models know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
