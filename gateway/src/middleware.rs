@@ -9,6 +9,7 @@ mod observe;
 mod panic;
 mod rate_limit;
 mod request_id;
+mod unread_body;
 
 pub use authenticate::authenticate;
 pub use body_limit::limit_body;

@@ -67,6 +67,32 @@ async fn open_connections(gateway: &Binary) -> u64 {
         .expect("a number")
 }
 
+/// A connection is used again after a refusal, although the refused body comes after its head.
+#[tokio::test]
+async fn a_refusal_leaves_the_connection_to_the_next_request() {
+    let (_upstream, gateway) = start().await;
+    let body = chat("good").to_string();
+    let stranger = format!(
+        "POST {CHAT} HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer wrong\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let known = format!(
+        "{}connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        head(CHAT),
+        body.len()
+    );
+    let mut stream = connect(&gateway).await;
+    stream.set_nodelay(true).expect("a socket option");
+    stream.write_all(stranger.as_bytes()).await.expect("a head");
+    let early = tokio::time::timeout(Duration::from_millis(300), stream.readable()).await;
+    assert!(early.is_err(), "the answer waits for the body");
+    stream.write_all(body.as_bytes()).await.expect("a body");
+    stream.write_all(known.as_bytes()).await.expect("the next");
+    let answers = rest(&mut stream).await;
+    assert!(answers.starts_with("HTTP/1.1 401 "), "{answers}");
+    assert!(answers.contains("HTTP/1.1 200 "), "{answers}");
+}
+
 /// A request within the body of another: a proxy that reads lengths otherwise would take it for one of its own.
 const HIDDEN: &str = "GET /v1/models HTTP/1.1\r\nhost: gateway\r\n\r\n";
 
