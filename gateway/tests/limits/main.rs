@@ -5,6 +5,7 @@
 mod databases;
 mod failures;
 mod gateway;
+mod kills_in_flight;
 mod ledger;
 mod postgres;
 mod processes;
