@@ -24,14 +24,20 @@ pub(crate) const TOKENS: u64 = 101;
 
 /// The address of an API whose answers have so many tokens.
 pub(crate) fn upstream() -> SocketAddr {
-    let answer = || async {
-        Json(json!({
-            "id": "far", "object": "chat.completion", "created": 0, "model": "far",
-            "choices": [{"index": 0, "message": {"role": "assistant", "content": "ok"}, "finish_reason": "stop"}],
-            "usage": {"prompt_tokens": 9, "completion_tokens": TOKENS - 9, "total_tokens": TOKENS},
-        }))
-    };
-    let app = Router::new().route("/v1/chat/completions", post(answer));
+    serve(Router::new().route("/v1/chat/completions", post(whole_answer)))
+}
+
+/// An answer of so many tokens.
+pub(crate) async fn whole_answer() -> Json<Value> {
+    Json(json!({
+        "id": "far", "object": "chat.completion", "created": 0, "model": "far",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "ok"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 9, "completion_tokens": TOKENS - 9, "total_tokens": TOKENS},
+    }))
+}
+
+/// The address of an API.
+pub(crate) fn serve(app: Router) -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("bound");
     listener.set_nonblocking(true).expect("a socket");

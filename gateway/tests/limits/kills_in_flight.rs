@@ -1,7 +1,6 @@
 //! A process that is killed with a thousand requests in flight, again and again, over the same state.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Output;
 use std::sync::Arc;
@@ -18,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::task::JoinSet;
 
-use crate::gateway::{Gateway, TOKENS, config, until};
+use crate::gateway::{Gateway, TOKENS, config, serve, until, whole_answer};
 
 const KILLS: u64 = 20;
 /// Streams that stand when a process is killed, none of which comes to its end.
@@ -49,7 +48,8 @@ async fn twenty_kills_leave_limits_audit_and_store_consistent() {
         ..BudgetsConfig::default()
     };
     let state = Place::in_directory(folder.path());
-    let mut config = config(upstream().await, budgets, &state);
+    let upstream = serve(Router::new().route("/v1/chat/completions", post(answer)));
+    let mut config = config(upstream, budgets, &state);
     config.limits.max_connections = 2_000;
     config.audit = Some(AuditConfig::default());
     let mut recorded = 0;
@@ -81,7 +81,7 @@ async fn twenty_kills_leave_limits_audit_and_store_consistent() {
         let verified = audit(folder.path(), "verify").await;
         assert!(verified.status.success(), "kill {kill}: {verified:?}");
         let records = audit(folder.path(), "export").await.stdout;
-        let records = records.iter().filter(|byte| **byte == b'\n').count() as u64;
+        let records = String::from_utf8(records).expect("UTF-8").lines().count() as u64;
         assert!(
             records >= acknowledged && records > recorded,
             "kill {kill}: {records} records, {acknowledged} were acknowledged, {recorded} before"
@@ -149,26 +149,10 @@ async fn audit(folder: &Path, command: &str) -> Output {
         .expect("runs")
 }
 
-/// The address of an API whose whole answers come at once, and whose streams begin and stand.
-async fn upstream() -> SocketAddr {
-    let app = Router::new().route("/v1/chat/completions", post(answer));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-        .await
-        .expect("a port");
-    let address = listener.local_addr().expect("bound");
-    // Ends with the test's runtime.
-    tokio::spawn(async { axum::serve(listener, app).await.expect("serves") });
-    address
-}
-
+/// Whole answers come at once, and streams begin and stand.
 async fn answer(Json(chat): Json<Value>) -> Response {
     if chat["stream"] != true {
-        return Json(json!({
-            "id": "far", "object": "chat.completion", "created": 0, "model": "far",
-            "choices": [{"index": 0, "message": {"role": "assistant", "content": "ok"}, "finish_reason": "stop"}],
-            "usage": {"prompt_tokens": 9, "completion_tokens": TOKENS - 9, "total_tokens": TOKENS},
-        }))
-        .into_response();
+        return whole_answer().await.into_response();
     }
     let chunk = json!({
         "id": "far", "object": "chat.completion.chunk", "created": 0, "model": "far",
