@@ -65,6 +65,8 @@ pub struct Metrics {
     limited: Family<LimitLabels, Counter>,
     /// Client connections open now.
     pub open_connections: Gauge,
+    /// Of those, the ones that wait for their next request.
+    pub idle_connections: Gauge,
 }
 
 /// The parts of a gateway that are looked at when somebody scrapes, rather than counted.
@@ -115,6 +117,7 @@ impl Metrics {
             limited: Family::default(),
             channel_messages: Family::default(),
             open_connections: Gauge::default(),
+            idle_connections: Gauge::default(),
         };
         metrics.register(log_events);
         let process = ProcessCollector::new(cpu_capacity);
@@ -148,6 +151,7 @@ impl Metrics {
             channel_messages,
             audit,
             open_connections,
+            idle_connections,
         } = self;
         let build: Family<VersionLabels, Gauge> = Family::default();
         let version = env!("CARGO_PKG_VERSION");
@@ -177,6 +181,8 @@ impl Metrics {
             &catalog::OPEN_CONNECTIONS,
             open_connections.clone(),
         );
+        let idle = idle_connections.clone();
+        add(registry, &catalog::IDLE_CONNECTIONS, idle);
         add(registry, &catalog::MAX_CONNECTIONS, max_connections.clone());
         add(registry, &catalog::CONFIG_RELOADS, reloads.clone());
         add(registry, &catalog::CONFIG_REFUSED, config_refused.clone());

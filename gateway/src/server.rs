@@ -3,8 +3,13 @@
 //! Our own loop rather than `axum::serve`, for what a port in the open needs: a live certificate, timeouts for each
 //! phase, a limit on connections, and a drain that lets streams end.
 
+mod activity;
+mod client_stream;
 mod connection;
 mod connection_limit;
+mod http1;
+mod http2;
+mod preface;
 mod tls;
 
 use std::io;

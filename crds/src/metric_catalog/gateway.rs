@@ -77,6 +77,12 @@ pub const OPEN_CONNECTIONS: Metric = Metric::gauge(
     &[],
     "Client connections open now",
 );
+/// Connections that wait.
+pub const IDLE_CONNECTIONS: Metric = Metric::gauge(
+    "claw_gateway_idle_connections",
+    &[],
+    "Open client connections that wait for their next request, and keep little memory until then",
+);
 /// Connections at most.
 pub const MAX_CONNECTIONS: Metric = Metric::gauge(
     "claw_gateway_max_connections",
@@ -222,6 +228,7 @@ pub const ALL: &[&Metric] = &[
     &AUTH_REFUSALS,
     &CHANNEL_MESSAGES,
     &OPEN_CONNECTIONS,
+    &IDLE_CONNECTIONS,
     &MAX_CONNECTIONS,
     &CONFIG_RELOADS,
     &CONFIG_REFUSED,

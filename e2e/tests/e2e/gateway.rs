@@ -26,10 +26,15 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Start the gateway `name` of the test's namespace, and wait until it is ready.
     pub(crate) async fn start(context: &Context, name: &str) -> Self {
+        Self::start_replica(context, name, "gateway").await
+    }
+
+    /// One of several processes of the gateway `name`, whose own files begin with `replica`.
+    pub(crate) async fn start_replica(context: &Context, name: &str, replica: &str) -> Self {
         let programmed = ("Programmed", "True", "Programmed");
         context.reports::<ClawGateway>(name, programmed).await;
         let directory = context.directory();
-        let kubeconfig = directory.join("gateway.kubeconfig");
+        let kubeconfig = directory.join(format!("{replica}.kubeconfig"));
         let account = ServiceAccountRef {
             namespace: &context.namespace,
             name,
@@ -38,9 +43,10 @@ impl Gateway {
         service_account::write_kubeconfig(&context.client, account, admin, &kubeconfig)
             .await
             .expect("a token for the gateway");
-        let port_file = directory.join("gateway.ports");
+        let port_file = directory.join(format!("{replica}.ports"));
+        let state = directory.join(format!("{replica}-state"));
         let secret = format!("{name}-config");
-        let process = Program::new("gateway", programs::path("clawdbot"))
+        let process = Program::new(replica, programs::path("clawdbot"))
             .args([
                 "gateway",
                 "--config-secret",
@@ -57,7 +63,7 @@ impl Gateway {
                 "0",
             ])
             .args(["--port-file".as_ref(), port_file.as_os_str()])
-            .args(["--state-dir".as_ref(), directory.join("state").as_os_str()])
+            .args(["--state-dir".as_ref(), state.as_os_str()])
             .env("KUBECONFIG", &kubeconfig)
             .start(&directory)
             .expect("the gateway starts");

@@ -1,4 +1,4 @@
-//! Route edits under load: how long each takes until it is served, and that no request fails meanwhile.
+//! Edits under load: how long each takes until it is served, and that no request fails meanwhile.
 
 use std::{
     io::Write as _,
@@ -7,6 +7,7 @@ use std::{
 };
 
 use claw_crds::ModelRoute;
+use k8s_openapi::api::core::v1::Secret;
 use serde_json::{Value, json};
 
 use crate::{
@@ -18,11 +19,15 @@ use crate::{
 };
 
 pub(crate) fn cases() -> Vec<Case> {
-    let cases = cases![fifty_edits_under_load_are_served_and_lose_no_request];
+    let cases = cases![
+        fifty_edits_under_load_are_served_and_lose_no_request,
+        a_revoked_key_is_refused_by_every_replica
+    ];
     cases.into_iter().map(Case::alone).collect()
 }
 
 const EDITS: usize = 50;
+const REVOCATIONS: usize = 20;
 const CLIENTS: usize = 4;
 /// Generous: the figure itself is printed and belongs into docs/performance.md.
 const BOUND: Duration = Duration::from_secs(2);
@@ -106,7 +111,7 @@ async fn fifty_edits_under_load_are_served_and_lose_no_request(context: Context)
     };
     let clients = futures::future::join_all((0..CLIENTS).map(|_| load.run(&gateway)));
     let (times, _) = futures::join!(edits, clients);
-    report(times, &load);
+    report("route edit to served", times, &load);
     assert_eq!(load.failed.load(Ordering::Relaxed), 0, "requests failed");
     assert!(
         load.answered.load(Ordering::Relaxed) > 0,
@@ -116,12 +121,73 @@ async fn fifty_edits_under_load_are_served_and_lose_no_request(context: Context)
     operator.terminate().await;
 }
 
-fn report(mut times: Vec<Duration>, load: &Load) {
+/// Delete a key's Secret, and measure until no replica takes the key any more.
+async fn revoke(context: &Context, replicas: &[Gateway; 2], number: usize) -> Duration {
+    let name = format!("leaver-{number}");
+    let key = format!("key-of-somebody-who-leaves-{number}");
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "stringData": {"app": key},
+        "metadata": {"name": name, "labels": {"shop/keys": GATEWAY}},
+    });
+    let secret = secret.to_string();
+    context.kubectl().apply(&secret).await.expect("applied");
+    for replica in replicas {
+        replica.knows(context, &key).await;
+    }
+    let clients = replicas.each_ref().map(Gateway::client);
+    let start = Instant::now();
+    context.delete::<Secret>(&name).await;
+    for (replica, client) in replicas.iter().zip(&clients) {
+        let url = replica.url("/v1/models");
+        loop {
+            let answer = client.get(&url).bearer_auth(&key).send().await;
+            if answer.expect("an answer").status() == 401 {
+                break;
+            }
+            assert!(start.elapsed() < BOUND, "the key is still taken");
+        }
+    }
+    start.elapsed()
+}
+
+async fn a_revoked_key_is_refused_by_every_replica(context: Context) {
+    let upstream = Upstream::start().await;
+    let operator = Operator::start(&context).await;
+    let objects = shop(&upstream.base_url());
+    context.kubectl().apply(&objects).await.expect("applied");
+    let replicas = [
+        Gateway::start_replica(&context, GATEWAY, "first").await,
+        Gateway::start_replica(&context, GATEWAY, "second").await,
+    ];
+    for replica in &replicas {
+        replica.knows(&context, API_KEY).await;
+    }
+    let load = Load::default();
+    let revocations = async {
+        let mut times = Vec::new();
+        for number in 0..REVOCATIONS {
+            times.push(revoke(&context, &replicas, number).await);
+        }
+        load.is_over.store(true, Ordering::Relaxed);
+        times
+    };
+    let clients = futures::future::join_all(replicas.iter().map(|replica| load.run(replica)));
+    let (times, _) = futures::join!(revocations, clients);
+    report("key deleted to refused by two replicas", times, &load);
+    assert_eq!(load.failed.load(Ordering::Relaxed), 0, "requests failed");
+    for replica in replicas {
+        replica.terminate().await;
+    }
+    operator.terminate().await;
+}
+
+fn report(what: &str, mut times: Vec<Duration>, load: &Load) {
+    let edits = times.len();
     times.sort_unstable();
     let at = |percent: usize| times[(times.len() * percent).div_ceil(100) - 1].as_millis();
     let _ = writeln!(
         std::io::stderr(),
-        "route edit to served, {EDITS} edits under load: p50 {} ms, p99 {} ms, {} requests answered, {} failed",
+        "{what}, {edits} times under load: p50 {} ms, p99 {} ms, {} requests answered, {} failed",
         at(50),
         at(99),
         load.answered.load(Ordering::Relaxed),

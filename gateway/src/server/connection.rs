@@ -1,57 +1,76 @@
-//! One connection, from its first byte to its last.
+//! One connection, from its first byte to the version of HTTP that it speaks.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use hyper::Request;
+use bytes::Bytes;
+use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use hyper::server::conn::{http1, http2};
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::TokioExecutor;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
-use super::connection_limit::{ConnectionLimit, Counted};
+use super::activity::{Activity, LastOf};
+use super::client_stream::ClientStream;
+use super::connection_limit::ConnectionLimit;
 use super::tls::Acceptors;
+use super::{preface, tls};
 use crate::AppState;
 use crate::auth::PeerCertificate;
 use crate::config::SharedRuntime;
+use crate::metrics::Metrics;
 
 /// For the TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// From the handshake to the end of the first request's head, in whatever version of HTTP.
-const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
-/// For the head of each HTTP/1.1 request, the silence before it included.
-const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
+pub(super) const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// For all header fields of a request.
-const HEAD_LIMIT: usize = 64 << 10;
-/// Header fields of a request.
-const MOST_HEADERS: usize = 100;
-/// Requests at once on an HTTP/2 connection.
-const MOST_STREAMS: u32 = 250;
-/// Probes of a silent HTTP/2 connection.
-const PING_INTERVAL: Duration = Duration::from_secs(30);
+pub(super) const HEAD_LIMIT: usize = 64 << 10;
 /// What a plain connection in excess reads; over TLS it is closed, since a handshake costs what we lack.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// What all connections share.
 #[derive(Clone)]
-pub(super) struct Connections {
+pub(super) struct Connections(Arc<Shared>);
+
+pub(super) struct Shared {
     app: Router,
     runtime: SharedRuntime,
     limit: ConnectionLimit,
-    acceptors: Arc<Acceptors>,
-    builder: auto::Builder<TokioExecutor>,
-    draining: CancellationToken,
-    closing: CancellationToken,
+    acceptors: Acceptors,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) http1: http1::Builder,
+    pub(super) http2: http2::Builder<TokioExecutor>,
+    pub(super) tasks: TaskTracker,
+    pub(super) draining: CancellationToken,
+    pub(super) closing: CancellationToken,
+}
+
+/// Who is at the other end.
+#[derive(Clone)]
+pub(super) struct Peer {
+    pub(super) address: SocketAddr,
+    certificate: Option<Arc<PeerCertificate>>,
+}
+
+impl Deref for Connections {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
 }
 
 impl Connections {
@@ -60,114 +79,114 @@ impl Connections {
         state: &AppState,
         closing: CancellationToken,
     ) -> io::Result<Self> {
-        Ok(Self {
+        Ok(Self(Arc::new(Shared {
             app,
             runtime: Arc::clone(&state.shared_runtime),
+            metrics: Arc::clone(&state.metrics),
             limit: ConnectionLimit::new(Arc::clone(&state.metrics)),
-            acceptors: Arc::new(Acceptors::new(Arc::clone(&state.shared_runtime))?),
-            builder: builder(),
+            acceptors: Acceptors::new(Arc::clone(&state.shared_runtime))?,
+            http1: super::http1::builder(),
+            http2: super::http2::builder(),
+            tasks: state.tasks.clone(),
             draining: state.shutdown.clone(),
             closing,
-        })
+        })))
     }
 
-    pub(super) async fn serve(self, stream: TcpStream, peer: SocketAddr) {
+    pub(super) async fn serve(self, stream: TcpStream, address: SocketAddr) {
         let (limit, is_tls) = {
             let runtime = self.runtime.load();
             (runtime.limits.max_connections, runtime.tls.is_some())
         };
         let Some(permit) = self.limit.acquire(limit).await else {
-            tracing::debug!(%peer, limit, "refused a connection: too many are open (limits.maxConnections)");
+            tracing::debug!(peer = %address, limit, "refused a connection: too many are open (limits.maxConnections)");
             if !is_tls {
                 refuse(stream).await;
             }
             return;
         };
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%peer, %error, "failed to set TCP_NODELAY");
+            tracing::debug!(peer = %address, %error, "failed to set TCP_NODELAY");
         }
-        let stream = Counted::new(stream, permit);
         if is_tls {
             let handshake = async { self.acceptors.current()?.accept(stream).await };
-            match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await {
-                Ok(Ok(stream)) => {
-                    let chain = stream.get_ref().1.peer_certificates();
+            match self.unless_closed(HANDSHAKE_TIMEOUT, handshake).await {
+                Some(Ok(stream)) => {
+                    let (_, session) = stream.get_ref();
+                    let is_http2 = session.alpn_protocol() == Some(tls::HTTP2);
+                    let chain = session.peer_certificates();
                     let certificate = chain.and_then(PeerCertificate::new).map(Arc::new);
-                    self.serve_http(stream, peer, certificate).await;
+                    let peer = Peer {
+                        address,
+                        certificate,
+                    };
+                    let stream = ClientStream::new(stream, Bytes::new(), permit);
+                    if is_http2 {
+                        self.serve_http2(stream, peer).await;
+                    } else {
+                        self.serve_http1(stream, peer).await;
+                    }
                 }
-                Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
-                Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
+                Some(Err(error)) => {
+                    tracing::debug!(peer = %address, %error, "a TLS handshake failed");
+                }
+                None => tracing::debug!(peer = %address, "a TLS handshake took too long"),
             }
         } else {
-            self.serve_http(stream, peer, None).await;
-        }
-    }
-
-    async fn serve_http(
-        &self,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        peer: SocketAddr,
-        certificate: Option<Arc<PeerCertificate>>,
-    ) {
-        let has_request = Arc::new(AtomicBool::new(false));
-        let service = {
-            let (app, has_request) = (self.app.clone(), Arc::clone(&has_request));
-            hyper::service::service_fn(move |mut request: Request<Incoming>| {
-                has_request.store(true, Ordering::Relaxed);
-                request.extensions_mut().insert(ConnectInfo(peer));
-                if let Some(certificate) = &certificate {
-                    request.extensions_mut().insert(Arc::clone(certificate));
-                }
-                app.clone().oneshot(request.map(Body::new))
-            })
-        };
-        let mut connection = pin!(
-            self.builder
-                .serve_connection_with_upgrades(TokioIo::new(stream), service)
-        );
-        let mut first_request = pin!(tokio::time::sleep(FIRST_REQUEST_TIMEOUT));
-        let (mut is_draining, mut is_checked) = (false, false);
-        loop {
-            tokio::select! {
-                result = connection.as_mut() => {
-                    if let Err(error) = result {
-                        tracing::debug!(%peer, error, "a connection ended");
-                    }
-                    return;
-                }
-                () = self.closing.cancelled() => return,
-                // Lets the requests under way finish, and then closes.
-                () = self.draining.cancelled(), if !is_draining => {
-                    is_draining = true;
-                    connection.as_mut().graceful_shutdown();
-                }
-                () = &mut first_request, if !is_checked => {
-                    is_checked = true;
-                    if !has_request.load(Ordering::Relaxed) {
-                        return;
-                    }
-                }
+            let mut stream = stream;
+            let preface = preface::read(&mut stream);
+            let Some(Ok((is_http2, read))) =
+                self.unless_closed(FIRST_REQUEST_TIMEOUT, preface).await
+            else {
+                return;
+            };
+            let peer = Peer {
+                address,
+                certificate: None,
+            };
+            let stream = ClientStream::new(stream, read, permit);
+            if is_http2 {
+                self.serve_http2(stream, peer).await;
+            } else {
+                self.serve_http1(stream, peer).await;
             }
         }
     }
-}
 
-fn builder() -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(HEAD_LIMIT)
-        .max_headers(MOST_HEADERS);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(PING_INTERVAL)
-        .max_header_list_size(u32::try_from(HEAD_LIMIT).unwrap_or(u32::MAX))
-        .max_concurrent_streams(MOST_STREAMS)
-        .enable_connect_protocol();
-    builder
+    /// What comes before the first request, within its time, and before there is nobody any more to serve it.
+    async fn unless_closed<T>(&self, limit: Duration, what: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = tokio::time::timeout(limit, what) => done.ok(),
+            () = self.draining.cancelled() => None,
+        }
+    }
+
+    /// What answers the requests of one connection.
+    pub(super) fn service(
+        &self,
+        activity: &Arc<Activity>,
+        peer: &Peer,
+    ) -> impl Service<
+        Request<Incoming>,
+        Response = Response<LastOf<Body>>,
+        Error = Infallible,
+        Future = impl Future<Output = Result<Response<LastOf<Body>>, Infallible>> + Send + use<>,
+    > + use<> {
+        let (app, activity) = (self.app.clone(), Arc::clone(activity));
+        let peer = peer.clone();
+        service_fn(move |mut request: Request<Incoming>| {
+            let under_way = activity.begin();
+            request.extensions_mut().insert(ConnectInfo(peer.address));
+            if let Some(certificate) = &peer.certificate {
+                request.extensions_mut().insert(Arc::clone(certificate));
+            }
+            let answer = app.clone().oneshot(request.map(Body::new));
+            async move {
+                let response = answer.await?;
+                Ok(response.map(|body| LastOf::new(body, under_way)))
+            }
+        })
+    }
 }
 
 async fn refuse(mut stream: TcpStream) {

@@ -12,6 +12,9 @@ use tokio_rustls::TlsAcceptor;
 use crate::auth::ClientCertificates;
 use crate::config::SharedRuntime;
 
+/// The protocol that a client and we agree on for HTTP/2.
+pub(super) const HTTP2: &[u8] = b"h2";
+
 /// Acceptors for the life of the gateway: each handshake uses the newest certificate and the newest authorities.
 pub(super) struct Acceptors {
     runtime: SharedRuntime,
@@ -63,7 +66,7 @@ fn acceptor(
     };
     let live = Arc::new(LiveCertificate(Arc::clone(runtime)));
     let mut config = builder.with_cert_resolver(live);
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
     if certificates.is_some() {
         // A resumed session would bring the caller of its first handshake, unchecked.
         config.session_storage = Arc::new(NoServerSessionStorage {});

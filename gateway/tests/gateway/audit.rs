@@ -345,23 +345,15 @@ async fn a_full_disk_blocks_until_there_is_room() {
             .is_some_and(|fault| fault.contains("free some space")),
         "{fault}"
     );
-    assert_eq!(metric(&gateway, "claw_gateway_audit_failing").await, 1);
+    assert_eq!(gateway.metric("claw_gateway_audit_failing").await, 1);
     disk.empty();
     until("requests are served", async || {
         (gateway.ask(path, &chat("far")).await.0 == 200).then_some(())
     })
     .await;
-    assert_eq!(metric(&gateway, "claw_gateway_audit_failing").await, 0);
-    assert_eq!(metric(&gateway, "claw_gateway_audit_lost_total").await, 0);
+    assert_eq!(gateway.metric("claw_gateway_audit_failing").await, 0);
+    assert_eq!(gateway.metric("claw_gateway_audit_lost_total").await, 0);
     expect_whole(gateway.folder.path()).await;
-}
-
-async fn metric(gateway: &Binary, name: &str) -> u64 {
-    let (_, text) = gateway.managed("/metrics").await;
-    let value = text
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    value.expect(name).parse().expect("a number")
 }
 
 /// A file system with little room.

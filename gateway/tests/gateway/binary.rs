@@ -154,6 +154,16 @@ impl Binary {
         )
     }
 
+    /// A metric without labels.
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
+        let (_, metrics) = self.managed("/metrics").await;
+        metrics
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
+            .and_then(|number| number.parse().ok())
+            .expect(name)
+    }
+
     pub(crate) async fn status(&self) -> Value {
         serde_json::from_str(&self.managed("/status").await.1).expect("JSON")
     }

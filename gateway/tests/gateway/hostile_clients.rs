@@ -59,12 +59,7 @@ async fn serves(gateway: &Binary) {
 }
 
 async fn open_connections(gateway: &Binary) -> u64 {
-    let (_, metrics) = gateway.managed("/metrics").await;
-    metrics
-        .lines()
-        .find_map(|line| line.strip_prefix("claw_gateway_open_connections "))
-        .and_then(|number| number.parse().ok())
-        .expect("a number")
+    gateway.metric("claw_gateway_open_connections").await
 }
 
 /// A connection is used again after a refusal, although the refused body comes after its head.

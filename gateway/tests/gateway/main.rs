@@ -16,6 +16,7 @@ mod failure_points;
 mod hostile_clients;
 mod http_versions;
 mod identities;
+mod idle_connections;
 mod local_model;
 mod logs;
 mod metrics;

@@ -134,15 +134,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 fn build() -> anyhow::Result<PathBuf> {
     // The gateway loads no model here, but it looks for the library.
     fetch::all()?;
+    println!("  building the gateway as it is released; the first time, that takes a while");
     let mut build = command::cargo();
     build.args([
         "build",
         "--locked",
-        "--profile",
-        "quick-release",
+        "--release",
         "--package",
         "clawdbot",
     ]);
     command::run(build.args(["--bins", "--example", "bench_proxy"]))?;
-    command::binaries("quick-release")
+    command::binaries("release")
 }

@@ -122,12 +122,14 @@ fn models() -> Vec<Panel> {
 
 fn limits() -> Vec<Panel> {
     let open = metrics::OPEN_CONNECTIONS.name;
+    let idle = metrics::IDLE_CONNECTIONS.name;
     let most = metrics::MAX_CONNECTIONS.name;
     let requests = metrics::REQUESTS.name;
     let state = metrics::STATE_AVAILABLE.name;
     vec![
         Panel::new("Connections", "short")
             .line(format!("{open}{{{OF}}}"), "{{pod}}")
+            .line(format!("{idle}{{{OF}}}"), "{{pod}}, idle")
             .line(format!("max({most}{{{OF}}})"), "at most, each pod"),
         Panel::new("Requests over a limit (429)", "reqps").line(
             format!(

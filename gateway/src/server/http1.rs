@@ -1,0 +1,121 @@
+//! A connection that speaks HTTP/1.1.
+//!
+//! Between two requests it is parked: of all its memory, what the socket needs is kept, and it is served again when its
+//! client sends something. Clients keep many connections open, and most of those wait.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::time::Instant;
+
+use super::client_stream::{ClientStream, Socket};
+use super::connection::{Connections, FIRST_REQUEST_TIMEOUT, HEAD_LIMIT, Peer};
+
+/// For the head of each request, the silence before it included, and for the silence of a parked connection.
+const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
+/// Header fields of a request.
+const MOST_HEADERS: usize = 100;
+/// How often it is looked whether a connection waits: it is parked after one to two of these.
+const IDLE_CHECK: Duration = Duration::from_secs(2);
+
+pub(super) fn builder() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_LIMIT)
+        .max_headers(MOST_HEADERS);
+    builder
+}
+
+impl Connections {
+    /// Serve to the end, or until the connection waits for its next request.
+    pub(super) async fn serve_http1<S: Socket>(self, mut stream: ClientStream<S>, peer: Peer) {
+        let opened = Instant::now();
+        loop {
+            let activity = Arc::clone(&stream.activity);
+            let service = self.service(&activity, &peer);
+            let io = TokioIo::new(stream);
+            let mut connection = self.http1.serve_connection(io, service).with_upgrades();
+            let mut check = pin!(tokio::time::sleep(IDLE_CHECK));
+            let mut begun = activity.begun();
+            let mut is_draining = false;
+            loop {
+                tokio::select! {
+                    result = &mut connection => {
+                        if let Err(error) = result {
+                            tracing::debug!(peer = %peer.address, %error, "a connection ended");
+                        }
+                        return;
+                    }
+                    () = self.closing.cancelled() => return,
+                    // Lets the request under way finish, and then closes.
+                    () = self.draining.cancelled(), if !is_draining => {
+                        is_draining = true;
+                        Pin::new(&mut connection).graceful_shutdown();
+                    }
+                    () = check.as_mut(), if !is_draining => {
+                        let before = std::mem::replace(&mut begun, activity.begun());
+                        if begun == 0 && opened.elapsed() >= FIRST_REQUEST_TIMEOUT {
+                            return;
+                        }
+                        if begun > 0 && begun == before && activity.is_over() {
+                            break;
+                        }
+                        check.as_mut().reset(Instant::now() + IDLE_CHECK);
+                    }
+                }
+            }
+            // After an upgrade, the stream belongs to somebody else.
+            let Some(parts) = connection.into_parts() else {
+                return;
+            };
+            stream = parts.io.into_inner();
+            if parts.read_buf.is_empty() {
+                self.park(stream, peer);
+                return;
+            }
+            // The beginning of a request came together with the one before.
+            stream.prefix = joined(parts.read_buf, &stream.prefix);
+        }
+    }
+
+    fn park<S: Socket>(&self, stream: ClientStream<S>, peer: Peer) {
+        let connections = self.clone();
+        self.tasks
+            .spawn(async move { connections.wait(stream, peer).await });
+    }
+
+    /// Until the client sends something, or has been silent for too long.
+    async fn wait<S: Socket>(self, stream: ClientStream<S>, peer: Peer) {
+        self.metrics.idle_connections.inc();
+        let is_heard = tokio::select! {
+            result = stream.socket.tcp().readable() => result.is_ok(),
+            () = self.draining.cancelled() => false,
+            () = tokio::time::sleep(HEAD_TIMEOUT) => false,
+        };
+        self.metrics.idle_connections.dec();
+        if is_heard {
+            self.unpark(stream, peer);
+        }
+    }
+
+    fn unpark<S: Socket>(&self, stream: ClientStream<S>, peer: Peer) {
+        let connections = self.clone();
+        self.tasks
+            .spawn(async move { connections.serve_http1(stream, peer).await });
+    }
+}
+
+fn joined(first: Bytes, then: &Bytes) -> Bytes {
+    if then.is_empty() {
+        return first;
+    }
+    let mut all = BytesMut::from(first);
+    all.extend_from_slice(then);
+    all.freeze()
+}
