@@ -30,6 +30,7 @@ use crate::limits::{Limiter, Permit};
 use crate::metrics::Metrics;
 use crate::provider::Provider;
 use crate::routing::Candidates;
+use crate::telemetry::ModelCall;
 use crate::types::{ChatCompletion, ChatRequest, Usage};
 use attempts::Course;
 use limits::Limits;
@@ -158,15 +159,18 @@ impl Dispatcher {
     ) -> BoxFuture<'a, Result<ChatCompletion, GatewayError>> {
         Box::pin(async move {
             let mut charge = permit.charge(&entry.name).await?;
-            let mut completion = match &entry.backend {
+            let mut call = ModelCall::begin(entry, request, limits.deadline.at);
+            let outcome = match &entry.backend {
                 Backend::Local(slot) => {
-                    choices::complete(&entry.name, slot, limits.local, request).await?
+                    choices::complete(&entry.name, slot, limits.local, request, &self.metrics).await
                 }
                 Backend::Remote(remote) => {
-                    remote::complete(provider, &entry.name, remote, request).await?
+                    remote::complete(provider, &entry.name, remote, request, &call).await
                 }
-                Backend::Unavailable { reason } => return Err(unavailable(entry, reason)),
+                Backend::Unavailable { reason } => Err(unavailable(entry, reason)),
             };
+            let mut completion = outcome.inspect_err(|error| call.failed(error))?;
+            call.named(&completion.id, &completion.model);
             completion.model.clone_from(&entry.name);
             if let Some(object) = request.task.object() {
                 object.clone_into(&mut completion.object);
@@ -177,8 +181,11 @@ impl Dispatcher {
             };
             self.metrics.usage(&entry.name, &usage);
             charge.settle(&usage);
+            call.used(&usage);
+            call.complete();
             completion.usage = Some(usage);
             for choice in &completion.choices {
+                call.finished(choice.index, choice.finish_reason.as_deref());
                 let said = choice
                     .message
                     .get("content")
@@ -202,19 +209,31 @@ impl Dispatcher {
     ) -> BoxFuture<'a, Result<ChunkStream, GatewayError>> {
         Box::pin(async move {
             let charge = permit.charge(&entry.name).await?;
+            let mut call = ModelCall::begin(entry, request, limits.deadline.at);
             // Only a model that speaks costs something, so the count begins after its first content.
-            let finisher =
-                || Finisher::new(&entry.name, request, charge, Arc::clone(&self.metrics));
+            let finisher = |call| {
+                Finisher::new(
+                    &entry.name,
+                    request,
+                    charge,
+                    call,
+                    Arc::clone(&self.metrics),
+                )
+            };
             match &entry.backend {
                 Backend::Local(slot) => {
                     let (head, rest) =
-                        choices::stream(&entry.name, slot, limits.local, request).await?;
-                    Ok(finisher().finish(head, rest, limits.deadline))
+                        choices::stream(&entry.name, slot, limits.local, request, &self.metrics)
+                            .await
+                            .inspect_err(|error| call.failed(error))?;
+                    Ok(finisher(call).finish(head, rest, limits.deadline))
                 }
                 Backend::Remote(remote) => {
                     let (head, rest) =
-                        remote::stream(provider, &entry.name, remote, request).await?;
-                    Ok(finisher().finish_sayings(head, rest, limits.deadline))
+                        remote::stream(provider, &entry.name, remote, request, &call)
+                            .await
+                            .inspect_err(|error| call.failed(error))?;
+                    Ok(finisher(call).finish_sayings(head, rest, limits.deadline))
                 }
                 Backend::Unavailable { reason } => Err(unavailable(entry, reason)),
             }

@@ -5,6 +5,7 @@
 mod control_group;
 mod labels;
 mod log_events;
+mod pace;
 mod process;
 
 use std::time::{Duration, Instant};
@@ -27,6 +28,7 @@ use labels::{
     RouteLabels, TokenLabels, VersionLabels,
 };
 pub use log_events::LogEvents;
+use pace::Pace;
 use process::ProcessCollector;
 
 /// Seconds; from a cached 404 to a long generation. An alert asks for 0.5.
@@ -43,7 +45,7 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     latencies: Family<HandlerLabels, Histogram>,
     durations: Family<HandlerLabels, Histogram>,
-    first_tokens: Family<ModelLabels, Histogram>,
+    pace: Pace,
     tokens: Family<TokenLabels, Counter>,
     fallbacks: Family<FallbackLabels, Counter>,
     retries: Family<FallbackLabels, Counter>,
@@ -97,7 +99,7 @@ impl Metrics {
             requests: Family::default(),
             latencies: Family::new_with_constructor(histograms),
             durations: Family::new_with_constructor(histograms),
-            first_tokens: Family::new_with_constructor(histograms),
+            pace: Pace::new(),
             tokens: Family::default(),
             fallbacks: Family::default(),
             retries: Family::default(),
@@ -131,7 +133,7 @@ impl Metrics {
             requests,
             latencies,
             durations,
-            first_tokens,
+            pace,
             tokens,
             fallbacks,
             retries,
@@ -160,11 +162,7 @@ impl Metrics {
         add(registry, &catalog::REQUESTS, requests.clone());
         add(registry, &catalog::REQUEST_LATENCY, latencies.clone());
         add(registry, &catalog::REQUEST_DURATION, durations.clone());
-        add(
-            registry,
-            &catalog::TIME_TO_FIRST_TOKEN,
-            first_tokens.clone(),
-        );
+        pace.register(registry);
         add(registry, &catalog::TOKENS, tokens.clone());
         add(registry, &catalog::FALLBACKS, fallbacks.clone());
         add(registry, &catalog::RETRIES, retries.clone());
@@ -236,11 +234,17 @@ impl Metrics {
 
     /// A streamed answer began.
     pub fn first_token(&self, model: &str, after: Duration) {
-        self.first_tokens
-            .get_or_create(&ModelLabels {
-                model: model.to_owned(),
-            })
-            .observe(after.as_secs_f64());
+        self.pace.first(model, after);
+    }
+
+    /// A streamed answer of so many tokens is complete, which went on for this long after its first content.
+    pub fn spoken(&self, model: String, lasted: Duration, tokens: u64) {
+        self.pace.whole(model, lasted, tokens);
+    }
+
+    /// Where the requests of a local model tell how long they were in its queue.
+    pub fn queue_waits(&self, model: &str) -> Histogram {
+        self.pace.queue_waits(model)
     }
 
     /// An answer was counted.
@@ -375,7 +379,11 @@ impl Metrics {
 
     fn model(&self, model: &ModelEntry) {
         let current = match &model.backend {
-            Backend::Local(slot) => slot.state().label(),
+            Backend::Local(slot) => {
+                // There from the start, so that the first wait is seen as one.
+                self.queue_waits(&model.name);
+                slot.state().label()
+            }
             Backend::Unavailable { .. } => UNAVAILABLE,
             // Whether a remote model answers is told by its requests.
             Backend::Remote(remote) => {

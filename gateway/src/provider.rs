@@ -19,6 +19,7 @@ use std::time::Duration;
 use crate::config::Remote;
 use crate::error::GatewayError;
 use crate::outbound::Outbound;
+use crate::telemetry::ModelCall;
 use crate::types::{ChatChunk, ChatCompletion, ChatRequest};
 
 pub use health::{Cause, Health, Rest};
@@ -69,10 +70,11 @@ impl Provider {
         name: &str,
         remote: &Remote,
         request: &ChatRequest,
+        call: &ModelCall,
     ) -> Result<ChatCompletion, GatewayError> {
         let limit = self.timeouts.whole;
         let whole = async {
-            let response = attempt::send(&self.outbound, name, remote, request).await?;
+            let response = attempt::send(&self.outbound, name, remote, request, call).await?;
             response::completion(name, remote.config.provider, request.task, response).await
         };
         tokio::time::timeout(limit, whole)
@@ -86,10 +88,11 @@ impl Provider {
         name: &str,
         remote: &Remote,
         request: &ChatRequest,
+        call: &ModelCall,
     ) -> Result<(Vec<ChatChunk>, UpstreamStream), GatewayError> {
         let limit = self.timeouts.first_token;
         let start = async {
-            let response = attempt::send(&self.outbound, name, remote, request).await?;
+            let response = attempt::send(&self.outbound, name, remote, request, call).await?;
             let mut stream =
                 UpstreamStream::new(name, remote.config.provider, response, self.timeouts.idle)?;
             let head = stream.head().await?;

@@ -3,6 +3,7 @@
 
 pub mod caller_trace;
 mod log_level;
+mod model_call;
 
 use std::io::IsTerminal as _;
 
@@ -15,6 +16,7 @@ use tracing_subscriber::{Layer, Registry, fmt};
 use crate::metrics::LogEvents;
 
 pub use log_level::LogLevelControl;
+pub use model_call::ModelCall;
 
 /// The shape of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

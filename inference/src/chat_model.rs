@@ -2,7 +2,7 @@
 
 mod load;
 
-use std::{fmt, ops::ControlFlow, path::Path, sync::Arc};
+use std::{fmt, ops::ControlFlow, path::Path, sync::Arc, time::Instant};
 
 use thiserror::Error;
 
@@ -183,6 +183,7 @@ impl ChatModel {
             stop: request.stop,
             cancellation: request.cancellation,
             sink,
+            queued: Instant::now(),
         };
         self.shared
             .scheduler

@@ -1,6 +1,6 @@
 //! What a generation tells its client.
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, time::Duration};
 
 use thiserror::Error;
 
@@ -16,6 +16,8 @@ pub enum Event {
     Started {
         /// The length of its prompt.
         prompt_tokens: usize,
+        /// How long it was in the queue.
+        waited: Duration,
     },
     /// More text; never a part of a character, never empty.
     Text(String),

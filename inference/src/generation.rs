@@ -1,6 +1,6 @@
 //! One answer, from its prompt to its last token.
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, time::Instant};
 
 use crate::{
     chat_request::Cancellation,
@@ -42,6 +42,8 @@ pub(crate) struct Job {
     pub(crate) stop: Vec<String>,
     pub(crate) cancellation: Cancellation,
     pub(crate) sink: EventSink,
+    /// When it was put into the queue.
+    pub(crate) queued: Instant,
 }
 
 /// What tokens mean to the model.
@@ -116,7 +118,11 @@ fn generate<D: Decoder>(
     job: &mut Job,
 ) -> Result<(FinishReason, Usage), Interruption> {
     let prompt_tokens = job.prompt.len();
-    job.emit(Event::Started { prompt_tokens })?;
+    let waited = job.queued.elapsed();
+    job.emit(Event::Started {
+        prompt_tokens,
+        waited,
+    })?;
     decoder.decoder.start(prompt_tokens + job.max_tokens)?;
     let mut sampler = Sampler::new(job.sampling);
     let mut text = TextStream::default();
@@ -289,13 +295,14 @@ pub(crate) mod tests {
                     .push(describe(&event));
                 ControlFlow::Continue(())
             }),
+            queued: Instant::now(),
         };
         (job, events)
     }
 
     fn describe(event: &Event) -> String {
         match event {
-            Event::Started { prompt_tokens } => format!("started {prompt_tokens}"),
+            Event::Started { prompt_tokens, .. } => format!("started {prompt_tokens}"),
             Event::Text(text) => format!("text {text}"),
             Event::Finished { reason, usage } => format!("{reason:?} {}", usage.completion_tokens),
             Event::Failed(error) => format!("failed {error}"),

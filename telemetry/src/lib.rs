@@ -2,14 +2,19 @@
 //!
 //! Traces: spans of both programs, sent by OTLP where `OTEL_EXPORTER_OTLP_ENDPOINT` says where to.
 //!
-//! Only spans that we declare are sent, with the fields that stand in their declarations, and no log lines: so no
-//! secret and no message of a user can get into a trace by accident.
+//! Only spans that we declare are sent, with the fields that stand in their declarations or are set by name, and no log
+//! lines: so no secret and no message of a user can get into a trace by accident.
 
+mod call_span;
 pub mod logs;
 #[cfg(feature = "receiver")]
 pub mod receiver;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
+
+pub use call_span::CallSpan;
+pub use opentelemetry::trace::SpanKind;
+pub use opentelemetry::{Array, KeyValue, StringValue, Value};
 
 use http::HeaderMap;
 use opentelemetry::propagation::TextMapPropagator as _;
@@ -21,7 +26,7 @@ use opentelemetry_otlp::{
 };
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use opentelemetry_sdk::trace::SdkTracerProvider;
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use tracing::{Span, Subscriber};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::Layer;
@@ -38,8 +43,10 @@ const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
 
 /// Where callers name their trace.
 const TRACEPARENT: &str = "traceparent";
-/// Whether this process sends traces: what they need is left out of each request where it does not.
-static IS_ON: AtomicBool = AtomicBool::new(false);
+/// The name of all our spans' scope.
+const SCOPE: &str = "claw";
+/// Set where this process sends traces: what they need is left out of each request where it does not.
+static TRACER: OnceLock<SdkTracer> = OnceLock::new();
 
 /// Why traces cannot be sent.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +93,8 @@ impl Traces {
             .with_batch_exporter(exporter)
             .with_resource(resource.build())
             .build();
-        IS_ON.store(true, Ordering::Relaxed);
+        // Of several, as only tests have them, the first one gets the spans of calls.
+        let _ = TRACER.set(provider.tracer(SCOPE));
         Ok(Self(Some(provider)))
     }
 
@@ -95,7 +103,7 @@ impl Traces {
     where
         S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
     {
-        let tracer = self.0.as_ref()?.tracer("claw");
+        let tracer = self.0.as_ref()?.tracer(SCOPE);
         let spans = filter_fn(move |metadata| {
             metadata.is_span() && metadata.target().split("::").next() == Some(ours)
         });
@@ -117,7 +125,7 @@ impl Traces {
 }
 
 fn is_on() -> bool {
-    IS_ON.load(Ordering::Relaxed)
+    TRACER.get().is_some()
 }
 
 /// Make `span` part of the trace that a caller's `traceparent` names.
@@ -157,13 +165,4 @@ pub fn passage(headers: &HeaderMap) -> Option<HeaderMap> {
         propagator.inject_context(&caller, &mut HeaderInjector(&mut passed));
         passed
     })
-}
-
-/// Tell the next service of the trace that we are in, if any.
-pub fn pass_on(headers: &mut HeaderMap) {
-    if !is_on() {
-        return;
-    }
-    let context = Span::current().context();
-    TraceContextPropagator::new().inject_context(&context, &mut HeaderInjector(headers));
 }

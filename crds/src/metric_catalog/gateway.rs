@@ -29,6 +29,20 @@ pub const TIME_TO_FIRST_TOKEN: Metric = Metric::histogram(
     "From dispatch to the first content of a streamed answer, fallbacks included",
 )
 .measured_in(Unit::Seconds);
+/// How fast models go on.
+pub const TIME_PER_OUTPUT_TOKEN: Metric = Metric::histogram(
+    "claw_gateway_time_per_output_token_seconds",
+    &["model"],
+    "Time per token after the first content of a complete streamed answer, at the pace of its reader; one value an answer",
+)
+.measured_in(Unit::Seconds);
+/// How long local models keep requests waiting.
+pub const QUEUE_WAIT: Metric = Metric::histogram(
+    "claw_gateway_queue_wait_seconds",
+    &["model"],
+    "How long requests were in the queue of a local model until their turn came",
+)
+.measured_in(Unit::Seconds);
 /// What models read and wrote.
 pub const TOKENS: Metric = Metric::counter(
     "claw_gateway_tokens_total",
@@ -220,6 +234,8 @@ pub const ALL: &[&Metric] = &[
     &REQUEST_LATENCY,
     &REQUEST_DURATION,
     &TIME_TO_FIRST_TOKEN,
+    &TIME_PER_OUTPUT_TOKEN,
+    &QUEUE_WAIT,
     &TOKENS,
     &FALLBACKS,
     &RETRIES,

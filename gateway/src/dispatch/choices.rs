@@ -10,6 +10,7 @@ use super::local::{self, Generation};
 use super::stream::Rest;
 use crate::conversion::{Part, parts};
 use crate::error::GatewayError;
+use crate::metrics::Metrics;
 use crate::models::ModelSlot;
 use crate::types::{ChatChunk, ChatCompletion, ChatRequest, Delta, Usage};
 
@@ -19,11 +20,12 @@ pub(super) async fn complete(
     slot: &Arc<ModelSlot>,
     limits: LocalLimits,
     request: &ChatRequest,
+    metrics: &Metrics,
 ) -> Result<ChatCompletion, GatewayError> {
     let mut whole: Option<ChatCompletion> = None;
     let mut usage = Usage::default();
     for part in parts(request, model)? {
-        let mut completion = local::complete(model, slot, limits, &part.request).await?;
+        let mut completion = local::complete(model, slot, limits, &part.request, metrics).await?;
         add(&mut usage, &part, completion.usage.take());
         for choice in &mut completion.choices {
             choice.index = part.index;
@@ -48,10 +50,11 @@ pub(super) async fn stream(
     slot: &Arc<ModelSlot>,
     limits: LocalLimits,
     request: &ChatRequest,
+    metrics: &Arc<Metrics>,
 ) -> Result<(Vec<ChatChunk>, Answers), GatewayError> {
     let mut waiting: VecDeque<Part> = parts(request, model)?.into();
     let part = waiting.pop_front().ok_or(GatewayError::Internal)?;
-    let (head, generation) = local::stream(model, slot, limits, &part.request).await?;
+    let (head, generation) = local::stream(model, slot, limits, &part.request, metrics).await?;
     let mut answers = Answers {
         model: model.to_owned(),
         slot: Arc::clone(slot),
@@ -64,6 +67,7 @@ pub(super) async fn stream(
         part,
         generation,
         usage: Usage::default(),
+        metrics: Arc::clone(metrics),
     };
     let head = answers.begin(head);
     Ok((head, answers))
@@ -83,6 +87,7 @@ pub(super) struct Answers {
     part: Part,
     generation: Generation,
     usage: Usage,
+    metrics: Arc<Metrics>,
 }
 
 impl Answers {
@@ -121,7 +126,13 @@ impl Answers {
             let Some(part) = self.waiting.pop_front() else {
                 return Ok(None);
             };
-            let begun = local::stream(&self.model, &self.slot, self.limits, &part.request);
+            let begun = local::stream(
+                &self.model,
+                &self.slot,
+                self.limits,
+                &part.request,
+                &self.metrics,
+            );
             let (head, generation) = begun.await?;
             self.part = part;
             self.generation = generation;

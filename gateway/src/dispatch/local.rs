@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use prometheus_client::metrics::histogram::Histogram;
 use serde_json::{Map, json};
 use tokio::sync::mpsc;
 
@@ -12,6 +13,7 @@ use super::limits::LocalLimits;
 use super::stream::Rest;
 use crate::conversion::{engine_messages, engine_request};
 use crate::error::{EngineFailure, GatewayError};
+use crate::metrics::Metrics;
 use crate::models::{Cancellation, Engine, EngineEvent, ModelSlot, SlotState, SubmitError};
 use crate::types::{
     ChatChunk, ChatCompletion, ChatRequest, Choice, Delta, Usage, completion_id, unix_seconds,
@@ -31,6 +33,8 @@ pub(super) struct Generation {
     events: mpsc::UnboundedReceiver<EngineEvent>,
     is_over: bool,
     idle: Option<Duration>,
+    /// Where it is counted how long it was in the queue.
+    waits: Histogram,
     cancellation: Cancellation,
 }
 
@@ -45,8 +49,15 @@ pub(super) async fn complete(
     slot: &Arc<ModelSlot>,
     limits: LocalLimits,
     request: &ChatRequest,
+    metrics: &Metrics,
 ) -> Result<ChatCompletion, GatewayError> {
-    within(limits.answer, model, "answer", whole(model, slot, request)).await
+    within(
+        limits.answer,
+        model,
+        "answer",
+        whole(model, slot, request, metrics),
+    )
+    .await
 }
 
 pub(super) async fn stream(
@@ -54,8 +65,9 @@ pub(super) async fn stream(
     slot: &Arc<ModelSlot>,
     limits: LocalLimits,
     request: &ChatRequest,
+    metrics: &Metrics,
 ) -> Result<(Vec<ChatChunk>, Generation), GatewayError> {
-    let begun = begin(model, slot, request);
+    let begun = begin(model, slot, request, metrics);
     let (head, mut generation) = within(limits.first_token, model, "first token", begun).await?;
     generation.idle = limits.idle;
     Ok((head, generation))
@@ -85,8 +97,9 @@ async fn whole(
     model: &str,
     slot: &Arc<ModelSlot>,
     request: &ChatRequest,
+    metrics: &Metrics,
 ) -> Result<ChatCompletion, GatewayError> {
-    let mut generation = Generation::start(model, slot, request).await?;
+    let mut generation = Generation::start(model, slot, request, metrics).await?;
     let mut text = String::new();
     while let Some(event) = generation.event().await? {
         match event {
@@ -100,6 +113,7 @@ async fn whole(
                 let usage = Usage::new(prompt_tokens, completion_tokens);
                 return Ok(completion(
                     generation.id.clone(),
+                    model,
                     &text,
                     reason.as_str(),
                     usage,
@@ -115,8 +129,9 @@ async fn begin(
     model: &str,
     slot: &Arc<ModelSlot>,
     request: &ChatRequest,
+    metrics: &Metrics,
 ) -> Result<(Vec<ChatChunk>, Generation), GatewayError> {
-    let mut generation = Generation::start(model, slot, request).await?;
+    let mut generation = Generation::start(model, slot, request, metrics).await?;
     let mut head = vec![ChatChunk::piece(&generation.id, model, Delta::role(), None)];
     while let Some(chunk) = generation.next_chunk().await? {
         let has_content = chunk.has_content();
@@ -147,6 +162,7 @@ impl Generation {
         model: &str,
         slot: &Arc<ModelSlot>,
         request: &ChatRequest,
+        metrics: &Metrics,
     ) -> Result<Self, GatewayError> {
         let engine_request = engine_request(request, model)?;
         let engine = ready(model, slot.state())?;
@@ -167,13 +183,19 @@ impl Generation {
             events,
             is_over: false,
             idle: None,
+            waits: metrics.queue_waits(model),
             cancellation,
         })
     }
 
     async fn event(&mut self) -> Result<Option<EngineEvent>, GatewayError> {
         match self.events.recv().await {
-            Some(event) => Ok(Some(event)),
+            Some(event) => {
+                if let EngineEvent::Started { waited, .. } = &event {
+                    self.waits.observe(waited.as_secs_f64());
+                }
+                Ok(Some(event))
+            }
             None if self.is_over => Ok(None),
             None => Err(self.failed("the engine dropped the request".to_owned())),
         }
@@ -273,7 +295,13 @@ fn refusal(model: &str, error: SubmitError) -> GatewayError {
     }
 }
 
-fn completion(id: String, text: &str, finish_reason: &str, usage: Usage) -> ChatCompletion {
+fn completion(
+    id: String,
+    model: &str,
+    text: &str,
+    finish_reason: &str,
+    usage: Usage,
+) -> ChatCompletion {
     let message = Map::from_iter([
         ("role".to_owned(), json!("assistant")),
         ("content".to_owned(), json!(text)),
@@ -282,7 +310,7 @@ fn completion(id: String, text: &str, finish_reason: &str, usage: Usage) -> Chat
         id,
         object: "chat.completion".to_owned(),
         created: unix_seconds(),
-        model: String::new(),
+        model: model.to_owned(),
         choices: vec![Choice {
             index: 0,
             message,

@@ -10,6 +10,7 @@ use futures::Stream;
 use crate::config::Remote;
 use crate::error::GatewayError;
 use crate::provider::{Health, Provider, UpstreamStream};
+use crate::telemetry::ModelCall;
 use crate::types::{ChatChunk, ChatCompletion, ChatRequest, Said};
 
 /// The rest of a streamed answer.
@@ -24,8 +25,9 @@ pub(super) async fn complete(
     model: &str,
     remote: &Remote,
     request: &ChatRequest,
+    call: &ModelCall,
 ) -> Result<ChatCompletion, GatewayError> {
-    let outcome = provider.complete(model, remote, request).await;
+    let outcome = provider.complete(model, remote, request, call).await;
     match &outcome {
         Ok(_) => remote.health.succeeded(),
         Err(error) => note_failure(model, &remote.health, error),
@@ -38,9 +40,10 @@ pub(super) async fn stream(
     model: &str,
     remote: &Remote,
     request: &ChatRequest,
+    call: &ModelCall,
 ) -> Result<(Vec<ChatChunk>, Answer), GatewayError> {
     let (head, stream) = provider
-        .stream(model, remote, request)
+        .stream(model, remote, request, call)
         .await
         .inspect_err(|error| note_failure(model, &remote.health, error))?;
     remote.health.began();

@@ -5,17 +5,19 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures::Stream;
 use futures::future::BoxFuture;
 use serde_json::Value;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 use super::limits::Deadline;
 use crate::audit::notes;
 use crate::error::GatewayError;
 use crate::limits::Charge;
 use crate::metrics::Metrics;
+use crate::telemetry::ModelCall;
 use crate::types::{ChatChunk, ChatRequest, Content, Said, Usage, completion_id};
 
 /// The pieces of an answer. An `Err` is the last item.
@@ -73,6 +75,11 @@ pub(super) struct Finisher {
     said_bytes: usize,
     is_first: bool,
     charge: Charge,
+    call: ModelCall,
+    /// When the first content came.
+    began: Instant,
+    /// How long the complete answer went on.
+    lasted: Option<Duration>,
     /// Whether what is said is recorded.
     is_recorded: bool,
     /// The answer that the last piece belonged to.
@@ -111,8 +118,10 @@ impl Finisher {
         model: &str,
         request: &ChatRequest,
         charge: Charge,
+        call: ModelCall,
         metrics: Arc<Metrics>,
     ) -> Self {
+        call.first_content();
         Self {
             id: completion_id(),
             model: model.to_owned(),
@@ -122,6 +131,9 @@ impl Finisher {
             said_bytes: 0,
             is_first: true,
             charge,
+            call,
+            began: Instant::now(),
+            lasted: None,
             is_recorded: notes::wants_content(),
             last_index: 0,
             metrics,
@@ -182,6 +194,7 @@ impl Finisher {
         if self.is_first && !chunk.id.is_empty() {
             self.id.clone_from(&chunk.id);
         }
+        self.call.named(&chunk.id, &chunk.model);
         if let Some(usage) = chunk.usage.take() {
             self.usage = Some(usage);
         }
@@ -198,6 +211,8 @@ impl Finisher {
                 notes::answered(choice.index, text.unwrap_or_default());
             }
             self.last_index = choice.index;
+            self.call
+                .finished(choice.index, choice.finish_reason.as_deref());
             self.said_bytes += text.map_or(0, str::len);
             if self.is_first && choice.delta.role.is_none() {
                 choice.delta.role = Some("assistant".to_owned());
@@ -208,6 +223,8 @@ impl Finisher {
     }
 
     fn last(&mut self) -> Option<ChatChunk> {
+        self.lasted = Some(self.began.elapsed());
+        self.call.complete();
         let usage = self.counted();
         self.shows_usage
             .then(|| ChatChunk::of_usage(&self.id, &self.model, Some(usage)))
@@ -226,6 +243,11 @@ impl Drop for Finisher {
         let usage = self.counted();
         self.metrics.usage(&self.model, &usage);
         self.charge.settle(&usage);
+        self.call.used(&usage);
+        if let Some(lasted) = self.lasted {
+            let model = std::mem::take(&mut self.model);
+            self.metrics.spoken(model, lasted, usage.completion_tokens);
+        }
     }
 }
 
@@ -261,6 +283,7 @@ impl State {
                 }
                 Some(Err(error)) => {
                     self.is_over = true;
+                    self.finisher.call.failed(&error);
                     Some(Err(error))
                 }
             };
@@ -274,8 +297,6 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use futures::StreamExt as _;
     use serde_json::json;
 
@@ -313,6 +334,7 @@ mod tests {
             "near",
             &request(include_usage),
             Charge::nothing(),
+            ModelCall::untraced(),
             Arc::clone(&metrics),
         );
         let deadline = Deadline::after(Duration::from_mins(1));
@@ -386,6 +408,7 @@ mod tests {
             "near",
             &request(true),
             Charge::nothing(),
+            ModelCall::untraced(),
             Arc::clone(&metrics),
         );
         let deadline = Deadline::after(Duration::from_millis(3500));

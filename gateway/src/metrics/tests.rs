@@ -12,6 +12,9 @@ fn the_text_names_what_happened() {
         Duration::from_millis(3),
     );
     metrics.usage("tiny", &Usage::new(3, 4));
+    metrics.spoken("tiny".to_owned(), Duration::from_millis(6), 4);
+    metrics.spoken("tiny".to_owned(), Duration::from_millis(6), 1);
+    metrics.queue_waits("tiny").observe(0.25);
     metrics.fallback("far", "upstream_timeout");
     metrics.reload(false);
     metrics.channel_message("desk", "Telegram", "answered");
@@ -25,6 +28,9 @@ fn the_text_names_what_happened() {
         r#"claw_gateway_requests_total{handler="chat_completions",model="tiny",status="200"} 1"#,
         r#"claw_gateway_request_latency_seconds_bucket{le="0.5",handler="chat_completions"} 1"#,
         r#"claw_gateway_tokens_total{model="tiny",kind="completion"} 4"#,
+        r#"claw_gateway_time_per_output_token_seconds_sum{model="tiny"} 0.002"#,
+        r#"claw_gateway_time_per_output_token_seconds_count{model="tiny"} 1"#,
+        r#"claw_gateway_queue_wait_seconds_sum{model="tiny"} 0.25"#,
         r#"claw_gateway_fallbacks_total{model="far",reason="upstream_timeout"} 1"#,
         r#"claw_gateway_config_reloads_total{result="refused"} 1"#,
         r#"claw_gateway_channel_messages_total{channel="desk",platform="Telegram",outcome="answered"} 1"#,

@@ -129,7 +129,9 @@ struct Record {
 impl Drop for Record {
     fn drop(&mut self) {
         let duration = self.started.elapsed();
-        self.span.record("http.response.status_code", self.status);
+        // Signed, or traces have it as a text.
+        let status = i64::from(self.status);
+        self.span.record("http.response.status_code", status);
         if let Some(model) = &self.model {
             self.span.record("model", model);
         }

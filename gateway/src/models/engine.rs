@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use claw_crds::gateway_config::QuantizationConfig;
 pub use claw_inference::Cancellation;
@@ -104,6 +105,8 @@ pub enum EngineEvent {
     Started {
         /// Its length.
         prompt_tokens: u64,
+        /// How long it was in the queue.
+        waited: Duration,
     },
     /// A piece of text.
     Text(String),

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use claw_crds::gateway_config::{
     DeviceConfig, LocalModelConfig, OutboundConfig, QuantizationConfig, SourceConfig,
@@ -95,7 +96,10 @@ impl Engine for FakeEngine {
         let words = said.split_inclusive(' ').map(str::to_owned);
         let pieces: Vec<_> = std::iter::once("echo: ".to_owned()).chain(words).collect();
         let completion_tokens = pieces.len() as u64;
-        let mut events = vec![EngineEvent::Started { prompt_tokens: 7 }];
+        let mut events = vec![EngineEvent::Started {
+            prompt_tokens: 7,
+            waited: Duration::from_millis(3),
+        }];
         events.extend(pieces.into_iter().map(EngineEvent::Text));
         events.push(if said == "fail" {
             EngineEvent::Failed("out of numbers".to_owned())

@@ -138,8 +138,12 @@ fn message(message: ChatMessage) -> Message {
 
 fn translate(event: Event) -> EngineEvent {
     match event {
-        Event::Started { prompt_tokens } => EngineEvent::Started {
+        Event::Started {
+            prompt_tokens,
+            waited,
+        } => EngineEvent::Started {
             prompt_tokens: prompt_tokens as u64,
+            waited,
         },
         Event::Text(text) => EngineEvent::Text(text),
         Event::Finished { reason, usage } => EngineEvent::Finished {

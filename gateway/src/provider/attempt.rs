@@ -7,7 +7,6 @@ use claw_crds::gateway_config::RemoteModelConfig;
 use claw_crds::outbound::Refusal;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, Response};
-use tracing::{Instrument as _, Span};
 
 use super::refusal::refused;
 use super::response::read_limited;
@@ -16,7 +15,7 @@ use crate::config::Remote;
 use crate::conversion::Failure;
 use crate::error::GatewayError;
 use crate::outbound::{AnswerBody, Outbound, SendError, refusal_in};
-use crate::telemetry::caller_trace;
+use crate::telemetry::{ModelCall, caller_trace};
 use crate::types::ChatRequest;
 
 /// An error body may be this long.
@@ -31,11 +30,13 @@ pub(super) async fn send(
     name: &str,
     remote: &Remote,
     request: &ChatRequest,
+    call: &ModelCall,
 ) -> Result<Response<AnswerBody>, GatewayError> {
     let body = dialect::body(name, &remote.config, request)?;
     let post = Post {
         outbound,
         name,
+        call,
         config: &remote.config,
         url: endpoint::url(&remote.config, request.task, request.stream),
         body,
@@ -87,6 +88,7 @@ fn limited(name: &str, left: Duration) -> GatewayError {
 struct Post<'a> {
     outbound: &'a Outbound,
     name: &'a str,
+    call: &'a ModelCall,
     config: &'a RemoteModelConfig,
     url: String,
     body: Bytes,
@@ -94,26 +96,16 @@ struct Post<'a> {
 
 impl Post<'_> {
     async fn send(&self, key: Option<&str>) -> Result<Response<AnswerBody>, GatewayError> {
-        let span = tracing::info_span!(
-            "upstream",
-            otel.kind = "client",
-            model = self.name,
-            http.response.status_code = tracing::field::Empty,
-        );
-        self.send_traced(key).instrument(span).await
-    }
-
-    async fn send_traced(&self, key: Option<&str>) -> Result<Response<AnswerBody>, GatewayError> {
         let mut headers = endpoint::headers(self.config.provider, key)
             .map_err(|error| unsent(self.name, SendError::Header(error)))?;
-        claw_telemetry::pass_on(&mut headers);
+        self.call.pass_on(&mut headers);
         caller_trace::pass_on(&mut headers);
         let response = self
             .outbound
             .send(&self.url, headers, self.body.clone())
             .await
             .map_err(|source| unsent(self.name, source))?;
-        Span::current().record("http.response.status_code", response.status().as_u16());
+        self.call.status(response.status());
         if response.status().is_success() {
             Ok(response)
         } else {

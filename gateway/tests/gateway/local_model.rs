@@ -3,9 +3,12 @@
 
 use std::path::PathBuf;
 
+use claw_telemetry::receiver::Receiver;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use serde_json::json;
 
 use crate::binary::{Binary, chat, events, said, stream, until};
+use crate::traces::{told, traced};
 use crate::upstream::Upstream;
 
 fn model() -> Option<PathBuf> {
@@ -41,7 +44,8 @@ async fn a_local_model_answers_for_a_remote_one_that_is_down() {
         "--routes".to_owned(),
         routes.display().to_string(),
     ];
-    let gateway = Binary::start_in(folder, &arguments).await;
+    let receiver = Receiver::start().await.expect("a port");
+    let gateway = traced(&receiver, folder, &arguments).await;
     until("the model is warm", async || {
         (gateway.managed("/readyz").await.0 == 200).then_some(())
     })
@@ -73,6 +77,23 @@ async fn a_local_model_answers_for_a_remote_one_that_is_down() {
         whole,
         "the same request gives the same answer"
     );
+    let call = receiver.span("chat near").await.expect("a span");
+    let seen = told(&call);
+    assert_eq!(call.kind(), SpanKind::Internal);
+    for (field, expected) in [
+        ("gen_ai.provider.name", json!("clawdbot")),
+        ("gen_ai.response.model", json!("near")),
+        ("gen_ai.usage.input_tokens", prompt_tokens.clone()),
+    ] {
+        assert_eq!(seen[field], expected, "{field} of {seen}");
+    }
+    let (_, metrics) = gateway.managed("/metrics").await;
+    for line in [
+        r#"claw_gateway_queue_wait_seconds_count{model="near"} 2"#,
+        r#"claw_gateway_time_per_output_token_seconds_count{model="near"} 1"#,
+    ] {
+        assert!(metrics.contains(line), "{line} is missing in {metrics}");
+    }
     let raw = json!({"model": "near", "prompt": "The capital of France is", "temperature": 0, "max_tokens": 8});
     let (status, answer) = gateway.ask("/v1/completions", &raw).await;
     let text = answer["choices"][0]["text"].as_str().unwrap_or_default();

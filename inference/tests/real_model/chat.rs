@@ -189,6 +189,9 @@ fn a_client_that_leaves_makes_room_for_the_next() {
     drop(running);
     assert!(matches!(
         waiting.recv_timeout(PATIENCE),
-        Ok(Event::Started { prompt_tokens: 37 })
+        Ok(Event::Started {
+            prompt_tokens: 37,
+            ..
+        })
     ));
 }

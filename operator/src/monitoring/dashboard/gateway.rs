@@ -41,6 +41,8 @@ fn traffic() -> Vec<Panel> {
 fn latency() -> Vec<Panel> {
     let waiting = &metrics::REQUEST_LATENCY;
     let first = &metrics::TIME_TO_FIRST_TOKEN;
+    let further = &metrics::TIME_PER_OUTPUT_TOKEN;
+    let queued = &metrics::QUEUE_WAIT;
     let whole = &metrics::REQUEST_DURATION;
     vec![
         Panel::new("Until an answer begins", "s")
@@ -49,6 +51,10 @@ fn latency() -> Vec<Panel> {
             .limit(0.5),
         Panel::new("Until the first token, p95", "s")
             .line(quantile("0.95", first, "model, "), "{{model}}"),
+        Panel::new("A further token, p95", "s")
+            .line(quantile("0.95", further, "model, "), "{{model}}"),
+        Panel::new("In the queue of a local model, p95", "s")
+            .line(quantile("0.95", queued, "model, "), "{{model}}"),
         Panel::new("Whole answers, p95", "s")
             .line(quantile("0.95", whole, "handler, "), "{{handler}}"),
     ]
