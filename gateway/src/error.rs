@@ -316,8 +316,9 @@ pub enum GatewayError {
         /// What the API says about when to come back.
         retry_after: Option<Duration>,
     },
-    /// The remote API refused the request itself; its words are passed on.
-    #[error("{}", detail.message)]
+    /// The remote API refused the request itself. Its words are passed on to the caller, and not shown here: an API may
+    /// repeat what it was asked, which no log is to hold.
+    #[error("the API of the model refused the request with status {status}")]
     UpstreamRejected {
         /// The upstream's status, a 4xx.
         status: StatusCode,

@@ -3,6 +3,7 @@
 use url::Url;
 
 use super::problem::{ObjectRef, Problem};
+use super::url::shown;
 use crate::{
     claw_gateway::Outbound,
     outbound::{OutboundConfig, normal_host},
@@ -55,6 +56,6 @@ pub(super) fn check(
             "use another address, or add {range} to spec.outbound.allowedCIDRs of the gateway \
              (--allow-outbound on one machine)"
         );
-        Problem::invalid(object, field, message, remedy).with_value(url.as_str())
+        Problem::invalid(object, field, message, remedy).with_value(shown(url.as_str()))
     })
 }

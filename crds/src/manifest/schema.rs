@@ -1,6 +1,7 @@
 //! Checking a value against a custom resource definition: structure, unknown fields, CEL rules.
 
-use jsonschema::Validator;
+use jsonschema::error::{TypeKind, ValidationErrorKind};
+use jsonschema::{JsonType, ValidationError, Validator};
 use kube::CustomResourceExt;
 use kube_cel::{CompiledSchema, compile_schema};
 use serde_json::Value;
@@ -37,10 +38,12 @@ impl KindSchema {
             .structure
             .iter_errors(value)
             .map(|error| {
-                (
-                    field_path(error.instance_path().as_str()),
-                    error.to_string(),
-                )
+                let fault = if may_be_secret(&error) {
+                    error.masked().to_string()
+                } else {
+                    error.to_string()
+                };
+                (field_path(error.instance_path().as_str()), fault)
             })
             .collect();
         if !structural.is_empty() {
@@ -56,6 +59,18 @@ impl KindSchema {
             .map(|error| (error.field_path, error.message))
             .collect()
     }
+}
+
+/// Whether the value at fault may hold a secret, which is not to be repeated: a URL with a query or credentials, or a text
+/// where a reference to a Secret belongs.
+fn may_be_secret(error: &ValidationError<'_>) -> bool {
+    let is_for_object = matches!(
+        error.kind(),
+        ValidationErrorKind::Type {
+            kind: TypeKind::Single(JsonType::Object)
+        }
+    );
+    is_for_object || error.instance().to_string().contains(['?', '@'])
 }
 
 /// Add `additionalProperties: false` wherever properties are listed, as `kubectl` asks of the API server. The root

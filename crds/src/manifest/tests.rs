@@ -67,6 +67,25 @@ fn a_wrong_gateway_is_refused_with_its_field(
     );
 }
 
+#[rstest]
+#[case::plain_key(
+    r#"credentials: "sk-s3cret""#,
+    "credentials: value is not of type \"object\""
+)]
+#[case::query(
+    "baseURL: ftp://api.test/v1?key=s3cret",
+    "baseURL: value does not match"
+)]
+#[case::user("baseURL: ftp://me:s3cret@api.test", "baseURL: value does not match")]
+fn a_value_that_may_be_secret_is_not_repeated(#[case] field: &str, #[case] expected: &str) {
+    let remote = format!("remote: {{provider: OpenAI, {field}}}");
+    let fault = only_fault(&GATEWAY.replace("local: {source: {path: /models/tiny}}", &remote));
+    assert!(
+        fault.contains(expected) && !fault.contains("s3cret"),
+        "{fault}"
+    );
+}
+
 #[test]
 fn what_is_wrong_in_one_document_leaves_the_others_alone() {
     let text = format!(

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use super::{Backend, Certificate, ConfigError, ModelEntry, Remote, chain};
 use crate::auth::AccessPolicy;
 use crate::models::{ModelSlot, SlotKey};
+use crate::provider::KeyRing;
 use crate::routing::RouteTable;
 
 /// The configuration in force. Requests take one snapshot and keep it to their end.
@@ -215,9 +216,9 @@ fn remote(config: RemoteModelConfig, known: Option<&ModelEntry>) -> Remote {
     match known.map(|entry| &entry.backend) {
         Some(Backend::Remote(known)) if known.config == config => known.clone(),
         _ => Remote {
-            config,
+            keys: Arc::new(KeyRing::new(&config.credentials)),
             health: Arc::default(),
-            keys: Arc::default(),
+            config,
         },
     }
 }

@@ -9,7 +9,7 @@ use futures::Stream;
 
 use crate::config::Remote;
 use crate::error::GatewayError;
-use crate::provider::{Health, Provider, UpstreamStream};
+use crate::provider::{Health, KeyRing, Provider, UpstreamStream};
 use crate::telemetry::ModelCall;
 use crate::types::{ChatChunk, ChatCompletion, ChatRequest, Said};
 
@@ -18,6 +18,7 @@ pub(super) struct Answer {
     model: String,
     stream: UpstreamStream,
     health: Arc<Health>,
+    keys: Arc<KeyRing>,
 }
 
 pub(super) async fn complete(
@@ -32,7 +33,7 @@ pub(super) async fn complete(
         Ok(_) => remote.health.succeeded(),
         Err(error) => note_failure(model, &remote.health, error),
     }
-    outcome
+    outcome.map_err(|error| remote.keys.veil(model, error))
 }
 
 pub(super) async fn stream(
@@ -45,12 +46,14 @@ pub(super) async fn stream(
     let (head, stream) = provider
         .stream(model, remote, request, call)
         .await
-        .inspect_err(|error| note_failure(model, &remote.health, error))?;
+        .inspect_err(|error| note_failure(model, &remote.health, error))
+        .map_err(|error| remote.keys.veil(model, error))?;
     remote.health.began();
     let answer = Answer {
         model: model.to_owned(),
         stream,
         health: Arc::clone(&remote.health),
+        keys: Arc::clone(&remote.keys),
     };
     Ok((head, answer))
 }
@@ -77,6 +80,7 @@ impl Stream for Answer {
             Ok(None) => self.health.succeeded(),
             Err(error) => note_failure(&self.model, &self.health, error),
         }
+        let next = next.map_err(|error| self.keys.veil(&self.model, error));
         Poll::Ready(next.transpose())
     }
 }

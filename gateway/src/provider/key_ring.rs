@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use claw_crds::gateway_config::{CredentialConfig, Redacted};
 use http::StatusCode;
 
-use crate::error::{GatewayError, whole_seconds};
+use super::refusal::silent;
+use crate::error::{ErrorDetail, GatewayError, whole_seconds};
 
 /// How long a key rests that the API refuses: somebody has to mend it.
 const REFUSED: Duration = Duration::from_mins(10);
@@ -20,6 +22,7 @@ const LONGEST: Duration = Duration::from_hours(1);
 /// How the keys of an API have been. A single key is never left alone: the API's own health tells what to do.
 #[derive(Debug, Default)]
 pub struct KeyRing {
+    keys: Vec<Redacted>,
     next: AtomicUsize,
     rests: Mutex<HashMap<usize, KeyRest>>,
 }
@@ -58,6 +61,41 @@ impl KeyRest {
 }
 
 impl KeyRing {
+    /// These keys, none of which was used yet.
+    pub fn new(credentials: &[CredentialConfig]) -> Self {
+        let keys = credentials.iter().map(|key| key.value.clone());
+        Self {
+            keys: keys.collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Without the words of an API that repeat a key: they are meant for us, and would be passed on to callers.
+    pub fn veil(&self, model: &str, error: GatewayError) -> GatewayError {
+        match error {
+            GatewayError::UpstreamRejected { status, detail } if self.is_told(&detail) => {
+                GatewayError::UpstreamRejected {
+                    status,
+                    detail: silent(model, status),
+                }
+            }
+            other => other,
+        }
+    }
+
+    fn is_told(&self, detail: &ErrorDetail) -> bool {
+        let ErrorDetail {
+            message,
+            kind,
+            param,
+            code,
+        } = detail;
+        let texts = [Some(message), Some(kind), param.as_ref(), code.as_ref()];
+        let keys = self.keys.iter().map(Redacted::expose);
+        let mut keys = keys.filter(|key| !key.is_empty());
+        keys.any(|key| texts.into_iter().flatten().any(|text| text.contains(key)))
+    }
+
     /// The keys to try now of so many, in this order. The error is how long all of them have to be left alone.
     pub(super) fn order(&self, count: usize, now: Instant) -> Result<Vec<usize>, Duration> {
         let first = self.next.fetch_add(1, Ordering::Relaxed);
@@ -152,6 +190,35 @@ mod tests {
             model: "far".into(),
             status,
         }
+    }
+
+    #[test]
+    fn words_that_repeat_a_key_are_not_passed_on() {
+        let credential = CredentialConfig {
+            name: "provider/key".into(),
+            value: Redacted::new("sk-open"),
+        };
+        let ring = KeyRing::new(&[credential]);
+        let told = |message: &str| {
+            let error = GatewayError::UpstreamRejected {
+                status: StatusCode::BAD_REQUEST,
+                detail: ErrorDetail {
+                    message: message.to_owned(),
+                    kind: String::new(),
+                    param: None,
+                    code: None,
+                },
+            };
+            match ring.veil("near", error) {
+                GatewayError::UpstreamRejected { detail, .. } => detail.message,
+                other => unreachable!("{other}"),
+            }
+        };
+        assert_eq!(told("too hot"), "too hot");
+        assert_eq!(
+            told("too hot for sk-open"),
+            "the API of model `near` refused the request with status 400 Bad Request"
+        );
     }
 
     #[test]

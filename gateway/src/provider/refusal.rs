@@ -48,7 +48,8 @@ pub(super) fn faulty(name: &str, fault: Fault) -> GatewayError {
     }
 }
 
-fn silent(name: &str, status: StatusCode) -> ErrorDetail {
+/// What is told for an API that says nothing, or nothing that may be told.
+pub(super) fn silent(name: &str, status: StatusCode) -> ErrorDetail {
     ErrorDetail {
         message: format!("the API of model `{name}` refused the request with status {status}"),
         kind: "invalid_request_error".to_owned(),

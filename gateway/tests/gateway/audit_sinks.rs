@@ -2,7 +2,7 @@
 //! killed in between.
 
 mod archive;
-mod receiver;
+pub(crate) mod receiver;
 mod syslog;
 
 use std::collections::BTreeSet;

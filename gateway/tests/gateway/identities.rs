@@ -2,7 +2,7 @@
 
 mod client_certificates;
 mod introspection;
-mod issuer;
+pub(crate) mod issuer;
 mod jwt;
 
 use std::fs;

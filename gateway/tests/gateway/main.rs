@@ -22,6 +22,7 @@ mod logs;
 mod metrics;
 mod passed_on;
 mod providers;
+mod redaction;
 mod reload;
 mod routing;
 mod serving;

@@ -17,7 +17,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-pub(super) struct HttpReceiver {
+pub(crate) struct HttpReceiver {
     address: SocketAddr,
     state: Arc<Inbox>,
     _server: JoinSet<()>,
@@ -35,7 +35,7 @@ struct Inbox {
 }
 
 impl HttpReceiver {
-    pub(super) async fn start(token: Option<&str>) -> Self {
+    pub(crate) async fn start(token: Option<&str>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let state = Arc::new(Inbox {
@@ -56,28 +56,28 @@ impl HttpReceiver {
         }
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    pub(super) fn refuse(&self, status: u16) {
+    pub(crate) fn refuse(&self, status: u16) {
         self.state.refusal.store(status, Ordering::SeqCst);
     }
 
-    pub(super) fn take(&self) {
+    pub(crate) fn take(&self) {
         self.refuse(0);
     }
 
-    pub(super) fn limit(&self, bytes: usize) {
+    pub(crate) fn limit(&self, bytes: usize) {
         self.state.limit.store(bytes, Ordering::SeqCst);
     }
 
-    pub(super) fn records(&self) -> Vec<Value> {
+    pub(crate) fn records(&self) -> Vec<Value> {
         self.state.lines().clone()
     }
 
     /// One with that action.
-    pub(super) fn log(&self, action: &str) -> Option<LogRecord> {
+    pub(crate) fn log(&self, action: &str) -> Option<LogRecord> {
         let name = format!("claw.audit.{action}");
         let logs = self.state.logs.lock();
         let logs = logs.unwrap_or_else(PoisonError::into_inner);

@@ -10,28 +10,28 @@ use serde_json::{Value, json};
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-pub(super) const ISSUER: &str = "https://login.example.com";
+pub(crate) const ISSUER: &str = "https://login.example.com";
 
 /// A key of the provider.
-pub(super) struct Signer {
+pub(crate) struct Signer {
     id: &'static str,
     pair: Ed25519KeyPair,
 }
 
 impl Signer {
-    pub(super) fn new(id: &'static str) -> Self {
+    pub(crate) fn new(id: &'static str) -> Self {
         let key = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).expect("a key");
         let pair = Ed25519KeyPair::from_pkcs8(key.as_ref()).expect("a key");
         Self { id, pair }
     }
 
-    pub(super) fn jwk(&self) -> Value {
+    pub(crate) fn jwk(&self) -> Value {
         let x = URL_SAFE_NO_PAD.encode(self.pair.public_key());
         json!({"kty": "OKP", "crv": "Ed25519", "use": "sig", "kid": self.id, "x": x})
     }
 
     /// A token of `sub` for this gateway, with these claims over the usual ones.
-    pub(super) fn token(&self, sub: &str, more: &Value) -> String {
+    pub(crate) fn token(&self, sub: &str, more: &Value) -> String {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .expect("after 1970");
@@ -49,13 +49,13 @@ impl Signer {
 }
 
 /// Its key set, or whatever else it answers, from now on.
-pub(super) async fn publish(server: &MockServer, answer: ResponseTemplate) {
+pub(crate) async fn publish(server: &MockServer, answer: ResponseTemplate) {
     server.reset().await;
     let keys = Mock::given(method("GET")).and(path("/keys"));
     keys.respond_with(answer).mount(server).await;
 }
 
-pub(super) fn keys(signers: &[&Signer]) -> ResponseTemplate {
+pub(crate) fn keys(signers: &[&Signer]) -> ResponseTemplate {
     let keys: Vec<_> = signers.iter().map(|signer| signer.jwk()).collect();
     ResponseTemplate::new(200).set_body_json(json!({ "keys": keys }))
 }
