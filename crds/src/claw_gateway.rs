@@ -44,7 +44,7 @@ pub use remote_model::{Credentials, Provider, RemoteModel};
 use serde::{Deserialize, Serialize};
 pub use service::{GatewayService, ServiceType};
 pub use size::{Resources, Size, SizeDefaults};
-pub use state::{SqliteState, State};
+pub use state::{SqliteState, State, StateEncryption};
 pub use status::{ClawGatewayStatus, ModelDevice};
 pub use storage::{AccessMode, Storage, VolumeClaim, WhenDeleted};
 pub use tls::{DisabledTls, IssuerRef, SelfSignedTls, Tls, issued_secret};
@@ -193,7 +193,8 @@ pub struct ClawGatewaySpec {
     pub audit: Option<Audit>,
     /// Where the gateway remembers what was used of its limits, if any of them is by the minute, day or month; a file
     /// in the state directory when absent. Several replicas share such limits through postgres, which they need then;
-    /// requestsPerSecond, concurrentStreams, maxConnections and maxBodyBytes need no state.
+    /// requestsPerSecond, concurrentStreams, maxConnections and maxBodyBytes need no state. Conversations on Telegram
+    /// channels outlive the process only where it is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<State>,
 

@@ -11,6 +11,7 @@ mod auth;
 mod budget;
 mod callers;
 mod channels;
+mod conversations;
 mod models;
 mod outbound;
 mod pattern;
@@ -110,6 +111,8 @@ pub fn compile(inputs: &Inputs<'_>) -> Compilation {
 
     let budgets = state::budgets(&gateway, spec, &mut problems);
     let state = state::state(&gateway, spec, inputs.secrets, &mut problems);
+    let conversations =
+        conversations::compile(&gateway, spec, &state, inputs.secrets, &mut problems);
     let callers = callers::compile(&gateway, spec, &mut problems);
 
     let fatal = problems
@@ -130,6 +133,7 @@ pub fn compile(inputs: &Inputs<'_>) -> Compilation {
             audit,
             log_level: spec.observability.log_level,
             state,
+            conversations,
             callers,
             identities,
         }),

@@ -7,6 +7,7 @@
 mod audit;
 mod audit_sink;
 mod budget;
+mod conversations;
 mod grant;
 mod identities;
 mod redacted;
@@ -21,6 +22,7 @@ pub use audit_sink::{
     AuditArchiveConfig, AuditHttpConfig, AuditSinkConfig, AuditTargetConfig, ClientTlsConfig,
 };
 pub use budget::{BudgetConfig, BudgetsConfig, ModelBudgetConfig, PricesConfig, StateConfig};
+pub use conversations::ConversationsConfig;
 pub use grant::GrantConfig;
 pub use identities::{
     ClaimRule, ClaimTest, ClaimsConfig, ClientCertificatesConfig, IdentitiesConfig,
@@ -76,6 +78,9 @@ pub struct GatewayConfig {
     /// Where is remembered what was used of the limits.
     #[serde(default, skip_serializing_if = "StateConfig::is_default")]
     pub state: StateConfig,
+    /// Where conversations are kept.
+    #[serde(default, skip_serializing_if = "ConversationsConfig::is_default")]
+    pub conversations: ConversationsConfig,
     /// Where callers come from.
     #[serde(default, skip_serializing_if = "CallersConfig::is_default")]
     pub callers: CallersConfig,
@@ -388,6 +393,9 @@ mod tests {
             outbound: OutboundConfig::default(),
             audit: None,
             log_level: LogLevel::Info,
+            conversations: ConversationsConfig::Stored {
+                keys: vec![Redacted::new("hunter2")],
+            },
             state: StateConfig::Postgres(Redacted::new("postgres://me:hunter2@db/claw")),
             callers: CallersConfig::default(),
             identities: IdentitiesConfig::default(),

@@ -1,4 +1,4 @@
-//! What was said before: bounded in length, and kept in memory only.
+//! What was said before: bounded in length. It is kept in memory here; `mailbox` keeps it in a database.
 //!
 //! A [`History`] is one conversation; [`Conversations`] finds it by its key. The system prompt is no part of it, so
 //! that a changed one counts from the next message on.
@@ -6,6 +6,8 @@
 mod store;
 
 use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
 
 use crate::respond::{ChatMessage, Role};
 pub use store::{Conversations, StoreLimits};
@@ -36,7 +38,7 @@ pub struct History {
 }
 
 /// A question and its answer; they are forgotten together, so a history never begins with an answer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Exchange {
     question: String,
     answer: String,
@@ -49,6 +51,29 @@ impl History {
             exchanges: VecDeque::new(),
             limits,
         }
+    }
+
+    /// What [`to_json`](Self::to_json) gave, within these limits.
+    pub fn from_json(json: &[u8], limits: HistoryLimits) -> Result<Self, serde_json::Error> {
+        let exchanges = serde_json::from_slice(json)?;
+        let mut history = Self { exchanges, limits };
+        history.keep_within();
+        Ok(history)
+    }
+
+    /// What was said, to be kept elsewhere.
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(&self.exchanges).expect("texts are JSON")
+    }
+
+    /// How many exchanges are remembered.
+    pub fn len(&self) -> usize {
+        self.exchanges.len()
+    }
+
+    /// Forget so many of the oldest exchanges.
+    pub fn forget_oldest(&mut self, count: usize) {
+        self.exchanges.drain(..count.min(self.exchanges.len()));
     }
 
     /// The messages for a model: system prompt, what was said before, and the new question.
@@ -70,6 +95,10 @@ impl History {
     /// Remember an exchange, at the cost of the oldest ones.
     pub fn record(&mut self, question: String, answer: String) {
         self.exchanges.push_back(Exchange { question, answer });
+        self.keep_within();
+    }
+
+    fn keep_within(&mut self) {
         while 2 * self.exchanges.len() > self.limits.messages || self.bytes() > self.limits.bytes {
             self.exchanges.pop_front();
         }

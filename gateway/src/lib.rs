@@ -22,6 +22,7 @@ pub mod gateway;
 pub mod handlers;
 mod idle_timer;
 pub mod limits;
+pub mod mailbox;
 pub mod management;
 pub mod metrics;
 pub mod middleware;

@@ -3,22 +3,28 @@
 //! One schema and one set of statements for both. It decides how the database is opened, how long it may take, and
 //! that after a failure everything is opened anew; what is remembered is the business of its users.
 
+mod key_file;
 mod place;
 mod schema;
+mod seal;
 
 use std::future::Future;
 use std::time::Duration;
 
 use sqlx::any::{AnyPoolOptions, install_drivers};
-use sqlx::{Any, AnyPool, Executor as _, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, Executor as _, Row as _, Transaction};
 use tokio::sync::Mutex;
 
+pub use key_file::{KeyFile, KeyFileError};
 pub use place::Place;
+pub use seal::{Cell, KeyError, NoRandomness, OpenError, Sealed, Sealer};
 
 /// A database that takes longer is as good as lost.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Within it, since a pool tries to connect again and again.
 const CONNECTING: Duration = Duration::from_secs(2);
+/// One at a time brings tables up to date: two of them would both make what is missing, and SQLite knows no lock for it.
+static OPENING: Mutex<()> = Mutex::const_new(());
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +101,16 @@ impl Store {
             .map_err(|error| self.failed(error))
     }
 
+    /// The time in milliseconds that all users of the database agree on.
+    pub async fn time(&self, connection: &mut AnyConnection) -> Result<i64, StoreError> {
+        match &self.place {
+            Place::Sqlite(_) => Ok(jiff::Timestamp::now().as_millisecond()),
+            Place::Postgres(_) => server_time(connection)
+                .await
+                .map_err(|error| self.failed(error)),
+        }
+    }
+
     /// What the database said, with its name.
     pub fn failed(&self, source: sqlx::Error) -> StoreError {
         StoreError::Failed {
@@ -148,6 +164,7 @@ impl Store {
             .connect(&self.place.url())
             .await
             .map_err(|error| self.failed(error))?;
+        let _alone = OPENING.lock().await;
         schema::migrator()
             .run(&pool)
             .await
@@ -157,4 +174,12 @@ impl Store {
             })?;
         Ok(pool)
     }
+}
+
+/// The server's time in milliseconds.
+async fn server_time(connection: &mut AnyConnection) -> sqlx::Result<i64> {
+    sqlx::query("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)")
+        .fetch_one(connection)
+        .await?
+        .try_get(0)
 }

@@ -45,11 +45,18 @@ impl Usage {
             .filter_map(|channel| channel.spec.telegram.as_ref())
             .flat_map(|telegram| [&telegram.bot_token, &telegram.webhook_secret])
             .map(|value| &value.secret_key_ref.name);
+        let keys = gateway
+            .spec
+            .state
+            .iter()
+            .filter_map(|state| state.encryption.as_ref())
+            .flat_map(|encryption| &encryption.keys);
         let database = gateway
             .spec
             .state
             .iter()
             .filter_map(|state| state.postgres.as_ref())
+            .chain(keys)
             .map(|value| &value.secret_key_ref.name);
         let audit = gateway.spec.audit.iter().flat_map(Audit::secret_names);
         let auth = &gateway.spec.auth;

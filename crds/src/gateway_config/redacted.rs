@@ -3,9 +3,10 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroize as _;
 
 /// A credential: serialized in full (the configuration lives in a Secret), but never shown by `Debug`, and
-/// without `Display`.
+/// without `Display`. Its memory is wiped when it is dropped.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Redacted(String);
@@ -25,5 +26,11 @@ impl Redacted {
 impl fmt::Debug for Redacted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[redacted]")
+    }
+}
+
+impl Drop for Redacted {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }

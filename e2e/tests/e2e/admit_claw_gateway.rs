@@ -1189,6 +1189,12 @@ fn states() -> Vec<Row> {
     let state = |state: Value| spec(json!({ "state": state }));
     let one_of = "set exactly one of sqlite and postgres";
     let postgres = json!({"secretKeyRef": {"name": "db", "key": "url"}});
+    let keys = |names: &[&str]| {
+        let keys = names
+            .iter()
+            .map(|key| json!({"secretKeyRef": {"name": "state-keys", "key": key}}));
+        json!({"keys": keys.collect::<Vec<_>>()})
+    };
     vec![
         accepts("a_file", state(json!({"sqlite": {}}))),
         accepts("a_server", state(json!({"postgres": postgres}))),
@@ -1209,6 +1215,38 @@ fn states() -> Vec<Row> {
             state(json!({"postgres": {}})),
             "spec.state.postgres.secretKeyRef",
             "Required",
+        ),
+        accepts(
+            "a_file_with_keys",
+            state(json!({"sqlite": {}, "encryption": keys(&["new", "old"])})),
+        ),
+        accepts(
+            "a_server_with_a_key",
+            state(json!({"postgres": postgres, "encryption": keys(&["new"])})),
+        ),
+        rejects(
+            "keys_without_a_database",
+            state(json!({"encryption": keys(&["new"])})),
+            "spec.state",
+            one_of,
+        ),
+        rejects(
+            "no_key",
+            state(json!({"sqlite": {}, "encryption": keys(&[])})),
+            "spec.state.encryption.keys",
+            "should have at least 1 items",
+        ),
+        rejects(
+            "a_key_twice",
+            state(json!({"sqlite": {}, "encryption": keys(&["new", "old", "new"])})),
+            "spec.state.encryption.keys",
+            "each key is listed once",
+        ),
+        rejects(
+            "a_key_in_the_object",
+            state(json!({"sqlite": {}, "encryption": {"keys": ["c2VjcmV0"]}})),
+            "spec.state.encryption.keys[0]",
+            "must be of type object",
         ),
     ]
 }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use claw_crds::GatewayConfig;
 use claw_crds::gateway_config::{
-    AuthConfig, BudgetsConfig, CallersConfig, CredentialConfig, DeviceConfig, GatewayIdentity,
-    IdentitiesConfig, LimitsConfig, LogLevel, ModelBackend, ModelConfig, OutboundConfig,
-    ProviderConfig, Redacted, RemoteModelConfig, SCHEMA_VERSION, StateConfig, TlsConfig,
+    AuthConfig, BudgetsConfig, CallersConfig, ConversationsConfig, CredentialConfig, DeviceConfig,
+    GatewayIdentity, IdentitiesConfig, LimitsConfig, LogLevel, ModelBackend, ModelConfig,
+    OutboundConfig, ProviderConfig, Redacted, RemoteModelConfig, SCHEMA_VERSION, StateConfig,
+    TlsConfig,
 };
 
 use super::{RuntimeConfig, prepare};
@@ -39,6 +40,7 @@ pub(crate) fn config(models: &[&str]) -> GatewayConfig {
         audit: None,
         log_level: LogLevel::default(),
         state: StateConfig::default(),
+        conversations: ConversationsConfig::default(),
         callers: CallersConfig::default(),
         identities: IdentitiesConfig::default(),
     }

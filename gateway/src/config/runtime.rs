@@ -6,8 +6,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use claw_crds::GatewayConfig;
 use claw_crds::gateway_config::{
-    CallersConfig, ChannelConfig, DeviceConfig, GatewayIdentity, LimitsConfig, ModelBackend,
-    ModelConfig, OutboundConfig, RemoteModelConfig, SCHEMA_VERSION, StateConfig,
+    CallersConfig, ChannelConfig, ConversationsConfig, DeviceConfig, GatewayIdentity, LimitsConfig,
+    ModelBackend, ModelConfig, OutboundConfig, RemoteModelConfig, SCHEMA_VERSION, StateConfig,
 };
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use sha2::{Digest, Sha256};
@@ -46,6 +46,8 @@ pub struct RuntimeConfig {
     pub time_zone: TimeZone,
     /// Where is remembered what was used of the limits.
     pub state: StateConfig,
+    /// Where conversations are kept.
+    pub conversations: ConversationsConfig,
     /// Where callers come from.
     pub callers: CallersConfig,
 }
@@ -67,6 +69,7 @@ pub struct Prepared {
     pub(super) outbound: OutboundConfig,
     time_zone: TimeZone,
     state: StateConfig,
+    conversations: ConversationsConfig,
 }
 
 /// Check a configuration whole. Pure: nothing is loaded, so a refused configuration leaves no trace.
@@ -122,6 +125,7 @@ pub fn prepare(origin: &str, config: GatewayConfig) -> Result<Prepared, ConfigEr
             outbound: config.outbound,
             time_zone,
             state: config.state,
+            conversations: config.conversations,
         }),
         _ => Err(ConfigError {
             origin: origin.to_owned(),
@@ -158,6 +162,7 @@ impl Prepared {
             outbound: _,
             time_zone,
             state,
+            conversations,
         } = self;
         if let Some(before) = before {
             access.adopt(&before.access);
@@ -195,6 +200,7 @@ impl Prepared {
             limits,
             time_zone,
             state,
+            conversations,
             callers,
         }
     }

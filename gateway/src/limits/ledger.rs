@@ -422,9 +422,7 @@ impl Keeper {
     async fn time(&self, connection: &mut sqlx::AnyConnection) -> Result<i64, StoreError> {
         let ledger = &self.ledger;
         let now = if ledger.store.place().is_server() {
-            rows::server_time(connection)
-                .await
-                .map_err(|error| ledger.store.failed(error))?
+            ledger.store.time(connection).await?
         } else {
             jiff::Timestamp::now().as_millisecond() + ledger.skew_ms
         };

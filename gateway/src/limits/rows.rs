@@ -26,14 +26,6 @@ pub(super) struct Verdicts {
     pub(super) requests: Vec<Result<(), usize>>,
 }
 
-/// The server's time in milliseconds.
-pub(super) async fn server_time(connection: &mut AnyConnection) -> sqlx::Result<i64> {
-    sqlx::query("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)")
-        .fetch_one(connection)
-        .await?
-        .try_get(0)
-}
-
 /// Begin a process.
 pub(super) async fn register(
     connection: &mut AnyConnection,

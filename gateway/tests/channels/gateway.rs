@@ -9,8 +9,9 @@ use arc_swap::ArcSwap;
 use claw_crds::GatewayConfig;
 use claw_crds::gateway_config::{
     AccessConfig, ApiKeyConfig, AuthConfig, BudgetsConfig, CallersConfig, ChannelConfig,
-    DeviceConfig, DirectAccess, GatewayIdentity, GrantConfig, GroupAccess, IdentitiesConfig,
-    LimitsConfig, LogLevel, OutboundConfig, PlatformConfig, Redacted, SCHEMA_VERSION, StateConfig,
+    ConversationsConfig, DeviceConfig, DirectAccess, GatewayIdentity, GrantConfig, GroupAccess,
+    IdentitiesConfig, LimitsConfig, LogLevel, OutboundConfig, PlatformConfig, Redacted,
+    SCHEMA_VERSION, StateConfig,
 };
 use clawdbot::audit::Audit;
 use clawdbot::auth::hash_key;
@@ -169,6 +170,7 @@ pub(crate) fn config(channels: Vec<ChannelConfig>) -> GatewayConfig {
         audit: None,
         log_level: LogLevel::default(),
         state: StateConfig::default(),
+        conversations: ConversationsConfig::default(),
         callers: CallersConfig::default(),
         identities: IdentitiesConfig::default(),
     }

@@ -9,9 +9,9 @@ use axum::routing::post;
 use axum::{Json, Router};
 use claw_crds::GatewayConfig;
 use claw_crds::gateway_config::{
-    AuthConfig, BudgetsConfig, CallersConfig, DeviceConfig, GatewayIdentity, IdentitiesConfig,
-    LimitsConfig, LogLevel, ModelBackend, ModelConfig, OutboundConfig, ProviderConfig, Redacted,
-    RemoteModelConfig, SCHEMA_VERSION, StateConfig,
+    AuthConfig, BudgetsConfig, CallersConfig, ConversationsConfig, DeviceConfig, GatewayIdentity,
+    IdentitiesConfig, LimitsConfig, LogLevel, ModelBackend, ModelConfig, OutboundConfig,
+    ProviderConfig, Redacted, RemoteModelConfig, SCHEMA_VERSION, StateConfig,
 };
 use clawdbot::store::Place;
 use serde_json::{Value, json};
@@ -88,6 +88,7 @@ pub(crate) fn config(upstream: SocketAddr, budgets: BudgetsConfig, state: &Place
         outbound: OutboundConfig::unrestricted(),
         callers: CallersConfig::default(),
         identities: IdentitiesConfig::default(),
+        conversations: ConversationsConfig::default(),
         state: match state {
             Place::Sqlite(_) => StateConfig::Sqlite,
             Place::Postgres(url) => StateConfig::Postgres(Redacted::new(url.expose())),

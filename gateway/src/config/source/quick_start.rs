@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use claw_crds::GatewayConfig;
 use claw_crds::claw_gateway::DEFAULT_MAX_BODY_BYTES;
 use claw_crds::gateway_config::{
-    AuthConfig, BudgetsConfig, CallersConfig, CredentialConfig, DeviceConfig, GatewayIdentity,
-    IdentitiesConfig, LimitsConfig, LocalModelConfig, LogLevel, ModelBackend, ModelConfig,
-    OutboundConfig, ProviderConfig, QuantizationConfig, Redacted, RemoteModelConfig,
+    AuthConfig, BudgetsConfig, CallersConfig, ConversationsConfig, CredentialConfig, DeviceConfig,
+    GatewayIdentity, IdentitiesConfig, LimitsConfig, LocalModelConfig, LogLevel, ModelBackend,
+    ModelConfig, OutboundConfig, ProviderConfig, QuantizationConfig, Redacted, RemoteModelConfig,
     SCHEMA_VERSION, SourceConfig, StateConfig,
 };
 use url::{Host, Url};
@@ -61,6 +61,7 @@ impl QuickStart {
             audit: None,
             log_level: LogLevel::default(),
             state: StateConfig::default(),
+            conversations: ConversationsConfig::default(),
             callers: CallersConfig::default(),
             identities: IdentitiesConfig::default(),
         })
