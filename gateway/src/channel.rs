@@ -8,7 +8,7 @@ mod outcome;
 pub mod telegram;
 pub mod web_socket;
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Path, Request, State};
@@ -19,6 +19,7 @@ use http::Method;
 
 use crate::AppState;
 use crate::error::GatewayError;
+use crate::mailbox::Mail;
 pub use keyed_queue::QueueLimits;
 pub(crate) use outcome::{Outcome, record, record_with};
 
@@ -31,29 +32,25 @@ pub struct Settings {
     pub telegram: telegram::Settings,
 }
 
+/// How often messages that other processes have left behind are looked for.
+const TAKING_OVER: Duration = Duration::from_secs(5);
+
 /// What the channels of a gateway share for its life.
-struct Channels {
+pub struct Channels {
     web_socket: web_socket::Settings,
     bots: telegram::Roster,
 }
 
-/// The routes of all channels.
-pub fn router() -> Router<AppState> {
-    router_with(Settings::default())
+impl Default for Channels {
+    fn default() -> Self {
+        Self::new(Settings::default())
+    }
 }
 
-/// The routes of all channels, tuned.
-pub fn router_with(settings: Settings) -> Router<AppState> {
-    let Settings {
-        web_socket,
-        telegram,
-    } = settings;
-    let channels = Arc::new(Channels {
-        web_socket,
-        bots: telegram::Roster::new(telegram),
-    });
-    let serve = move |State(app): State<AppState>, Path(name): Path<String>, request: Request| async move {
-        channels
+/// The routes of all channels.
+pub fn router() -> Router<AppState> {
+    let serve = |State(app): State<AppState>, Path(name): Path<String>, request: Request| async move {
+        app.channels
             .serve(&app, &name, request)
             .await
             .unwrap_or_else(IntoResponse::into_response)
@@ -61,7 +58,55 @@ pub fn router_with(settings: Settings) -> Router<AppState> {
     Router::new().route("/channels/{name}", any(serve))
 }
 
+/// Go on with messages that other processes have left behind, until shutdown.
+pub async fn take_over(app: AppState) {
+    let mut rounds = tokio::time::interval(TAKING_OVER);
+    rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let shutdown = app.shutdown.clone();
+    while shutdown.run_until_cancelled(rounds.tick()).await.is_some() {
+        // Messages that were taken over are given a worker, so a round is not cut off.
+        app.channels.take_over(&app).await;
+    }
+}
+
 impl Channels {
+    /// No bot is at work yet.
+    pub fn new(settings: Settings) -> Self {
+        let Settings {
+            web_socket,
+            telegram,
+        } = settings;
+        Self {
+            web_socket,
+            bots: telegram::Roster::new(telegram),
+        }
+    }
+
+    async fn take_over(&self, app: &AppState) {
+        let mail = app.mail.mail();
+        let Mail::Stored(mailbox) = &*mail else {
+            return;
+        };
+        let runtime = app.runtime();
+        for channel in &runtime.channels {
+            if let PlatformConfig::Telegram {
+                bot_token,
+                webhook_secret,
+                api_base_url,
+            } = &channel.platform
+            {
+                let credentials = telegram::Credentials {
+                    bot_token,
+                    webhook_secret,
+                    api_base_url,
+                };
+                self.bots
+                    .take_over(app, channel, credentials, mailbox)
+                    .await;
+            }
+        }
+    }
+
     async fn serve(
         &self,
         app: &AppState,

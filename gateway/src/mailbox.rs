@@ -5,6 +5,7 @@
 //! changed conversation before a word of it is sent (answered), and only its id stays once all was sent (done). Each
 //! message belongs to one process; those of a process that is gone are taken over. What people write is encrypted.
 
+mod claim;
 mod counters;
 mod keeper;
 mod keys;
@@ -12,6 +13,7 @@ mod post_office;
 mod renewal;
 mod rows;
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,6 +27,7 @@ use zeroize::Zeroizing;
 use crate::config::chain;
 use crate::conversation::{History, HistoryLimits};
 use crate::store::{Cell, KeyError, KeyFileError, NoRandomness, Sealed, Sealer, Store, StoreError};
+pub use claim::Claim;
 pub use counters::Counters;
 use keeper::Keeper;
 pub use keys::Keys;
@@ -62,21 +65,10 @@ pub enum MailboxError {
 }
 
 /// A message: its bot, and its id there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Id<'a> {
-    /// The bot.
-    pub bot: &'a str,
-    /// Unique for the bot.
-    pub number: i64,
-}
-
-/// What became of a message that came in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Receipt {
-    /// It is kept.
-    Kept,
-    /// It came before.
-    Duplicate,
+#[derive(Clone, Copy)]
+struct Id<'a> {
+    bot: &'a str,
+    number: i64,
 }
 
 /// What an answer does to its conversation.
@@ -97,18 +89,9 @@ pub enum Change {
     },
 }
 
-/// A message that a process which is gone has left behind.
+/// How far a message came that was left behind.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Left {
-    /// Its id.
-    pub number: i64,
-    /// What there is of it.
-    pub content: LeftContent,
-}
-
-/// How far a message came.
-#[derive(Debug, PartialEq, Eq)]
-pub enum LeftContent {
+pub enum Progress {
     /// It was taken in, as it came.
     Received(Zeroizing<Vec<u8>>),
     /// It has an answer, of which so many pieces were sent.
@@ -128,6 +111,8 @@ pub struct Mailbox {
     counters: Counters,
     fault: ArcSwapOption<String>,
     failed_at: Mutex<Option<Instant>>,
+    /// What this process works on, by bot and number; what is in the database and not here was left behind.
+    active: Mutex<HashSet<(String, i64)>>,
     rekeyed: Notify,
     closing: CancellationToken,
     tasks: TaskTracker,
@@ -150,6 +135,7 @@ impl Mailbox {
             counters,
             fault: ArcSwapOption::empty(),
             failed_at: Mutex::default(),
+            active: Mutex::default(),
             rekeyed: Notify::new(),
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -194,15 +180,25 @@ impl Mailbox {
         let _ = left.await;
     }
 
-    /// Take a message in, unless it came before.
-    pub async fn receive(&self, id: Id<'_>, content: &[u8]) -> Result<Receipt, MailboxError> {
+    /// Take a message in; nothing when it came before. Whoever has the claim works on it.
+    pub async fn receive(
+        self: &Arc<Self>,
+        bot: &str,
+        number: i64,
+        content: &[u8],
+    ) -> Result<Option<Claim>, MailboxError> {
         if self.failed_a_moment_ago() {
             return Err(MailboxError::Paused);
         }
+        // Before it is in the database, lest it looks as if it was left behind.
+        let Some(claim) = Claim::new(self, bot, number) else {
+            return Ok(None);
+        };
         let sealer = self.sealer().await?;
+        let id = Id { bot, number };
         let sealed = self.seal(&sealer, id, Stage::Received, content)?;
         let store = &self.store;
-        self.noted(store.bounded(async {
+        let is_new = self.noted(store.bounded(async {
             let mut transaction = store.begin().await?;
             let now = store.time(&mut transaction).await?;
             let failed = |error| store.failed(error);
@@ -214,13 +210,9 @@ impl Mailbox {
                 .await
                 .map_err(failed)?;
             store.commit(transaction).await?;
-            Ok(if is_new {
-                Receipt::Kept
-            } else {
-                Receipt::Duplicate
-            })
-        }))
-        .await
+            Ok(is_new)
+        }));
+        Ok(is_new.await?.then_some(claim))
     }
 
     /// What was said before.
@@ -248,7 +240,7 @@ impl Mailbox {
     }
 
     /// Keep an answer, and what it does to its conversation, together. False when the message is not ours any more.
-    pub async fn answer(
+    async fn answer(
         &self,
         id: Id<'_>,
         (place, limits): (&str, HistoryLimits),
@@ -304,29 +296,12 @@ impl Mailbox {
         Ok(written.await??)
     }
 
-    /// So many pieces of an answer were sent.
-    pub async fn sent(&self, id: Id<'_>, pieces: usize) -> Result<(), MailboxError> {
-        let pieces = i64::try_from(pieces).unwrap_or(i64::MAX);
-        self.update(async |connection| {
-            rows::sent(connection, self.row(id), &self.process, pieces).await
-        })
-        .await
-    }
-
-    /// Nothing is left to do for a message; only its id is remembered.
-    pub async fn done(&self, id: Id<'_>) -> Result<(), MailboxError> {
-        self.update(async |connection| rows::done(connection, self.row(id), &self.process).await)
-            .await
-    }
-
-    /// Leave a message to whoever has room for it.
-    pub async fn release(&self, id: Id<'_>) -> Result<(), MailboxError> {
-        self.update(async |connection| rows::release(connection, self.row(id), &self.process).await)
-            .await
-    }
-
     /// Take over at most `most` messages that nobody works on, oldest first.
-    pub async fn take_over(&self, bot: &str, most: usize) -> Result<Vec<Left>, MailboxError> {
+    pub async fn take_over(
+        self: &Arc<Self>,
+        bot: &str,
+        most: usize,
+    ) -> Result<Vec<(Claim, Progress)>, MailboxError> {
         let sealer = self.sealer().await?;
         let store = &self.store;
         self.noted(store.bounded(async {
@@ -339,7 +314,8 @@ impl Mailbox {
             let mut left = Vec::new();
             // What no key opens waits for its key.
             for key in sealer.names() {
-                let found = rows::left(&mut transaction, (&self.gateway, bot), key, now).await;
+                let whose = (self.gateway.as_str(), bot, self.process.as_str());
+                let found = rows::left(&mut transaction, whose, key, now).await;
                 left.extend(found.map_err(failed)?);
             }
             left.sort_by_key(|row| row.id);
@@ -348,36 +324,46 @@ impl Mailbox {
                 if taken.len() == most {
                     break;
                 }
-                let id = Id {
-                    bot,
-                    number: row.id,
-                };
-                let key = self.row(id);
-                let content = self.open_message(&sealer, id, &row);
-                let Some(content) = content.filter(|_| row.tries < MOST_TRIES) else {
-                    tracing::error!(
-                        channel.bot = bot,
-                        message = row.id,
-                        tries = row.tries,
-                        "a message is given up: it does not open, or nobody who worked on it came to an end"
-                    );
-                    rows::done(&mut transaction, key, &row.owner)
-                        .await
-                        .map_err(failed)?;
+                // None where this process works on it.
+                let Some(claim) = Claim::new(self, bot, row.id) else {
                     continue;
                 };
-                if rows::take(&mut transaction, key, (&row.owner, &self.process))
+                let progress = self
+                    .take(&mut transaction, &sealer, claim.id(), &row)
                     .await
-                    .map_err(failed)?
-                {
-                    let number = row.id;
-                    taken.push(Left { number, content });
-                }
+                    .map_err(failed)?;
+                taken.extend(progress.map(|progress| (claim, progress)));
             }
             store.commit(transaction).await?;
             Ok(taken)
         }))
         .await
+    }
+
+    async fn take(
+        &self,
+        connection: &mut sqlx::AnyConnection,
+        sealer: &Sealer,
+        id: Id<'_>,
+        row: &rows::Left,
+    ) -> sqlx::Result<Option<Progress>> {
+        let key = self.row(id);
+        let change = (row.owner.as_str(), self.process.as_str());
+        let Some(sealed) = rows::take(connection, key, change, row.stage).await? else {
+            return Ok(None);
+        };
+        let progress = self.open_message(sealer, id, row, &sealed);
+        if let Some(progress) = progress.filter(|_| row.tries < MOST_TRIES) {
+            return Ok(Some(progress));
+        }
+        tracing::error!(
+            channel.bot = id.bot,
+            message = id.number,
+            tries = row.tries,
+            "a message is given up: it does not open, or nobody who worked on it came to an end"
+        );
+        rows::done(connection, key, &self.process).await?;
+        Ok(None)
     }
 
     async fn update(
@@ -395,14 +381,20 @@ impl Mailbox {
         .await
     }
 
-    fn open_message(&self, sealer: &Sealer, id: Id<'_>, row: &rows::Left) -> Option<LeftContent> {
+    fn open_message(
+        &self,
+        sealer: &Sealer,
+        id: Id<'_>,
+        row: &rows::Left,
+        sealed: &Sealed,
+    ) -> Option<Progress> {
         let number = id.number.to_string();
         let cell = (row.stage.column(), &[id.bot, number.as_str()]);
-        let opened = self.open(sealer, cell, &row.sealed, "a message")?;
+        let opened = self.open(sealer, cell, sealed, "a message")?;
         Some(match row.stage {
-            Stage::Received => LeftContent::Received(opened),
+            Stage::Received => Progress::Received(opened),
             Stage::Answered => {
-                LeftContent::Answered(opened, usize::try_from(row.sent).unwrap_or_default())
+                Progress::Answered(opened, usize::try_from(row.sent).unwrap_or_default())
             }
         })
     }

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::audit::Audit;
 use crate::config::{ConfigError, RuntimeConfig, SharedRuntime};
 use crate::limits::Limiter;
+use crate::mailbox::PostOffice;
 use crate::metrics::{Metrics, Snapshot};
 
 pub use readiness::Readiness;
@@ -41,6 +42,8 @@ pub struct Management {
     pub audit: Arc<Audit>,
     /// Whether limits can be counted.
     pub limiter: Option<Arc<Limiter>>,
+    /// Whether messages of channels can be kept.
+    pub mail: Option<Arc<PostOffice>>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Cancelled when the gateway begins to drain.
@@ -55,9 +58,14 @@ impl Management {
         self.runtime.get().map(|runtime| runtime.load_full())
     }
 
-    /// Where limits are counted, and whether that works.
-    fn counting(&self) -> Option<(String, bool)> {
-        self.limiter.as_ref()?.place()
+    /// Where limits are counted and messages are kept, and whether both works.
+    fn state(&self) -> Option<(String, bool)> {
+        let counting = self.limiter.as_ref().and_then(|limiter| limiter.place());
+        let mail = self.mail.as_ref().and_then(|mail| mail.place());
+        match (counting, mail) {
+            (Some((place, counts)), Some((_, keeps))) => Some((place, counts && keeps)),
+            (counting, mail) => counting.or(mail),
+        }
     }
 }
 
@@ -119,7 +127,7 @@ async fn metrics(State(management): State<Arc<Management>>) -> Response {
         runtime: runtime.as_deref(),
         config_refused: management.refused.load().is_some(),
         store_writable: management.store.is_writable(),
-        state_available: management.counting().map(|(_, works)| works),
+        state_available: management.state().map(|(_, works)| works),
     };
     let sinks = management.audit.sinks();
     management.metrics.audit.sinks.observe(&sinks);

@@ -19,6 +19,7 @@ use prometheus_client::registry::Registry;
 
 use crate::audit;
 use crate::config::{Backend, ModelEntry, Remote, RuntimeConfig};
+use crate::mailbox;
 use crate::models::SlotState;
 use crate::types::Usage;
 
@@ -63,6 +64,8 @@ pub struct Metrics {
     store_writable: Family<NoLabels, Gauge>,
     /// Of the audit log, which counts for itself.
     pub audit: audit::Counters,
+    /// Of the mailbox, which counts for itself.
+    pub mail: mailbox::Counters,
     state_available: Family<NoLabels, Gauge>,
     limited: Family<LimitLabels, Counter>,
     /// Client connections open now.
@@ -115,6 +118,7 @@ impl Metrics {
             max_connections: Family::default(),
             store_writable: Family::default(),
             audit: audit::Counters::default(),
+            mail: mailbox::Counters::default(),
             state_available: Family::default(),
             limited: Family::default(),
             channel_messages: Family::default(),
@@ -152,6 +156,7 @@ impl Metrics {
             limited,
             channel_messages,
             audit,
+            mail,
             open_connections,
             idle_connections,
         } = self;
@@ -195,6 +200,12 @@ impl Metrics {
         add(registry, &catalog::AUDIT_LOST, audit.lost.clone());
         add(registry, &catalog::AUDIT_FAILING, audit.failing.clone());
         add(registry, &catalog::STATE_AVAILABLE, state_available.clone());
+        add(registry, &catalog::STATE_ENCRYPTED, mail.encrypted.clone());
+        add(
+            registry,
+            &catalog::STATE_UNREADABLE,
+            mail.unreadable.clone(),
+        );
         add(registry, &catalog::LIMITED, limited.clone());
         let sinks = &audit.sinks;
         add(registry, &catalog::AUDIT_SINK_BEHIND, sinks.behind.clone());

@@ -9,9 +9,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::audit::Audit;
 use crate::auth::Attempts;
+use crate::channel::Channels;
 use crate::config::{RuntimeConfig, SharedRuntime};
 use crate::dispatch::Dispatcher;
 use crate::limits::Limiter;
+use crate::mailbox::PostOffice;
 use crate::metrics::Metrics;
 use crate::middleware::RateLimits;
 use crate::outbound::Outbound;
@@ -35,6 +37,10 @@ pub struct AppParts {
     pub rate_limits: Arc<RateLimits>,
     /// What callers have used of their other limits.
     pub limiter: Arc<Limiter>,
+    /// What channels share.
+    pub channels: Arc<Channels>,
+    /// Where the messages of channels are kept.
+    pub mail: Arc<PostOffice>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The way out, to what the configuration in force allows.

@@ -181,7 +181,19 @@ pub const AUDIT_FAILING: Metric = Metric::gauge(
 pub const STATE_AVAILABLE: Metric = Metric::gauge(
     "claw_gateway_state_available",
     &[],
-    "1 while the database of limits works, 0 while requests that need it are refused; absent without such limits",
+    "1 while the database of limits and messages works, 0 while what needs it is refused; absent where nothing does",
+);
+/// Which keys are in use.
+pub const STATE_ENCRYPTED: Metric = Metric::gauge(
+    "claw_gateway_state_encrypted_values",
+    &["key"],
+    "Encrypted values in the database by their key: newest, older (encrypted anew in the background), unknown (not listed)",
+);
+/// What no key opens.
+pub const STATE_UNREADABLE: Metric = Metric::counter(
+    "claw_gateway_state_unreadable_values_total",
+    &[],
+    "Values in the database that were to be read and did not open; they were as good as absent",
 );
 /// Requests that a limit has refused.
 pub const LIMITED: Metric = Metric::counter(
@@ -259,6 +271,8 @@ pub const ALL: &[&Metric] = &[
     &AUDIT_LOST,
     &AUDIT_FAILING,
     &STATE_AVAILABLE,
+    &STATE_ENCRYPTED,
+    &STATE_UNREADABLE,
     &LIMITED,
     &AUDIT_SINK_BEHIND,
     &AUDIT_SINK_SENT,

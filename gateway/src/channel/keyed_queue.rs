@@ -53,6 +53,12 @@ impl<K: Hash + Eq + Clone + Send + 'static> KeyedQueue<K> {
         })
     }
 
+    /// How many more jobs it takes now.
+    pub(crate) fn room(&self) -> usize {
+        let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        self.capacity.saturating_sub(lanes.jobs)
+    }
+
     /// Append a job to a lane. Jobs that were taken are run to their end, also when the gateway drains.
     pub(crate) fn push(
         self: &Arc<Self>,

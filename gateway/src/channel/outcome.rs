@@ -24,6 +24,8 @@ pub(crate) enum Outcome {
     Duplicate,
     /// The queue was full.
     Overflow,
+    /// It could not be kept, so it was not taken.
+    Unkept,
     /// It makes no sense.
     Invalid,
     /// It does not come from the platform.
@@ -41,6 +43,7 @@ impl Outcome {
             Self::Refused => "refused",
             Self::Duplicate => "duplicate",
             Self::Overflow => "overflow",
+            Self::Unkept => "unkept",
             Self::Invalid => "invalid",
             Self::Unverified => "unverified",
         }

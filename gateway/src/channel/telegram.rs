@@ -1,11 +1,13 @@
 //! Telegram bots: verify → parse → dedupe → queue → acknowledge; the rest happens behind the queue.
 //!
-//! Telegram repeats an update until it is acknowledged, so a full queue says 503 and the update is not remembered.
+//! Telegram repeats an update until it is acknowledged, so a full queue says 503 and the update is not remembered. Where
+//! the configuration has a database, an update is acknowledged once it is there.
 
 mod access;
 mod bot_api;
 mod format;
 mod inbox;
+mod kept;
 mod mention;
 mod roster;
 mod seen;
@@ -18,6 +20,7 @@ use std::time::Duration;
 
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use claw_crds::gateway_config::ChannelConfig;
 use http::StatusCode;
 
@@ -26,6 +29,7 @@ use crate::AppState;
 use crate::channel::keyed_queue::QueueLimits;
 use crate::conversation::StoreLimits;
 use crate::error::GatewayError;
+use crate::mailbox::{Mail, MailboxError};
 pub use bot_api::{Pause, RetryPolicy, TokioPause};
 use inbox::Admission;
 pub(super) use roster::{Credentials, Roster};
@@ -92,32 +96,44 @@ impl Webhook<'_> {
             });
         }
         let limit = app.peek().limits.max_body_bytes.min(MAX_UPDATE_BYTES);
-        let update = read(request, limit).await?;
+        let (update, content) = read(request, limit).await?;
         let Some(message) = update.message else {
             record(app, channel, Outcome::Ignored);
             return Ok(StatusCode::OK.into_response());
         };
         let inbox = roster.inbox(app, channel, credentials);
-        let job = inbox.job(app, channel, message);
-        match inbox.admit(update.id, job) {
-            Admission::Accepted => Ok(StatusCode::OK.into_response()),
-            Admission::Duplicate => {
-                record(app, channel, Outcome::Duplicate);
-                Ok(StatusCode::OK.into_response())
+        let admission = match &*app.mail.mail() {
+            Mail::Memory => inbox.admit(update.id, inbox.job(app, channel, message)),
+            Mail::Stored(mailbox) => {
+                let (app, channel) = (app.clone(), channel.clone());
+                let mailbox = Arc::clone(mailbox);
+                // On its own: Telegram may hang up at any moment.
+                let kept = app.clone().tasks.spawn(async move {
+                    let kept = (update.id, message, &*content);
+                    inbox.keep(&app, &channel, &mailbox, kept).await
+                });
+                // What is wrong is logged where it happens.
+                kept.await
+                    .unwrap_or(Err(MailboxError::Paused))
+                    .unwrap_or(Admission::Unkept)
             }
-            Admission::Full => {
-                record(app, channel, Outcome::Overflow);
-                Ok((
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    [(http::header::RETRY_AFTER, "5")],
-                )
-                    .into_response())
-            }
+            Mail::Unavailable(_) => Admission::Unkept,
+        };
+        if let Some(outcome) = admission.outcome() {
+            record(app, channel, outcome);
         }
+        Ok(match admission {
+            Admission::Accepted | Admission::Duplicate => StatusCode::OK.into_response(),
+            Admission::Full | Admission::Unkept => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                [(http::header::RETRY_AFTER, "5")],
+            )
+                .into_response(),
+        })
     }
 }
 
-async fn read(request: Request, limit: u64) -> Result<Update, GatewayError> {
+async fn read(request: Request, limit: u64) -> Result<(Update, Bytes), GatewayError> {
     let bytes = axum::body::to_bytes(
         request.into_body(),
         usize::try_from(limit).unwrap_or(usize::MAX),
@@ -125,8 +141,9 @@ async fn read(request: Request, limit: u64) -> Result<Update, GatewayError> {
     .await;
     // The limit is by far the likeliest cause; for a caller who hung up the answer does not matter.
     let bytes = bytes.map_err(|_| GatewayError::BodyTooLarge { limit })?;
-    Update::parse(&bytes).map_err(|error| GatewayError::InvalidRequest {
+    let update = Update::parse(&bytes).map_err(|error| GatewayError::InvalidRequest {
         message: format!("the body is not a Telegram update: {error}"),
         param: None,
-    })
+    })?;
+    Ok((update, bytes))
 }

@@ -12,6 +12,7 @@ use super::watch::FileWatch;
 use super::{ConfigError, RuntimeConfig, chain, prepare};
 use crate::audit::{Event, Summary};
 use crate::limits::Limiter;
+use crate::mailbox::PostOffice;
 use crate::management::Management;
 use crate::models::ModelPool;
 use crate::outbound::Outbound;
@@ -30,6 +31,7 @@ pub struct Reloader {
     pool: ModelPool,
     outbound: Outbound,
     limiter: Arc<Limiter>,
+    mail: Arc<PostOffice>,
     management: Arc<Management>,
     /// What an auditor knows of the configuration in force.
     summary: Mutex<Option<Summary>>,
@@ -42,7 +44,7 @@ impl Reloader {
         reader: Arc<Reader>,
         pool: ModelPool,
         outbound: Outbound,
-        limiter: Arc<Limiter>,
+        (limiter, mail): (Arc<Limiter>, Arc<PostOffice>),
         management: Arc<Management>,
         log_level: LogLevelControl,
     ) -> Self {
@@ -51,6 +53,7 @@ impl Reloader {
             pool,
             outbound,
             limiter,
+            mail,
             management,
             summary: Mutex::default(),
             log_level,
@@ -113,6 +116,7 @@ impl Reloader {
                 ConfigError::new(&origin, format!("audit: cannot be started: {error}"))
             })?;
         self.limiter.follow(&runtime);
+        self.mail.follow(&runtime);
         self.record(&runtime, summary);
         self.log_level.set(log_level);
         match self.management.runtime.get() {

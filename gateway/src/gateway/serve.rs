@@ -20,6 +20,7 @@ use crate::config::watch::SecretWatch;
 use crate::dispatch::Dispatcher;
 use crate::exit::Failure;
 use crate::limits::Limiter;
+use crate::mailbox::PostOffice;
 use crate::management::{self, Management, Readiness, StoreProbe};
 use crate::metrics::Metrics;
 use crate::models::{ModelPool, OnnxLoader, Workshop};
@@ -27,7 +28,7 @@ use crate::outbound::Outbound;
 use crate::provider::Provider;
 use crate::shutdown::Signals;
 use crate::telemetry::Telemetry;
-use crate::{AppParts, AppState, router, server};
+use crate::{AppParts, AppState, channel, router, server};
 
 /// How often readiness is looked at while somebody waits for it.
 const READINESS_INTERVAL: Duration = Duration::from_millis(50);
@@ -45,6 +46,7 @@ pub(super) struct Parts {
     reloader: Arc<Reloader>,
     outbound: Outbound,
     limiter: Arc<Limiter>,
+    mail: Arc<PostOffice>,
     tasks: TaskTracker,
     shutdown: CancellationToken,
     signals: Signals,
@@ -60,6 +62,10 @@ impl Parts {
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
         let metrics = Arc::new(Metrics::new(&telemetry.log_events, plan.cpu_capacity));
         let limiter = Arc::new(Limiter::new(plan.state_dir.clone(), Arc::clone(&metrics)));
+        let mail = Arc::new(PostOffice::new(
+            plan.state_dir.clone(),
+            metrics.mail.clone(),
+        ));
         // What is allowed, each configuration says before its models load.
         let outbound = Outbound::new(OutboundConfig::default()).map_err(|error| {
             Failure::Internal(format!(
@@ -72,6 +78,7 @@ impl Parts {
             shutdown: shutdown.clone(),
             audit: Arc::new(audit.with_outbound(outbound.clone())),
             limiter: Some(Arc::clone(&limiter)),
+            mail: Some(Arc::clone(&mail)),
             metrics,
             ..Management::default()
         });
@@ -84,7 +91,7 @@ impl Parts {
             Arc::clone(&plan.reader),
             pool,
             outbound.clone(),
-            Arc::clone(&limiter),
+            (Arc::clone(&limiter), Arc::clone(&mail)),
             Arc::clone(&management),
             telemetry.log_level.clone(),
         ));
@@ -100,6 +107,7 @@ impl Parts {
             reloader,
             outbound,
             limiter,
+            mail,
             tasks,
             shutdown,
             signals,
@@ -175,6 +183,7 @@ impl Parts {
         };
         let listener = tokio::net::TcpListener::from_std(listeners.public).map_err(internal)?;
         let app = router::build_router(state.clone());
+        self.tasks.spawn(channel::take_over(state.clone()));
         tracing::info!(address = %listeners.public_address, "serving");
         self.tasks.spawn(async move {
             if let Err(error) = server::serve(listener, app, state, closing).await {
@@ -202,6 +211,8 @@ impl Parts {
             attempts: Arc::default(),
             rate_limits: Arc::default(),
             limiter: Arc::clone(&self.limiter),
+            channels: Arc::default(),
+            mail: Arc::clone(&self.mail),
             metrics,
             outbound: self.outbound.clone(),
             tasks: self.tasks.clone(),
@@ -228,6 +239,7 @@ impl Parts {
         // Before the runtime ends, so that connections close rather than tell their clients of failing upstreams.
         let _ = tokio::time::timeout(CLOSING_TIME, self.tasks.wait()).await;
         // After the last answer was settled.
+        self.mail.close().await;
         self.limiter.close().await;
         let audit = Arc::clone(&self.management.audit);
         if let Err(error) = tokio::task::spawn_blocking(move || audit.close(AUDIT_PATIENCE)).await {

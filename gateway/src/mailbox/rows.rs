@@ -1,5 +1,6 @@
 //! The rows of messages and conversations, and how they are changed. The words are those of SQLite and PostgreSQL alike.
 
+use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
 use crate::store::Sealed;
@@ -10,8 +11,8 @@ const LEASE_MS: i64 = 20_000;
 const REMEMBERED_MS: i64 = 25 * 3_600_000;
 /// A message that nobody could answer for so long is of no use any more.
 const KEPT_MS: i64 = 48 * 3_600_000;
-/// Messages of processes that are gone, looked at together.
-const LEFT_AT_ONCE: i64 = 64;
+/// Messages that may have been left behind, looked at together.
+const LEFT_AT_ONCE: i64 = 512;
 
 /// Gateway, bot and id.
 pub(super) type Row<'a> = (&'a str, &'a str, i64);
@@ -56,7 +57,6 @@ pub(super) struct Left {
     pub(super) owner: String,
     pub(super) tries: i64,
     pub(super) sent: i64,
-    pub(super) sealed: Sealed,
 }
 
 /// Show that a process lives.
@@ -173,40 +173,22 @@ pub(super) async fn done(
     .map(drop)
 }
 
-/// Leave a message to others, as if it had not been begun.
-pub(super) async fn release(
-    connection: &mut AnyConnection,
-    (gateway, bot, id): Row<'_>,
-    process: &str,
-) -> sqlx::Result<()> {
-    sqlx::query(
-        "UPDATE channel_message SET owner = '', tries = tries - 1 \
-         WHERE gateway = $1 AND bot = $2 AND id = $3 AND owner = $4",
-    )
-    .bind(gateway)
-    .bind(bot)
-    .bind(id)
-    .bind(process)
-    .execute(connection)
-    .await
-    .map(drop)
-}
-
-/// Messages that nobody works on and that this key opens, oldest first.
+/// Messages of this process, or of none that lives, that this key opens, oldest first.
 pub(super) async fn left(
     connection: &mut AnyConnection,
-    (gateway, bot): (&str, &str),
+    (gateway, bot, process): (&str, &str, &str),
     key: &str,
     now: i64,
 ) -> sqlx::Result<Vec<Left>> {
     let rows = sqlx::query(
-        "SELECT id, stage, owner, tries, sent, key_id, content FROM channel_message \
-         WHERE gateway = $1 AND bot = $2 AND stage IN ('received', 'answered') AND key_id = $3 \
-         AND owner NOT IN (SELECT id FROM channel_process WHERE expires_at >= $4) ORDER BY id LIMIT $5",
+        "SELECT id, stage, owner, tries, sent FROM channel_message \
+         WHERE gateway = $1 AND bot = $2 AND stage IN ('received', 'answered') AND key_id = $3 AND (owner = $4 \
+         OR owner NOT IN (SELECT id FROM channel_process WHERE expires_at >= $5)) ORDER BY id LIMIT $6",
     )
     .bind(gateway)
     .bind(bot)
     .bind(key)
+    .bind(process)
     .bind(now)
     .bind(LEFT_AT_ONCE)
     .fetch_all(connection)
@@ -222,33 +204,38 @@ pub(super) async fn left(
             owner: row.try_get(2)?,
             tries: row.try_get(3)?,
             sent: row.try_get(4)?,
-            sealed: Sealed {
-                key: row.try_get(5)?,
-                content: row.try_get(6)?,
-            },
         });
     }
     Ok(left)
 }
 
-/// Make a message this process's; false when somebody else was faster.
+/// Make a message another process's, and read it; nothing when somebody else was faster.
 pub(super) async fn take(
     connection: &mut AnyConnection,
     (gateway, bot, id): Row<'_>,
     (from, to): (&str, &str),
-) -> sqlx::Result<bool> {
+    stage: Stage,
+) -> sqlx::Result<Option<Sealed>> {
     let taken = sqlx::query(
         "UPDATE channel_message SET owner = $1, tries = tries + 1 \
-         WHERE gateway = $2 AND bot = $3 AND id = $4 AND owner = $5 AND stage <> 'done'",
+         WHERE gateway = $2 AND bot = $3 AND id = $4 AND owner = $5 AND stage = $6 RETURNING key_id, content",
     )
     .bind(to)
     .bind(gateway)
     .bind(bot)
     .bind(id)
     .bind(from)
-    .execute(connection)
+    .bind(stage.name())
+    .fetch_optional(connection)
     .await?;
-    Ok(taken.rows_affected() == 1)
+    taken.map(sealed).transpose()
+}
+
+fn sealed(row: AnyRow) -> sqlx::Result<Sealed> {
+    Ok(Sealed {
+        key: row.try_get(0)?,
+        content: row.try_get(1)?,
+    })
 }
 
 /// What was said, unless that is longer ago than `since`.
@@ -267,13 +254,7 @@ pub(super) async fn conversation(
     .bind(since)
     .fetch_optional(connection)
     .await?;
-    row.map(|row| {
-        Ok(Sealed {
-            key: row.try_get(0)?,
-            content: row.try_get(1)?,
-        })
-    })
-    .transpose()
+    row.map(sealed).transpose()
 }
 
 /// The same, for this transaction alone; the row is made if there is none, and is used now.

@@ -24,7 +24,7 @@ pub(super) struct Status {
     /// Why the newest configuration is not the one in force.
     refused_config: Option<Refused>,
     warnings: Vec<String>,
-    /// Where limits are counted; absent while nothing has to be remembered.
+    /// Where limits are counted and messages are kept; absent while nothing has to be remembered.
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<State>,
     models: Vec<Model>,
@@ -83,6 +83,9 @@ struct Refused {
 struct State {
     place: String,
     available: bool,
+    /// Why messages of channels cannot be kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    messages: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -157,9 +160,11 @@ impl Status {
                 .warnings
                 .load_full()
                 .map_or_else(Vec::new, |warnings| warnings.to_vec()),
-            state: management
-                .counting()
-                .map(|(place, available)| State { place, available }),
+            state: management.state().map(|(place, available)| State {
+                place,
+                available,
+                messages: management.mail.as_ref().and_then(|mail| mail.fault()),
+            }),
             models: runtime.map_or_else(Vec::new, |runtime| {
                 runtime.models.iter().map(Model::of).collect()
             }),

@@ -25,6 +25,7 @@ use crate::auth::hash_key;
 use crate::config::{Backend, fixture, prepare};
 use crate::dispatch::Dispatcher;
 use crate::limits::Limiter;
+use crate::mailbox::{Counters, PostOffice};
 use crate::metrics::{Metrics, Snapshot};
 use crate::models::fake::{FakeLoader, workshop};
 use crate::models::{ModelPool, SlotState};
@@ -88,6 +89,8 @@ impl Gateway {
             metrics,
             outbound,
             audit: Arc::default(),
+            channels: Arc::default(),
+            mail: Arc::new(PostOffice::new(PathBuf::new(), Counters::default())),
             tasks,
             shutdown,
         });

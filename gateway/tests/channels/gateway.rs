@@ -15,10 +15,11 @@ use claw_crds::gateway_config::{
 };
 use clawdbot::audit::Audit;
 use clawdbot::auth::hash_key;
-use clawdbot::channel::{Settings, router_with};
+use clawdbot::channel::{Channels, Settings, router};
 use clawdbot::config::{RuntimeConfig, prepare};
 use clawdbot::dispatch::Dispatcher;
 use clawdbot::limits::Limiter;
+use clawdbot::mailbox::PostOffice;
 use clawdbot::metrics::{Metrics, Snapshot};
 use clawdbot::outbound::Outbound;
 use clawdbot::provider::{Provider, Timeouts};
@@ -83,13 +84,18 @@ impl Gateway {
             limiter,
             outbound,
             audit: Arc::new(Audit::new(state.path().to_owned(), metrics.audit.clone())),
+            channels: Arc::new(Channels::new(settings)),
+            mail: Arc::new(PostOffice::new(
+                state.path().to_owned(),
+                metrics.mail.clone(),
+            )),
             metrics,
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
-        let service = router_with(settings).with_state(app.clone());
+        let service = router().with_state(app.clone());
         let mut server = JoinSet::new();
         server.spawn(async move { axum::serve(listener, service).await.expect("serves") });
         Self {

@@ -34,24 +34,24 @@ pub(crate) struct BotApi {
 }
 
 /// A message to send.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SendMessage {
     /// Where to.
     pub(crate) chat_id: i64,
     /// The topic of a forum.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) message_thread_id: Option<i64>,
     /// At most [`MESSAGE_LIMIT`](super::format::MESSAGE_LIMIT) code units, sent as it is: no markup.
     pub(crate) text: String,
     /// The message it answers, shown above it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) reply_parameters: Option<ReplyParameters>,
     /// A model's words must not make Telegram fetch a page.
     pub(crate) link_preview_options: LinkPreviewOptions,
 }
 
 /// The message that another one answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ReplyParameters {
     /// Its id.
     pub(crate) message_id: i64,
@@ -60,7 +60,7 @@ pub(crate) struct ReplyParameters {
 }
 
 /// Whether pages behind links are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LinkPreviewOptions {
     /// Not shown.
     pub(crate) is_disabled: bool,

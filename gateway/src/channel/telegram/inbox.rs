@@ -4,13 +4,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use claw_crds::gateway_config::ChannelConfig;
 
+use super::kept::{Errand, Kept};
 use super::seen::Seen;
 use super::update::Message;
 use super::worker::Worker;
 use crate::AppState;
 use crate::audit::notes::{NOTES, Notes};
-use crate::channel::keyed_queue::KeyedQueue;
-use crate::channel::record_with;
+use crate::channel::keyed_queue::{Full, KeyedQueue};
+use crate::channel::{Outcome, record_with};
+use crate::conversation::HistoryLimits;
+use crate::mailbox::{Claim, Mailbox, MailboxError};
 
 /// What became of an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +24,20 @@ pub(super) enum Admission {
     Duplicate,
     /// There is no room; it has to come again.
     Full,
+    /// It could not be kept; it has to come again.
+    Unkept,
+}
+
+impl Admission {
+    /// What became of the message, where that is known already.
+    pub(super) fn outcome(self) -> Option<Outcome> {
+        match self {
+            Self::Accepted => None,
+            Self::Duplicate => Some(Outcome::Duplicate),
+            Self::Full => Some(Outcome::Overflow),
+            Self::Unkept => Some(Outcome::Unkept),
+        }
+    }
 }
 
 /// A message and how to process it.
@@ -31,14 +48,24 @@ pub(super) struct Job<F> {
 
 /// The inbox of one bot.
 pub(super) struct Inbox {
+    /// The bot's name in a mailbox.
+    bot: String,
+    history: HistoryLimits,
     seen: Mutex<Seen>,
     queue: Arc<KeyedQueue<i64>>,
     worker: Arc<Worker>,
 }
 
 impl Inbox {
-    pub(super) fn new(seen: Seen, queue: Arc<KeyedQueue<i64>>, worker: Worker) -> Self {
+    pub(super) fn new(
+        (bot, history): (String, HistoryLimits),
+        seen: Seen,
+        queue: Arc<KeyedQueue<i64>>,
+        worker: Worker,
+    ) -> Self {
         Self {
+            bot,
+            history,
             seen: Mutex::new(seen),
             queue,
             worker: Arc::new(worker),
@@ -79,5 +106,72 @@ impl Inbox {
         }
         seen.insert(update);
         Admission::Accepted
+    }
+
+    /// Take an update in that is to be kept in a mailbox, unless it came before.
+    pub(super) async fn keep(
+        &self,
+        app: &AppState,
+        channel: &ChannelConfig,
+        mailbox: &Arc<Mailbox>,
+        (update, message, content): (i64, Message, &[u8]),
+    ) -> Result<Admission, MailboxError> {
+        if self.queue.room() == 0 {
+            return Ok(Admission::Full);
+        }
+        let Some(claim) = mailbox.receive(&self.bot, update, content).await? else {
+            return Ok(Admission::Duplicate);
+        };
+        let kept = Kept::Received(Box::new(message));
+        self.run_errand(app, channel, claim, kept);
+        Ok(Admission::Accepted)
+    }
+
+    /// Go on with what was left behind, by this process or others.
+    pub(super) async fn take_over(
+        &self,
+        app: &AppState,
+        channel: &ChannelConfig,
+        mailbox: &Arc<Mailbox>,
+    ) {
+        let room = self.queue.room();
+        if room == 0 {
+            return;
+        }
+        // What failed is logged, and tried again soon.
+        let left = mailbox.take_over(&self.bot, room).await.unwrap_or_default();
+        for (claim, progress) in left {
+            let number = claim.number();
+            let Some(kept) = Kept::read(&progress) else {
+                tracing::error!(
+                    channel.name,
+                    update = number,
+                    "a message that was left behind is not understood"
+                );
+                // It is tried again until it is given up.
+                continue;
+            };
+            tracing::info!(
+                channel.name,
+                update = number,
+                "a message that was left behind is worked on"
+            );
+            self.run_errand(app, channel, claim, kept);
+        }
+    }
+
+    /// Where there is no room after all, the message is taken over later.
+    fn run_errand(&self, app: &AppState, channel: &ChannelConfig, claim: Claim, kept: Kept) {
+        let chat = kept.chat();
+        let errand = Errand {
+            claim,
+            history: self.history,
+            worker: Arc::clone(&self.worker),
+            app: app.clone(),
+            channel: channel.clone(),
+        };
+        if let Err(Full) = self.queue.push(chat, errand.run(kept)) {
+            tracing::debug!(channel.name, "a message waits for room");
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use claw_crds::gateway_config::{ChannelConfig, Redacted};
+use sha2::{Digest as _, Sha256};
 
 use super::Settings;
 use super::bot_api::BotApi;
@@ -13,6 +14,7 @@ use super::worker::Worker;
 use crate::AppState;
 use crate::channel::keyed_queue::KeyedQueue;
 use crate::conversation::Conversations;
+use crate::mailbox::Mailbox;
 
 /// The Telegram part of a channel's configuration.
 #[derive(Clone, Copy)]
@@ -59,7 +61,7 @@ impl Roster {
         }
         // A change of the configuration is the time to part with those that are gone; their queued work goes on.
         posts.retain(|name, _| app.peek().channel(name).is_some());
-        let inbox = Arc::new(self.hire(app, credentials));
+        let inbox = Arc::new(self.hire(app, channel, credentials));
         let post = Post {
             bot_token: credentials.bot_token.clone(),
             api_base_url: credentials.api_base_url.to_owned(),
@@ -69,7 +71,19 @@ impl Roster {
         inbox
     }
 
-    fn hire(&self, app: &AppState, credentials: Credentials<'_>) -> Inbox {
+    /// Go on with what other processes have left behind of a channel's messages.
+    pub(in crate::channel) async fn take_over(
+        &self,
+        app: &AppState,
+        channel: &ChannelConfig,
+        credentials: Credentials<'_>,
+        mailbox: &Arc<Mailbox>,
+    ) {
+        let inbox = self.inbox(app, channel, credentials);
+        inbox.take_over(app, channel, mailbox).await;
+    }
+
+    fn hire(&self, app: &AppState, channel: &ChannelConfig, credentials: Credentials<'_>) -> Inbox {
         let settings = &self.settings;
         let policy = (settings.retry, Arc::clone(&settings.pause));
         let api = BotApi::new(
@@ -84,12 +98,42 @@ impl Roster {
             settings.typing_every,
         );
         let queue = KeyedQueue::new(settings.queue, app.tasks.clone());
-        Inbox::new(Seen::new(settings.remembered_updates), queue, worker)
+        let kept = (
+            format!("{}/{}", channel.name, bot_id(credentials.bot_token)),
+            settings.conversations.history,
+        );
+        Inbox::new(kept, Seen::new(settings.remembered_updates), queue, worker)
     }
 }
 
 impl Post {
     fn is_of(&self, credentials: Credentials<'_>) -> bool {
         self.bot_token == *credentials.bot_token && self.api_base_url == credentials.api_base_url
+    }
+}
+
+/// What stays of a bot when its token changes. What stands before the colon is no secret.
+fn bot_id(token: &Redacted) -> String {
+    match token.expose().split_once(':') {
+        Some((id, _)) if !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()) => {
+            id.to_owned()
+        }
+        _ => hex::encode(&Sha256::digest(token.expose())[..8]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bot_is_the_same_with_another_token() {
+        let id = |token| bot_id(&Redacted::new(token));
+        assert_eq!(
+            id("110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"),
+            "110201543"
+        );
+        assert_ne!(id("no-colon"), id("another"));
+        assert!(!id("secret:more").contains("secret"));
     }
 }

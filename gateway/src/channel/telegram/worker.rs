@@ -20,7 +20,7 @@ use crate::error::GatewayError;
 use crate::respond::{Reply, Respond};
 
 const HELP: &str = "Write a message and I answer it. /reset makes me forget our conversation.";
-const RESET: &str = "I have forgotten our conversation.";
+pub(super) const RESET: &str = "I have forgotten our conversation.";
 const TEXT_ONLY: &str = "I can only read text.";
 const FAILED: &str = "Sorry, I cannot answer right now. Please try again in a moment.";
 const BUSY: &str = "Sorry, too much is going on right now. Please try again in a moment.";
@@ -34,6 +34,22 @@ pub(crate) struct Place {
     topic: Option<i64>,
 }
 
+impl Place {
+    /// Where a message was written.
+    pub(super) fn of(message: &Message) -> Self {
+        Self {
+            chat: message.chat.id,
+            topic: message.topic(),
+        }
+    }
+
+    /// Its name in a mailbox.
+    pub(super) fn name(self) -> String {
+        let Self { chat, topic } = self;
+        topic.map_or_else(|| chat.to_string(), |topic| format!("{chat}/{topic}"))
+    }
+}
+
 /// Works on the messages of one bot.
 pub(crate) struct Worker {
     api: BotApi,
@@ -42,9 +58,34 @@ pub(crate) struct Worker {
     typing_every: Duration,
 }
 
+/// What is said to a question.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    /// The model's words.
+    Answer(String),
+    /// That there are none.
+    Apology(&'static str),
+}
+
+impl Said {
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Self::Answer(text) => text,
+            Self::Apology(text) => text,
+        }
+    }
+
+    pub(super) fn outcome(&self) -> Outcome {
+        match self {
+            Self::Answer(_) => Outcome::Answered,
+            Self::Apology(_) => Outcome::Failed,
+        }
+    }
+}
+
 /// What is to be said to a message.
 #[derive(Debug, PartialEq, Eq)]
-enum Decision {
+pub(super) enum Decision {
     /// Nothing.
     Silence(Outcome),
     /// These words.
@@ -97,87 +138,76 @@ impl Worker {
         channel: &ChannelConfig,
         respond: &dyn Respond,
     ) -> Result<Outcome, BotApiError> {
-        let bot = self.identity.get_or_try_init(|| self.api.get_me()).await?;
-        let place = Place {
-            chat: message.chat.id,
-            topic: message.topic(),
-        };
-        match decide(message, channel, bot) {
+        match self.decide(message, channel).await? {
             Decision::Silence(outcome) => Ok(outcome),
             Decision::Say(text) => self.reply(message, text).await.map(|()| Outcome::Answered),
             Decision::Reset => {
-                self.conversations.enter(place).await.clear();
+                self.conversations.enter(Place::of(message)).await.clear();
                 self.reply(message, RESET).await.map(|()| Outcome::Answered)
             }
-            Decision::Ask(text) => {
-                let question = Question {
-                    model: channel.model.clone(),
-                    system: channel.system_prompt.clone(),
-                    text,
-                };
+            Decision::Ask(question) => {
+                let place = Place::of(message);
                 let mut history = self.conversations.enter(place).await;
-                let answer = tokio::select! {
-                    answer = self.answer(respond, question, &mut history) => answer,
-                    never = self.keep_typing(place) => match never {},
-                };
-                let (text, outcome) = match &answer {
-                    Ok(text) => (text.as_str(), Outcome::Answered),
-                    Err(error) => {
-                        tracing::warn!(
-                            channel.name,
-                            model.name = channel.model,
-                            error = chain(error),
-                            "no answer"
-                        );
-                        (apology(error), Outcome::Failed)
-                    }
-                };
-                self.reply(message, text).await.map(|()| outcome)
+                let asked = (place, question.as_str());
+                let said = self.ask(asked, channel, respond, &mut history).await;
+                let outcome = said.outcome();
+                if let Said::Answer(text) = &said {
+                    history.record(question, text.clone());
+                }
+                self.reply(message, said.text()).await.map(|()| outcome)
             }
         }
     }
 
-    async fn answer(
+    /// What is to be said to a message.
+    pub(super) async fn decide(
         &self,
+        message: &Message,
+        channel: &ChannelConfig,
+    ) -> Result<Decision, BotApiError> {
+        let bot = self.identity.get_or_try_init(|| self.api.get_me()).await?;
+        Ok(decide(message, channel, bot))
+    }
+
+    /// Ask the model, while "typing…" is shown. What does not fit of the history is forgotten; nothing is added to it.
+    pub(super) async fn ask(
+        &self,
+        (place, question): (Place, &str),
+        channel: &ChannelConfig,
         respond: &dyn Respond,
-        question: Question,
         history: &mut History,
-    ) -> Result<String, GatewayError> {
-        let mut stream = answer::ask(respond, &question, history).await?;
-        let mut text = String::new();
-        while let Some(reply) = stream.next().await {
-            match reply? {
-                Reply::Text(piece) => text.push_str(&piece),
-                Reply::Done { .. } => {
-                    history.record(question.text, text.clone());
-                    return Ok(text);
-                }
+    ) -> Said {
+        let question = Question {
+            model: channel.model.clone(),
+            system: channel.system_prompt.clone(),
+            text: question.to_owned(),
+        };
+        let answer = tokio::select! {
+            answer = answer(respond, question, history) => answer,
+            never = self.keep_typing(place) => match never {},
+        };
+        match answer {
+            Ok(text) => Said::Answer(text),
+            Err(error) => {
+                tracing::warn!(
+                    channel.name,
+                    model.name = channel.model,
+                    error = chain(&error),
+                    "no answer"
+                );
+                Said::Apology(apology(&error))
             }
         }
-        Err(GatewayError::UpstreamInterrupted {
-            model: question.model,
-        })
+    }
+
+    /// Send one message.
+    pub(super) async fn send(&self, message: &SendMessage) -> Result<(), BotApiError> {
+        self.api.send_message(message).await
     }
 
     async fn reply(&self, message: &Message, text: &str) -> Result<(), BotApiError> {
-        let mut pieces = format::split(text, format::MESSAGE_LIMIT);
-        if pieces.is_empty() {
-            pieces.push(NO_WORDS.to_owned());
-        }
-        // In a group the first message shows what it answers; between two people that is plain.
-        let mut reply_parameters = (!message.chat.is_private()).then_some(ReplyParameters {
-            message_id: message.id,
-            allow_sending_without_reply: true,
-        });
-        for text in pieces {
-            let message = SendMessage {
-                chat_id: message.chat.id,
-                message_thread_id: message.topic(),
-                text,
-                reply_parameters: reply_parameters.take(),
-                link_preview_options: LinkPreviewOptions { is_disabled: true },
-            };
-            self.api.send_message(&message).await?;
+        for message in outgoing(message, text) {
+            self.send(&message).await?;
         }
         Ok(())
     }
@@ -190,6 +220,45 @@ impl Worker {
             tokio::time::sleep(self.typing_every).await;
         }
     }
+}
+
+/// The messages that say `text` in answer to a message.
+pub(super) fn outgoing(message: &Message, text: &str) -> Vec<SendMessage> {
+    let mut pieces = format::split(text, format::MESSAGE_LIMIT);
+    if pieces.is_empty() {
+        pieces.push(NO_WORDS.to_owned());
+    }
+    // In a group the first message shows what it answers; between two people that is plain.
+    let mut reply_parameters = (!message.chat.is_private()).then_some(ReplyParameters {
+        message_id: message.id,
+        allow_sending_without_reply: true,
+    });
+    let pieces = pieces.into_iter().map(|text| SendMessage {
+        chat_id: message.chat.id,
+        message_thread_id: message.topic(),
+        text,
+        reply_parameters: reply_parameters.take(),
+        link_preview_options: LinkPreviewOptions { is_disabled: true },
+    });
+    pieces.collect()
+}
+
+async fn answer(
+    respond: &dyn Respond,
+    question: Question,
+    history: &mut History,
+) -> Result<String, GatewayError> {
+    let mut stream = answer::ask(respond, &question, history).await?;
+    let mut text = String::new();
+    while let Some(reply) = stream.next().await {
+        match reply? {
+            Reply::Text(piece) => text.push_str(&piece),
+            Reply::Done { .. } => return Ok(text),
+        }
+    }
+    Err(GatewayError::UpstreamInterrupted {
+        model: question.model,
+    })
 }
 
 fn decide(message: &Message, channel: &ChannelConfig, bot: &Bot) -> Decision {
