@@ -28,7 +28,7 @@ use crate::config::chain;
 use crate::conversation::{History, HistoryLimits};
 use crate::store::{Cell, KeyError, KeyFileError, NoRandomness, Sealed, Sealer, Store, StoreError};
 pub use claim::Claim;
-pub use counters::Counters;
+pub use counters::{Counters, KeyLabels};
 use keeper::Keeper;
 pub use keys::Keys;
 pub use post_office::{Mail, PostOffice};

@@ -93,6 +93,7 @@ impl Gateway {
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),
         });
+        app.mail.follow(&app.runtime());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let service = router().with_state(app.clone());

@@ -4,11 +4,12 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use claw_crds::gateway_config::ConversationsConfig;
 use clawdbot::channel::{QueueLimits, Settings};
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::bot_api::Stopwatch;
+use crate::bot_api::{FakeBotApi, Stopwatch};
 use crate::gateway::{Gateway, SECRET, TOKEN, config, telegram};
 use crate::telegram::{Bot, direct, from_chat};
 
@@ -271,4 +272,54 @@ async fn the_token_never_reaches_the_log() {
         "{text}"
     );
     assert!(!text.contains(TOKEN) && !text.contains("AAHdqT"), "{text}");
+}
+
+#[tokio::test]
+async fn without_a_key_to_keep_messages_with_telegram_is_asked_to_come_again() {
+    let api = FakeBotApi::start().await;
+    let mut config = config(vec![telegram("desk", &api.url)]);
+    let reason = "spec.state.encryption.keys[0] is not usable".to_owned();
+    config.conversations = ConversationsConfig::Unavailable { reason };
+    let bot = Bot {
+        gateway: Gateway::start(config, Settings::default()).await,
+        api,
+    };
+    let refused = bot.post(direct(1, "hello").to_string(), Some(SECRET)).await;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.headers()["retry-after"], "5");
+    assert_eq!(bot.gateway.count("unkept"), 1);
+    assert!(bot.gateway.model.questions().is_empty());
+}
+
+#[tokio::test]
+async fn a_kept_message_is_answered_once_with_what_was_said_before() {
+    let api = FakeBotApi::start().await;
+    let mut config = config(vec![telegram("desk", &api.url)]);
+    config.conversations = ConversationsConfig::Stored { keys: Vec::new() };
+    let bot = Bot {
+        gateway: Gateway::start(config, Settings::default()).await,
+        api,
+    };
+    for (update, text) in [
+        (1, "one"),
+        (1, "one"),
+        (2, "two"),
+        (3, "/reset"),
+        (4, "three"),
+    ] {
+        assert_eq!(bot.deliver(&direct(update, text)).await, StatusCode::OK);
+    }
+    bot.gateway.settle().await;
+    assert_eq!(bot.api.calls("sendMessage").len(), 4);
+    assert_eq!(bot.gateway.count("duplicate"), 1);
+    let calls = bot.gateway.model.calls(3).await;
+    let second = [
+        "system: Be kind.",
+        "user: one",
+        "assistant: echo: one",
+        "user: two",
+    ];
+    assert_eq!(calls[1].messages, second);
+    assert_eq!(calls[2].messages, ["system: Be kind.", "user: three"]);
+    assert!(bot.gateway.state.path().join("state.key").is_file());
 }

@@ -175,6 +175,10 @@ impl Gateway {
         self.child.id().expect("it runs")
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// As a crash would.
     pub(crate) async fn kill(mut self) {
         self.child.kill().await.expect("killed");

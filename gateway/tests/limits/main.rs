@@ -1,4 +1,4 @@
-//! Limits over real databases: SQLite in a folder, and a PostgreSQL server that each test starts.
+//! Limits and messages over real databases: SQLite in a folder, and a PostgreSQL server that each test starts.
 
 #![expect(clippy::panic, reason = "tests end by panicking")]
 
@@ -7,6 +7,8 @@ mod failures;
 mod gateway;
 mod kills_in_flight;
 mod ledger;
+mod mailbox;
 mod postgres;
 mod processes;
 mod property;
+mod telegram;

@@ -132,6 +132,8 @@ fn limits() -> Vec<Panel> {
     let most = metrics::MAX_CONNECTIONS.name;
     let requests = metrics::REQUESTS.name;
     let state = metrics::STATE_AVAILABLE.name;
+    let encrypted = metrics::STATE_ENCRYPTED.name;
+    let unreadable = metrics::STATE_UNREADABLE.name;
     vec![
         Panel::new("Connections", "short")
             .line(format!("{open}{{{OF}}}"), "{{pod}}")
@@ -147,8 +149,13 @@ fn limits() -> Vec<Panel> {
             rate(&metrics::LIMITED, "scope, limit"),
             "{{scope}} {{limit}}",
         ),
-        Panel::new("Limits can be counted", "bool_yes_no")
-            .line(format!("{state}{{{OF}}}"), "{{pod}}"),
+        Panel::new("The database works", "bool_yes_no").line(format!("{state}{{{OF}}}"), "{{pod}}"),
+        Panel::new("Encrypted values by key", "short")
+            .line(format!("max by (key) ({encrypted}{{{OF}}})"), "{{key}}")
+            .line(
+                format!("sum(increase({unreadable}{{{OF}}}[$__rate_interval]))"),
+                "could not be read",
+            ),
     ]
 }
 
