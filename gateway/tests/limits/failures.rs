@@ -4,6 +4,7 @@
 use std::io::Write as _;
 use std::path::Path;
 
+use claw_crds::GatewayConfig;
 use claw_crds::gateway_config::{BudgetConfig, BudgetsConfig, ModelBudgetConfig, PricesConfig};
 use clawdbot::store::Place;
 use serde_json::{Value, json};
@@ -84,7 +85,7 @@ async fn a_database_that_is_lost_is_told_and_found_again() {
 }
 
 /// Everything that fits.
-fn fill(file: &Path) {
+pub(crate) fn fill(file: &Path) {
     let mut file = std::fs::File::create(file).expect("a file");
     let mut size = 1 << 16;
     while size > 0 {
@@ -94,13 +95,12 @@ fn fill(file: &Path) {
     }
 }
 
-#[tokio::test]
-async fn a_full_disk_is_told_and_goes_on_once_there_is_room() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let state = folder.path().join("state");
-    std::fs::create_dir(&state).expect("a folder");
-    let config = config(upstream(), per_day(1_000_000), &Place::in_directory(&state));
-    // A small disk that only the program sees, in namespaces that need no rights.
+/// The program with a small disk at `state` that only the program sees, in namespaces that need no rights.
+pub(crate) async fn start_on_small_disk(
+    config: &GatewayConfig,
+    folder: &Path,
+    state: &Path,
+) -> Gateway {
     let mount = format!(
         "mount -t tmpfs -o size=2m none {} && exec \"$@\"",
         state.display()
@@ -116,7 +116,16 @@ async fn a_full_disk_is_told_and_goes_on_once_there_is_room() {
         &mount,
         "sh",
     ];
-    let gateway = Gateway::start(&config, folder.path(), &wrapper).await;
+    Gateway::start(config, folder, &wrapper).await
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_goes_on_once_there_is_room() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = folder.path().join("state");
+    std::fs::create_dir(&state).expect("a folder");
+    let config = config(upstream(), per_day(1_000_000), &Place::in_directory(&state));
+    let gateway = start_on_small_disk(&config, folder.path(), &state).await;
     gateway.until_ready(true).await;
     let first = gateway.ask().await.expect("an answer");
     assert_eq!(first.status(), 200, "{}", first.text().await.expect("text"));

@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::databases::{Database, Kind};
+use crate::failures::{fill, start_on_small_disk};
 use crate::gateway::{Gateway, config, until};
 use crate::mailbox::execute;
 use crate::postgres::Postgres;
@@ -330,5 +331,44 @@ async fn without_its_database_telegram_is_asked_to_come_again() {
     })
     .await;
     world.until_sent("echo: lost").await;
+    gateway.kill().await;
+}
+
+#[tokio::test]
+async fn on_a_full_disk_telegram_is_asked_to_come_again() {
+    let world = World::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = folder.path().join("state");
+    std::fs::create_dir(&state).expect("a folder");
+    let config = world.config(&Place::in_directory(&state));
+    let gateway = start_on_small_disk(&config, folder.path(), &state).await;
+    gateway.until_ready(true).await;
+    assert_eq!(deliver(&gateway, 1, 42, "hello").await, Some(200));
+    world.until_sent("echo: hello").await;
+
+    let seen = format!("/proc/{}/root{}/filler", gateway.id(), state.display());
+    fill(Path::new(&seen));
+    let mut update = 1;
+    until("an update is refused", async || {
+        update += 1;
+        let status = deliver(&gateway, update, 42, &format!("{update}")).await;
+        (status == Some(503)).then_some(())
+    })
+    .await;
+    std::fs::remove_file(&seen).expect("removed");
+    until("it is taken", async || {
+        let status = deliver(&gateway, update, 42, &format!("{update}")).await;
+        (status == Some(200)).then_some(())
+    })
+    .await;
+    for update in 2..=update {
+        world.until_sent(&format!("echo: {update}")).await;
+    }
+    let sent = world.sent();
+    assert_eq!(
+        sent.len(),
+        usize::try_from(update).expect("few"),
+        "{sent:?}"
+    );
     gateway.kill().await;
 }
