@@ -200,12 +200,7 @@ impl Metrics {
         add(registry, &catalog::AUDIT_LOST, audit.lost.clone());
         add(registry, &catalog::AUDIT_FAILING, audit.failing.clone());
         add(registry, &catalog::STATE_AVAILABLE, state_available.clone());
-        add(registry, &catalog::STATE_ENCRYPTED, mail.encrypted.clone());
-        add(
-            registry,
-            &catalog::STATE_UNREADABLE,
-            mail.unreadable.clone(),
-        );
+        register_mail(registry, mail);
         add(registry, &catalog::LIMITED, limited.clone());
         let sinks = &audit.sinks;
         add(registry, &catalog::AUDIT_SINK_BEHIND, sinks.behind.clone());
@@ -436,6 +431,15 @@ impl Metrics {
                 .set(is_resting.into());
         }
     }
+}
+
+fn register_mail(registry: &mut Registry, mail: &mailbox::Counters) {
+    let mailbox::Counters {
+        encrypted,
+        unreadable,
+    } = mail;
+    add(registry, &catalog::STATE_ENCRYPTED, encrypted.clone());
+    add(registry, &catalog::STATE_UNREADABLE, unreadable.clone());
 }
 
 fn add(registry: &mut Registry, metric: &Metric, values: impl prometheus_client::registry::Metric) {

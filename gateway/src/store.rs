@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 
 pub use key_file::{KeyFile, KeyFileError};
 pub use place::Place;
-pub use seal::{Cell, KeyError, NoRandomness, OpenError, Sealed, Sealer};
+pub use seal::{Cell, KeyError, OpenError, SealError, Sealed, Vault};
 
 /// A database that takes longer is as good as lost.
 const PATIENCE: Duration = Duration::from_secs(3);

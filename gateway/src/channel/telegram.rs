@@ -9,6 +9,7 @@ mod format;
 mod inbox;
 mod kept;
 mod mention;
+mod outgoing;
 mod roster;
 mod seen;
 mod update;

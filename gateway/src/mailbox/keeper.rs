@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{IDLE_MS, Mailbox, MailboxError, renewal, rows};
-use crate::store::{Sealer, StoreError};
+use super::answers::IDLE_MS;
+use super::{Mailbox, MailboxError, renewal, rows};
+use crate::store::{StoreError, Vault};
 
 /// How often the database hears of the process.
 const BEAT: Duration = Duration::from_secs(5);
@@ -79,11 +80,11 @@ impl Keeper {
 
     /// Encrypt everything by the newest key, and count what is left.
     async fn renew(&mut self) -> Result<(), MailboxError> {
-        let sealer = self.mailbox.sealer().await?;
+        let vault = self.mailbox.vault().await?;
         let mut renewed = 0;
         for table in renewal::TABLES {
-            for old in sealer.names().skip(1) {
-                renewed += self.renew_table(&sealer, table, old).await?;
+            for old in vault.names().skip(1) {
+                renewed += self.renew_table(&vault, table, old).await?;
             }
         }
         if renewed > 0 {
@@ -92,12 +93,12 @@ impl Keeper {
                 "what older keys had encrypted is encrypted by the newest one now"
             );
         }
-        self.count(&sealer).await
+        self.count(&vault).await
     }
 
     async fn renew_table(
         &self,
-        sealer: &Sealer,
+        vault: &Vault,
         table: &'static renewal::Table,
         old: &str,
     ) -> Result<usize, MailboxError> {
@@ -105,7 +106,7 @@ impl Keeper {
         loop {
             let work = self.transaction(async |connection| {
                 let name = &mailbox.gateway;
-                renewal::batch(connection, (table, name), sealer, (old, closed)).await
+                renewal::batch(connection, (table, name), vault, (old, closed)).await
             });
             let batch = mailbox.noted(work).await?;
             renewed += batch.renewed;
@@ -116,7 +117,7 @@ impl Keeper {
         }
     }
 
-    async fn count(&mut self, sealer: &Sealer) -> Result<(), MailboxError> {
+    async fn count(&mut self, vault: &Vault) -> Result<(), MailboxError> {
         let mailbox = &self.mailbox;
         let work = self.transaction(async |connection| {
             let mut counts = Vec::new();
@@ -128,7 +129,7 @@ impl Keeper {
         let counts = mailbox.noted(work).await?;
         let (mut newest, mut older, mut unknown) = (0, 0, 0);
         for (key, count) in counts {
-            let sum = match sealer.names().position(|name| name == key) {
+            let sum = match vault.names().position(|name| name == key) {
                 Some(0) => &mut newest,
                 Some(_) => &mut older,
                 None => &mut unknown,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use claw_crds::gateway_config::Redacted;
 
 use super::MailboxError;
-use crate::store::{KeyFile, Sealer};
+use crate::store::{KeyFile, Vault};
 
 /// The keys that are given, and the key file of a state directory.
 #[derive(Clone, Debug)]
@@ -21,7 +21,7 @@ impl Keys {
         Self { given, file }
     }
 
-    pub(super) fn sealer(&self) -> Result<Arc<Sealer>, MailboxError> {
+    pub(super) fn vault(&self) -> Result<Arc<Vault>, MailboxError> {
         let mut keys = self.given.clone();
         if let Some(file) = &self.file {
             if keys.is_empty() {
@@ -30,6 +30,6 @@ impl Keys {
                 keys.extend(file.read()?);
             }
         }
-        Ok(Arc::new(Sealer::new(&keys)?))
+        Ok(Arc::new(Vault::new(&keys)?))
     }
 }

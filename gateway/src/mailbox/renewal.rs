@@ -2,9 +2,9 @@
 
 use sqlx::{AnyConnection, Row as _};
 
-use super::CONVERSATION;
+use super::contents::CONVERSATION;
 use super::rows::Stage;
-use crate::store::{Cell, Sealed, Sealer};
+use crate::store::{Cell, Sealed, Vault};
 
 /// Values of one transaction.
 const BATCH: i64 = 50;
@@ -51,7 +51,7 @@ pub(super) struct Batch {
 pub(super) async fn batch(
     connection: &mut AnyConnection,
     (table, gateway): (&Table, &str),
-    sealer: &Sealer,
+    vault: &Vault,
     (old, closed): (&str, usize),
 ) -> sqlx::Result<Batch> {
     let rows = sqlx::query(table.select)
@@ -78,8 +78,8 @@ pub(super) async fn batch(
             key: old.to_owned(),
             content,
         };
-        let renewed = sealer.open(cell, &sealed).ok();
-        let Some(renewed) = renewed.and_then(|value| sealer.seal(cell, &value).ok()) else {
+        let renewed = vault.open(cell, &sealed).ok();
+        let Some(renewed) = renewed.and_then(|value| vault.seal(cell, &value).ok()) else {
             batch.closed += 1;
             continue;
         };

@@ -1,4 +1,4 @@
-//! The rows of messages and conversations, and how they are changed. The words are those of SQLite and PostgreSQL alike.
+//! The rows of messages, and how they are changed. The words are those of SQLite and PostgreSQL alike.
 
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
@@ -16,8 +16,6 @@ const LEFT_AT_ONCE: i64 = 512;
 
 /// Gateway, bot and id.
 pub(super) type Row<'a> = (&'a str, &'a str, i64);
-/// Gateway, bot and place.
-pub(super) type Key<'a> = (&'a str, &'a str, &'a str);
 
 /// How far a message that is not done is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,98 +226,15 @@ pub(super) async fn take(
     .bind(stage.name())
     .fetch_optional(connection)
     .await?;
-    taken.map(sealed).transpose()
+    taken.as_ref().map(sealed).transpose()
 }
 
-fn sealed(row: AnyRow) -> sqlx::Result<Sealed> {
+/// Key and value, the first two columns.
+pub(super) fn sealed(row: &AnyRow) -> sqlx::Result<Sealed> {
     Ok(Sealed {
         key: row.try_get(0)?,
         content: row.try_get(1)?,
     })
-}
-
-/// What was said, unless that is longer ago than `since`.
-pub(super) async fn conversation(
-    connection: &mut AnyConnection,
-    (gateway, bot, place): Key<'_>,
-    since: i64,
-) -> sqlx::Result<Option<Sealed>> {
-    let row = sqlx::query(
-        "SELECT key_id, content FROM conversation \
-         WHERE gateway = $1 AND bot = $2 AND place = $3 AND used_at >= $4 AND key_id <> ''",
-    )
-    .bind(gateway)
-    .bind(bot)
-    .bind(place)
-    .bind(since)
-    .fetch_optional(connection)
-    .await?;
-    row.map(sealed).transpose()
-}
-
-/// The same, for this transaction alone; the row is made if there is none, and is used now.
-pub(super) async fn lock_conversation(
-    connection: &mut AnyConnection,
-    key: Key<'_>,
-    now: i64,
-    idle: i64,
-) -> sqlx::Result<Option<Sealed>> {
-    let (gateway, bot, place) = key;
-    // Makes the row, or changes nothing and locks it.
-    sqlx::query(
-        "INSERT INTO conversation (gateway, bot, place, used_at, key_id, content) VALUES ($1, $2, $3, $4, '', '') \
-         ON CONFLICT (gateway, bot, place) DO UPDATE SET used_at = conversation.used_at",
-    )
-    .bind(gateway)
-    .bind(bot)
-    .bind(place)
-    .bind(now)
-    .execute(&mut *connection)
-    .await?;
-    let sealed = conversation(connection, key, now - idle).await?;
-    sqlx::query(
-        "UPDATE conversation SET used_at = $1 WHERE gateway = $2 AND bot = $3 AND place = $4",
-    )
-    .bind(now)
-    .bind(gateway)
-    .bind(bot)
-    .bind(place)
-    .execute(connection)
-    .await?;
-    Ok(sealed)
-}
-
-/// Write what was said into a row that is locked.
-pub(super) async fn write_conversation(
-    connection: &mut AnyConnection,
-    (gateway, bot, place): Key<'_>,
-    sealed: &Sealed,
-) -> sqlx::Result<()> {
-    sqlx::query(
-        "UPDATE conversation SET key_id = $1, content = $2 WHERE gateway = $3 AND bot = $4 AND place = $5",
-    )
-    .bind(&sealed.key)
-    .bind(&sealed.content)
-    .bind(gateway)
-    .bind(bot)
-    .bind(place)
-    .execute(connection)
-    .await
-    .map(drop)
-}
-
-/// Forget what was said.
-pub(super) async fn forget(
-    connection: &mut AnyConnection,
-    (gateway, bot, place): Key<'_>,
-) -> sqlx::Result<()> {
-    sqlx::query("DELETE FROM conversation WHERE gateway = $1 AND bot = $2 AND place = $3")
-        .bind(gateway)
-        .bind(bot)
-        .bind(place)
-        .execute(connection)
-        .await
-        .map(drop)
 }
 
 /// Drop what is long over, of every gateway.

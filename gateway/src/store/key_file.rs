@@ -85,7 +85,7 @@ impl KeyFile {
 
     /// Whole or not at all, and on the disk before anything is encrypted with it.
     fn make(&self) -> std::io::Result<()> {
-        let folder = self.0.parent().unwrap_or(Path::new("."));
+        let folder = self.0.parent().unwrap_or_else(|| Path::new("."));
         std::fs::create_dir_all(folder)?;
         let mut bytes = Zeroizing::new([0; KEY_BYTES]);
         SystemRandom::new()

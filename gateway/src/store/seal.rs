@@ -41,10 +41,16 @@ pub enum OpenError {
     Broken,
 }
 
-/// The system gives no random bytes.
+/// Why a value cannot be sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the system gives no random bytes")]
-pub struct NoRandomness;
+pub enum SealError {
+    /// There is no nonce.
+    #[error("the system gives no random bytes")]
+    NoRandomness,
+    /// It is far larger than anything that belongs into a database.
+    #[error("the value is too large to be encrypted")]
+    TooLarge,
+}
 
 /// A value as the database has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +71,7 @@ pub struct Cell<'a> {
 }
 
 /// Keys that seal and open.
-pub struct Sealer {
+pub struct Vault {
     keys: Vec<Key>,
 }
 
@@ -74,7 +80,7 @@ struct Key {
     key: LessSafeKey,
 }
 
-impl Sealer {
+impl Vault {
     /// With these keys, newest first.
     pub fn new<'a>(keys: impl IntoIterator<Item = &'a Redacted>) -> Result<Self, KeyError> {
         let keys = keys
@@ -99,12 +105,12 @@ impl Sealer {
     }
 
     /// Seal a value for its place.
-    pub fn seal(&self, cell: Cell<'_>, value: &[u8]) -> Result<Sealed, NoRandomness> {
+    pub fn seal(&self, cell: Cell<'_>, value: &[u8]) -> Result<Sealed, SealError> {
         let Key { name, key } = &self.keys[0];
         let mut nonce = [0; NONCE_LEN];
         SystemRandom::new()
             .fill(&mut nonce)
-            .map_err(|_| NoRandomness)?;
+            .map_err(|_| SealError::NoRandomness)?;
         let mut content = Vec::with_capacity(NONCE_LEN + value.len() + AES_256_GCM.tag_len());
         content.extend_from_slice(&nonce);
         content.extend_from_slice(value);
@@ -114,7 +120,7 @@ impl Sealer {
                 cell.bytes(name),
                 &mut content[NONCE_LEN..],
             )
-            .expect("values are far smaller than what GCM can take");
+            .map_err(|_| SealError::TooLarge)?;
         content.extend_from_slice(tag.as_ref());
         Ok(Sealed {
             key: name.clone(),
@@ -141,10 +147,10 @@ impl Sealer {
 }
 
 /// Without the keys.
-impl std::fmt::Debug for Sealer {
+impl std::fmt::Debug for Vault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let names: Vec<_> = self.keys.iter().map(|key| &key.name).collect();
-        f.debug_struct("Sealer").field("keys", &names).finish()
+        f.debug_struct("Vault").field("keys", &names).finish()
     }
 }
 
@@ -188,8 +194,8 @@ mod tests {
         Redacted::new(STANDARD.encode([byte; KEY_BYTES]))
     }
 
-    fn sealer(keys: &[u8]) -> Sealer {
-        Sealer::new(&keys.iter().map(|byte| key(*byte)).collect::<Vec<_>>()).expect("keys")
+    fn vault(keys: &[u8]) -> Vault {
+        Vault::new(&keys.iter().map(|byte| key(*byte)).collect::<Vec<_>>()).expect("keys")
     }
 
     const HERE: Cell<'_> = Cell {
@@ -199,19 +205,19 @@ mod tests {
 
     #[test]
     fn the_first_key_seals_and_all_open() {
-        let old = sealer(&[1]).seal(HERE, b"hello").expect("sealed");
-        let both = sealer(&[2, 1]);
+        let old = vault(&[1]).seal(HERE, b"hello").expect("sealed");
+        let both = vault(&[2, 1]);
         assert_eq!(**both.open(HERE, &old).expect("opens"), *b"hello");
         let new = both.seal(HERE, b"hello").expect("sealed");
         assert_eq!(new.key, both.newest());
         assert_ne!(new.key, old.key);
-        assert_eq!(sealer(&[1]).open(HERE, &new), Err(OpenError::UnknownKey));
+        assert_eq!(vault(&[1]).open(HERE, &new), Err(OpenError::UnknownKey));
     }
 
     #[test]
     fn no_two_values_look_alike() {
-        let sealer = sealer(&[1]);
-        let seal = || sealer.seal(HERE, b"hello").expect("sealed").content;
+        let vault = vault(&[1]);
+        let seal = || vault.seal(HERE, b"hello").expect("sealed").content;
         assert_ne!(seal(), seal());
         let bytes = STANDARD.decode(seal()).expect("base64");
         assert!(!bytes.windows(5).any(|window| window == b"hello"));
@@ -222,15 +228,15 @@ mod tests {
     #[case::another_column(Cell { column: "channel_message.content", ..HERE })]
     #[case::parts_that_are_cut_elsewhere(Cell { row: &["shop/helpdesk", "desk/", "142"], ..HERE })]
     fn a_value_that_is_moved_does_not_open(#[case] elsewhere: Cell<'_>) {
-        let sealer = sealer(&[1]);
-        let sealed = sealer.seal(HERE, b"hello").expect("sealed");
-        assert_eq!(sealer.open(elsewhere, &sealed), Err(OpenError::Broken));
+        let vault = vault(&[1]);
+        let sealed = vault.seal(HERE, b"hello").expect("sealed");
+        assert_eq!(vault.open(elsewhere, &sealed), Err(OpenError::Broken));
     }
 
     #[test]
     fn a_value_that_is_changed_anywhere_does_not_open() {
-        let sealer = sealer(&[1]);
-        let sealed = sealer.seal(HERE, b"hello").expect("sealed");
+        let vault = vault(&[1]);
+        let sealed = vault.seal(HERE, b"hello").expect("sealed");
         let bytes = STANDARD.decode(&sealed.content).expect("base64");
         for place in 0..bytes.len() {
             let mut bytes = bytes.clone();
@@ -239,34 +245,34 @@ mod tests {
                 content: STANDARD.encode(bytes),
                 ..sealed.clone()
             };
-            assert_eq!(sealer.open(HERE, &changed), Err(OpenError::Broken));
+            assert_eq!(vault.open(HERE, &changed), Err(OpenError::Broken));
         }
         for content in ["", "AAAA", "not base64"] {
             let changed = Sealed {
                 content: content.into(),
                 ..sealed.clone()
             };
-            assert_eq!(sealer.open(HERE, &changed), Err(OpenError::Broken));
+            assert_eq!(vault.open(HERE, &changed), Err(OpenError::Broken));
         }
     }
 
     #[test]
     fn what_is_no_key_is_refused_without_its_value() {
         let short = Redacted::new(STANDARD.encode([7; 31]));
-        let error = Sealer::new([&key(1), &short]).expect_err("too short");
+        let error = Vault::new([&key(1), &short]).expect_err("too short");
         assert_eq!(error, KeyError::Malformed { place: 1 });
-        assert_eq!(Sealer::new([]).expect_err("none"), KeyError::None);
+        assert_eq!(Vault::new([]).expect_err("none"), KeyError::None);
         assert!(!error.to_string().contains(short.expose()));
-        assert!(!format!("{:?}", sealer(&[1])).contains(key(1).expose()));
+        assert!(!format!("{:?}", vault(&[1])).contains(key(1).expose()));
     }
 
     proptest! {
         #[test]
         fn what_was_sealed_opens(value in prop::collection::vec(any::<u8>(), 0..2000), row in ".{0,40}") {
-            let sealer = sealer(&[1]);
+            let vault = vault(&[1]);
             let place = Cell { column: "x", row: &[&row] };
-            let sealed = sealer.seal(place, &value).expect("sealed");
-            prop_assert_eq!(&**sealer.open(place, &sealed).expect("opens"), &value);
+            let sealed = vault.seal(place, &value).expect("sealed");
+            prop_assert_eq!(&**vault.open(place, &sealed).expect("opens"), &value);
         }
     }
 }

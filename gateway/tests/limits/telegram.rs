@@ -156,7 +156,8 @@ async fn complete(stage: &Stage, body: &Value) -> Response {
     }
     let mut text = format!("echo: {question}");
     if question.starts_with("long") {
-        text += &format!("\n\n{}", "x".repeat(4090));
+        text.push_str("\n\n");
+        text.push_str(&"x".repeat(4090));
     }
     let chunk = |delta: Value, reason: Value| {
         json!({"id": "far", "object": "chat.completion.chunk", "created": 0, "model": "far",

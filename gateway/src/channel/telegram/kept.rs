@@ -11,8 +11,9 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
 use super::bot_api::SendMessage;
+use super::outgoing::outgoing;
 use super::update::{Message, Update};
-use super::worker::{Decision, Place, RESET, Said, Worker, outgoing};
+use super::worker::{Decision, Place, RESET, Said, Worker};
 use crate::AppState;
 use crate::audit::notes::{NOTES, Notes};
 use crate::channel::{Outcome, record_with};

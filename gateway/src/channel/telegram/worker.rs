@@ -8,9 +8,9 @@ use futures::StreamExt;
 use tokio::sync::OnceCell;
 
 use super::access::{self, Verdict};
-use super::bot_api::{BotApi, BotApiError, LinkPreviewOptions, ReplyParameters, SendMessage};
-use super::format;
+use super::bot_api::{BotApi, BotApiError, SendMessage};
 use super::mention::{self, Bot, Command, Reading};
+use super::outgoing::outgoing;
 use super::update::{Message, User};
 use crate::channel::Outcome;
 use crate::channel::answer::{self, Question};
@@ -25,7 +25,6 @@ const TEXT_ONLY: &str = "I can only read text.";
 const FAILED: &str = "Sorry, I cannot answer right now. Please try again in a moment.";
 const BUSY: &str = "Sorry, too much is going on right now. Please try again in a moment.";
 const TOO_LONG: &str = "Sorry, that is too long for me. Please send something shorter.";
-const NO_WORDS: &str = "Sorry, I have no answer to that.";
 
 /// A conversation: a chat, or a topic within one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -220,27 +219,6 @@ impl Worker {
             tokio::time::sleep(self.typing_every).await;
         }
     }
-}
-
-/// The messages that say `text` in answer to a message.
-pub(super) fn outgoing(message: &Message, text: &str) -> Vec<SendMessage> {
-    let mut pieces = format::split(text, format::MESSAGE_LIMIT);
-    if pieces.is_empty() {
-        pieces.push(NO_WORDS.to_owned());
-    }
-    // In a group the first message shows what it answers; between two people that is plain.
-    let mut reply_parameters = (!message.chat.is_private()).then_some(ReplyParameters {
-        message_id: message.id,
-        allow_sending_without_reply: true,
-    });
-    let pieces = pieces.into_iter().map(|text| SendMessage {
-        chat_id: message.chat.id,
-        message_thread_id: message.topic(),
-        text,
-        reply_parameters: reply_parameters.take(),
-        link_preview_options: LinkPreviewOptions { is_disabled: true },
-    });
-    pieces.collect()
 }
 
 async fn answer(

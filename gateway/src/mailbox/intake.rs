@@ -1,0 +1,128 @@
+//! Messages that come in, and those that were left behind.
+
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::rows::{self, Stage};
+use super::{Claim, Id, Mailbox, MailboxError};
+use crate::store::Vault;
+
+/// Begun so often without an end, a message is given up: it may be what ends the process.
+const MOST_TRIES: i64 = 3;
+
+/// How far a message came that was left behind.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It was taken in, as it came.
+    Received(Zeroizing<Vec<u8>>),
+    /// It has an answer, of which so many pieces were sent.
+    Answered(Zeroizing<Vec<u8>>, usize),
+}
+
+impl Mailbox {
+    /// Take a message in; nothing when it came before. Whoever has the claim works on it.
+    pub async fn receive(
+        self: &Arc<Self>,
+        bot: &str,
+        number: i64,
+        content: &[u8],
+    ) -> Result<Option<Claim>, MailboxError> {
+        if self.failed_a_moment_ago() {
+            return Err(MailboxError::Paused);
+        }
+        // Before it is in the database, lest it looks as if it was left behind.
+        let Some(claim) = Claim::new(self, bot, number) else {
+            return Ok(None);
+        };
+        let vault = self.vault().await?;
+        let id = Id { bot, number };
+        let sealed = self.seal(&vault, id, Stage::Received, content)?;
+        let store = &self.store;
+        let is_new = self.noted(store.bounded(async {
+            let mut transaction = store.begin().await?;
+            let now = store.time(&mut transaction).await?;
+            let failed = |error| store.failed(error);
+            rows::live(&mut transaction, &self.process, now)
+                .await
+                .map_err(failed)?;
+            let row = self.row(id);
+            let is_new = rows::receive(&mut transaction, row, &self.process, &sealed, now)
+                .await
+                .map_err(failed)?;
+            store.commit(transaction).await?;
+            Ok(is_new)
+        }));
+        Ok(is_new.await?.then_some(claim))
+    }
+
+    /// Take over at most `most` messages that nobody works on, oldest first.
+    pub async fn take_over(
+        self: &Arc<Self>,
+        bot: &str,
+        most: usize,
+    ) -> Result<Vec<(Claim, Progress)>, MailboxError> {
+        let vault = self.vault().await?;
+        let store = &self.store;
+        self.noted(store.bounded(async {
+            let mut transaction = store.begin().await?;
+            let now = store.time(&mut transaction).await?;
+            let failed = |error| store.failed(error);
+            rows::live(&mut transaction, &self.process, now)
+                .await
+                .map_err(failed)?;
+            let mut left = Vec::new();
+            // What no key opens waits for its key.
+            for key in vault.names() {
+                let whose = (self.gateway.as_str(), bot, self.process.as_str());
+                let found = rows::left(&mut transaction, whose, key, now).await;
+                left.extend(found.map_err(failed)?);
+            }
+            left.sort_by_key(|row| row.id);
+            let mut taken = Vec::new();
+            for row in left {
+                if taken.len() == most {
+                    break;
+                }
+                // None where this process works on it.
+                let Some(claim) = Claim::new(self, bot, row.id) else {
+                    continue;
+                };
+                let progress = self
+                    .take(&mut transaction, &vault, claim.id(), &row)
+                    .await
+                    .map_err(failed)?;
+                taken.extend(progress.map(|progress| (claim, progress)));
+            }
+            store.commit(transaction).await?;
+            Ok(taken)
+        }))
+        .await
+    }
+
+    async fn take(
+        &self,
+        connection: &mut sqlx::AnyConnection,
+        vault: &Vault,
+        id: Id<'_>,
+        row: &rows::Left,
+    ) -> sqlx::Result<Option<Progress>> {
+        let key = self.row(id);
+        let change = (row.owner.as_str(), self.process.as_str());
+        let Some(sealed) = rows::take(connection, key, change, row.stage).await? else {
+            return Ok(None);
+        };
+        let progress = self.open_message(vault, id, row, &sealed);
+        if let Some(progress) = progress.filter(|_| row.tries < MOST_TRIES) {
+            return Ok(Some(progress));
+        }
+        tracing::error!(
+            channel.bot = id.bot,
+            message = id.number,
+            tries = row.tries,
+            "a message is given up: it does not open, or nobody who worked on it came to an end"
+        );
+        rows::done(connection, key, &self.process).await?;
+        Ok(None)
+    }
+}
