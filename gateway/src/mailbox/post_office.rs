@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use claw_crds::gateway_config::{ConversationsConfig, GatewayIdentity, StateConfig};
+use claw_crds::gateway_config::{
+    ConversationsConfig, GatewayIdentity, PlatformConfig, StateConfig,
+};
 use tokio_util::task::TaskTracker;
 
 use super::{Counters, Keys, Mailbox};
@@ -62,7 +64,7 @@ impl PostOffice {
         let wish = Wish {
             gateway: runtime.gateway.clone(),
             state: runtime.state.clone(),
-            conversations: runtime.conversations.clone(),
+            conversations: self.needed(runtime),
         };
         let before = self.wish.swap(Some(Arc::new(wish.clone())));
         if before.as_deref() == Some(&wish) {
@@ -106,6 +108,20 @@ impl PostOffice {
         }
     }
 
+    /// Who keeps limits in a file and has no bot needs no key file for it. Where there is one, there may be something
+    /// that is to be forgotten in time.
+    fn needed(&self, runtime: &RuntimeConfig) -> ConversationsConfig {
+        let is_for_itself = matches!(&runtime.conversations, ConversationsConfig::Stored { keys } if keys.is_empty());
+        let has_bots = runtime
+            .channels
+            .iter()
+            .any(|channel| matches!(channel.platform, PlatformConfig::Telegram { .. }));
+        if is_for_itself && !has_bots && !KeyFile::in_directory(&self.state_dir).is_there() {
+            return ConversationsConfig::Memory;
+        }
+        runtime.conversations.clone()
+    }
+
     /// What keeps messages from being kept.
     pub fn fault(&self) -> Option<String> {
         match &**self.mail.load() {
@@ -135,5 +151,79 @@ impl PostOffice {
         }
         self.closing.close();
         self.closing.wait().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use claw_crds::gateway_config::Redacted;
+
+    use super::*;
+    use crate::config::fixture;
+
+    const KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+
+    fn runtime(conversations: ConversationsConfig) -> RuntimeConfig {
+        let mut config = fixture::config(&["far"]);
+        config.conversations = conversations;
+        fixture::runtime(config)
+    }
+
+    fn stored(keys: &[&str]) -> ConversationsConfig {
+        ConversationsConfig::Stored {
+            keys: keys.iter().copied().map(Redacted::new).collect(),
+        }
+    }
+
+    fn mailbox(office: &PostOffice) -> Option<Arc<Mailbox>> {
+        match &*office.mail() {
+            Mail::Stored(mailbox) => Some(Arc::clone(mailbox)),
+            Mail::Memory | Mail::Unavailable(_) => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn other_keys_leave_the_mailbox_at_work() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let office = PostOffice::new(folder.path().to_owned(), Counters::default());
+        office.follow(&runtime(stored(&[KEY])));
+        let first = mailbox(&office).expect("a mailbox");
+        let newer = KEY.replace('Q', "g");
+        office.follow(&runtime(stored(&[&newer, KEY])));
+        let second = mailbox(&office).expect("a mailbox");
+        assert!(Arc::ptr_eq(&first, &second));
+        office.close().await;
+    }
+
+    #[tokio::test]
+    async fn without_bots_no_key_file_is_made() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let office = PostOffice::new(folder.path().to_owned(), Counters::default());
+        office.follow(&runtime(stored(&[])));
+        assert!(mailbox(&office).is_none());
+        assert_eq!(folder.path().read_dir().expect("a folder").count(), 0);
+
+        let file = KeyFile::in_directory(folder.path());
+        file.read_or_make().expect("made by an earlier bot");
+        let mut config = fixture::config(&["far", "near"]);
+        config.conversations = stored(&[]);
+        // Another configuration, so that the wish is looked at again.
+        office.follow(&fixture::runtime(config));
+        assert!(mailbox(&office).is_some());
+        office.close().await;
+    }
+
+    #[tokio::test]
+    async fn what_is_not_to_be_had_is_told() {
+        let office = PostOffice::new(PathBuf::new(), Counters::default());
+        let reason = "spec.state.encryption.keys[0] is not usable".to_owned();
+        let unavailable = ConversationsConfig::Unavailable { reason };
+        office.follow(&runtime(unavailable));
+        let fault = office.fault().expect("a fault");
+        assert!(fault.contains("spec.state.encryption.keys[0]"), "{fault}");
+        assert!(office.place().is_some_and(|(_, works)| !works));
+        office.follow(&runtime(ConversationsConfig::Memory));
+        assert_eq!((office.fault(), office.place()), (None, None));
+        office.close().await;
     }
 }

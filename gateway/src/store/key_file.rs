@@ -46,6 +46,11 @@ impl KeyFile {
         Self(directory.join(FILE))
     }
 
+    /// Whether there is one.
+    pub fn is_there(&self) -> bool {
+        self.0.exists()
+    }
+
     /// The key, if there is one.
     pub fn read(&self) -> Result<Option<Redacted>, KeyFileError> {
         match self.try_read() {
@@ -127,8 +132,10 @@ mod tests {
     fn a_key_is_made_once_for_its_owner_alone() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = KeyFile::in_directory(&folder.path().join("state"));
+        assert!(!file.is_there());
         assert_eq!(file.read().expect("readable"), None);
         let key = file.read_or_make().expect("made");
+        assert!(file.is_there());
         assert_eq!(mode(&file), MODE);
         assert_eq!(file.read_or_make().expect("read"), key);
         assert_eq!(STANDARD.decode(key.expose()).expect("base64").len(), 32);

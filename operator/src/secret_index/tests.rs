@@ -130,4 +130,17 @@ fn everything_that_gateway_and_channels_refer_to_is_read() {
     own_certificate.spec.tls =
         serde_json::from_value(json!({"secretRef": {"name": "cert"}})).expect("tls");
     assert!(Usage::of(&own_certificate, []).names.contains("cert"));
+    let mut stateful = own_certificate;
+    stateful.spec.state = serde_json::from_value(json!({
+        "postgres": {"secretKeyRef": {"name": "database", "key": "url"}},
+        "encryption": {"keys": [
+            {"secretKeyRef": {"name": "new-key", "key": "key"}},
+            {"secretKeyRef": {"name": "old-key", "key": "key"}},
+        ]},
+    }))
+    .expect("a state");
+    let names = Usage::of(&stateful, []).names;
+    for name in ["database", "new-key", "old-key"] {
+        assert!(names.contains(name), "{name}");
+    }
 }
