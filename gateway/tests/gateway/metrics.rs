@@ -21,6 +21,10 @@ fn manifests(upstream: &Upstream, path: &str) -> String {
             "spec": {
                 "size": "Small",
                 "tls": {"disabled": {}},
+                "state": {
+                    "sqlite": {},
+                    "encryption": {"keys": [{"secretKeyRef": {"name": "state", "key": "newest"}}]},
+                },
                 "audit": {"sinks": [{"name": "siem", "http": {"url": base}}]},
                 "auth": {"apiKeys": {"selector": {"matchLabels": {"claw.dev/api-keys": "desk"}}}},
                 "models": [
@@ -40,6 +44,10 @@ fn manifests(upstream: &Upstream, path: &str) -> String {
         json!({
             "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "far"},
             "stringData": {"a": "key-a", "b": "key-b"},
+        }),
+        json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "state"},
+            "stringData": {"newest": "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="},
         }),
         json!({
             "apiVersion": "claw.dev/v1alpha1", "kind": "ModelRoute", "metadata": {"name": "desk"},
@@ -135,10 +143,14 @@ async fn a_running_gateway_exports_the_whole_catalog_and_nothing_else() {
     let text = until("the message and the store are counted", async || {
         let (_, text) = gateway.managed("/metrics").await;
         let is_counted = |metric: &Metric| text.contains(&format!("\n{}{{", metric.name));
-        [gateway::CHANNEL_MESSAGES, gateway::STORE_WRITABLE]
-            .iter()
-            .all(is_counted)
-            .then_some(text)
+        [
+            gateway::CHANNEL_MESSAGES,
+            gateway::STORE_WRITABLE,
+            gateway::STATE_ENCRYPTED,
+        ]
+        .iter()
+        .all(is_counted)
+        .then_some(text)
     })
     .await;
     let mut found = scrape::found(&text);
