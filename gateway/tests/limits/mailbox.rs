@@ -345,3 +345,33 @@ async fn a_lost_database_is_told_and_found_again() {
     assert!(again.is_some(), "it was refused, so it is taken now");
     mailbox.close().await;
 }
+
+#[rstest]
+#[case::sqlite(Kind::Sqlite)]
+#[case::postgres(Kind::Postgres)]
+#[tokio::test]
+async fn what_is_long_over_is_dropped(#[case] kind: Kind) {
+    let database = Database::start(kind).await;
+    let first = mailbox(&database);
+    exchange(&first, 1, "old").await;
+    first.close().await;
+    for statement in [
+        "UPDATE conversation SET used_at = 0",
+        "UPDATE channel_message SET arrived_at = 0",
+    ] {
+        execute(database.place(), statement).await;
+    }
+    let second = mailbox(&database);
+    assert_eq!(said(&second).await, ["now"], "as if it were gone already");
+    let rows = "SELECT place FROM conversation UNION ALL SELECT bot FROM channel_message";
+    until("the rows are gone", async || {
+        contents(database.place(), rows)
+            .await
+            .is_empty()
+            .then_some(())
+    })
+    .await;
+    let again = second.receive(BOT, 1, b"old").await.expect("asked");
+    assert!(again.is_some(), "nobody remembers it");
+    second.close().await;
+}
