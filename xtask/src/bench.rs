@@ -21,6 +21,8 @@ enum Subject {
     Inference(inference::Args),
     /// Requests and streams through the gateway, against nginx, Envoy and LiteLLM.
     Proxy(proxy::Args),
+    /// The gateway under load for a long time, and many chats at once with a model in it.
+    Soak(proxy::soak::Args),
     /// The operator with many gateways: time, writes, CPU and memory.
     Scale(scale::Args),
 }
@@ -31,6 +33,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     match subject {
         Subject::Inference(args) => inference::run(args),
         Subject::Proxy(args) => proxy::run(args),
+        Subject::Soak(args) => proxy::soak::run(args),
         Subject::Scale(args) => scale::run(args),
     }
 }

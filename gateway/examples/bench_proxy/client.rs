@@ -44,15 +44,28 @@ impl Question {
     /// A chat of about 200 bytes at a path that a route matches.
     pub(crate) fn chat(is_stream: bool, is_paced: bool) -> Self {
         let manner = if is_paced { "at leisure" } else { "at once" };
-        let body = serde_json::json!({
+        let text = format!("What is the capital of France? Answer {manner}.");
+        Self::post(&serde_json::json!({
             "model": "far",
             "messages": [
                 {"role": "system", "content": "You are a helpful assistant."},
-                {"role": "user", "content": format!("What is the capital of France? Answer {manner}.")},
+                {"role": "user", "content": text},
             ],
             "stream": is_stream,
-        })
-        .to_string();
+        }))
+    }
+
+    /// A streamed chat with a model that runs in the gateway.
+    pub(crate) fn local(number: u32) -> Self {
+        let text = format!("What is {number} plus one?");
+        Self::post(&serde_json::json!({
+            "model": "smollm2", "max_tokens": 16, "stream": true,
+            "messages": [{"role": "user", "content": text}],
+        }))
+    }
+
+    fn post(body: &serde_json::Value) -> Self {
+        let body = body.to_string();
         Self::of(format!(
             "POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {KEY}\r\n\
              content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",

@@ -34,6 +34,10 @@ pub(crate) struct Args {
     #[arg(long)]
     paced: bool,
 
+    /// Ask the model that runs in the gateway, once each.
+    #[arg(long)]
+    local: bool,
+
     /// Requests per second of all clients together; as fast as can be without.
     #[arg(long)]
     rate: Option<f64>,
@@ -60,12 +64,17 @@ pub(crate) async fn run(args: Args) -> std::io::Result<Value> {
     });
     // Once alone: whoever cannot be reached is told of once.
     Connection::open(args.address, tls.as_ref()).await?;
-    let question = Question::chat(args.stream || args.paced, args.paced);
+    let remote = Question::chat(args.stream || args.paced, args.paced);
     let started = Instant::now();
     let until = started + Duration::from_secs_f64(args.seconds);
     let mut clients = tokio::task::JoinSet::new();
     for index in 0..args.clients {
-        let (tls, question, args) = (tls.clone(), question.clone(), args.clone());
+        let (tls, args) = (tls.clone(), args.clone());
+        let question = if args.local {
+            Question::local(index)
+        } else {
+            remote.clone()
+        };
         clients.spawn(async move {
             let mut connection = Connection::open(args.address, tls.as_ref()).await.unwrap();
             let pause = args
@@ -74,7 +83,7 @@ pub(crate) async fn run(args: Args) -> std::io::Result<Value> {
             // Evenly spread, so that the rate is no series of bursts.
             let mut next = Instant::now() + pause.unwrap_or_default() * index / args.clients.max(1);
             let mut seen = Vec::new();
-            while Instant::now() < until {
+            while Instant::now() < until && (seen.is_empty() || !args.local) {
                 if let Some(pause) = pause {
                     tokio::time::sleep_until(next.into()).await;
                     next += pause;

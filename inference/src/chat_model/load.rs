@@ -12,7 +12,8 @@ use crate::{
     tokenizer::{Tokenizer, TokenizerLoadError},
 };
 
-const DEFAULT_QUEUE_CAPACITY: NonZero<usize> = NonZero::new(64).expect("not zero");
+/// A waiting request is its prompt's text, some kilobytes: what bounds the queue is how long anybody cares to wait.
+const DEFAULT_QUEUE_CAPACITY: NonZero<usize> = NonZero::new(256).expect("not zero");
 
 /// How to load a model.
 #[derive(Debug, Clone, Copy)]

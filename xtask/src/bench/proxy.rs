@@ -8,6 +8,7 @@ mod peers;
 mod processor_time;
 mod report;
 mod server;
+pub(crate) mod soak;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -42,15 +43,15 @@ pub(crate) struct Args {
 }
 
 /// What is asked for.
-pub(super) struct Scenario {
+pub(super) struct Scenario<'a> {
     title: &'static str,
     /// Options of the load generator.
-    options: &'static [&'static str],
+    options: &'a [&'a str],
     /// Whether the proxies speak TLS, which only the gateway is set up for.
     tls: bool,
 }
 
-const SCENARIOS: [Scenario; 5] = [
+const SCENARIOS: [Scenario<'static>; 5] = [
     Scenario {
         title: "whole answers of 600 bytes, 32 clients",
         options: &["--clients", "32"],
@@ -86,13 +87,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         peers,
         idle,
     } = args;
-    let binaries = build()?;
-    let directory = cache::directory("bench")?.join("proxy");
-    if directory.exists() {
-        std::fs::remove_dir_all(&directory)
-            .with_context(|| format!("failed to empty {}", directory.display()))?;
-    }
-    std::fs::create_dir_all(&directory)?;
+    let (binaries, directory) = prepare()?;
     let ends = Ends::start(&binaries, &directory)?;
     let mut servers = vec![Server::direct(ends.upstream)];
     for peer in peers {
@@ -131,18 +126,24 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Where the programs are, and an empty folder for what they write.
+fn prepare() -> anyhow::Result<(PathBuf, PathBuf)> {
+    let binaries = build()?;
+    let directory = cache::directory("bench")?.join("proxy");
+    if directory.exists() {
+        std::fs::remove_dir_all(&directory)
+            .with_context(|| format!("failed to empty {}", directory.display()))?;
+    }
+    std::fs::create_dir_all(&directory)?;
+    Ok((binaries, directory))
+}
+
 fn build() -> anyhow::Result<PathBuf> {
     // The gateway loads no model here, but it looks for the library.
     fetch::all()?;
     println!("  building the gateway as it is released; the first time, that takes a while");
     let mut build = command::cargo();
-    build.args([
-        "build",
-        "--locked",
-        "--release",
-        "--package",
-        "clawdbot",
-    ]);
+    build.args(["build", "--locked", "--release", "--package", "clawdbot"]);
     command::run(build.args(["--bins", "--example", "bench_proxy"]))?;
     command::binaries("release")
 }

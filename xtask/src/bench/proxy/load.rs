@@ -16,16 +16,21 @@ use super::{
     processor_time::{processor_time, resident_mebibytes},
     server::Server,
 };
-use crate::command;
+use claw_e2e::wait::until;
+
+use crate::{command, demo};
 
 /// Where clients and the API run.
 const PROCESSOR: &str = "1";
 
 /// Memory that does not get less for so long is what is needed.
 const SETTLED: Duration = Duration::from_secs(8);
+/// And this comes to an end.
+const SETTLING: Duration = Duration::from_mins(2);
 
 /// What one measurement showed.
 pub(super) struct Figures {
+    pub(super) requests: f64,
     pub(super) requests_per_second: f64,
     pub(super) chunks_per_second: f64,
     /// Processor seconds of the proxy for 1,000 requests; nothing without a proxy.
@@ -73,7 +78,7 @@ impl Ends {
     pub(super) fn measure(
         &self,
         server: &Server,
-        scenario: &Scenario,
+        scenario: &Scenario<'_>,
         duration: Duration,
     ) -> anyhow::Result<Figures> {
         let process = server
@@ -97,6 +102,7 @@ impl Ends {
         };
         let (seconds, requests) = (number("seconds")?, number("requests")?);
         Ok(Figures {
+            requests,
             requests_per_second: requests / seconds,
             chunks_per_second: number("chunks")? / seconds,
             processor_seconds: after.zip(before).map(|(after, before)| {
@@ -119,13 +125,16 @@ impl Ends {
         line(&mut lines)?;
         // Connections that wait give memory back after a while.
         let (mut least, mut since) = (f64::MAX, Instant::now());
-        while since.elapsed() < SETTLED {
-            let now = resident_mebibytes(process)?;
-            if now < least {
-                (least, since) = (now, Instant::now());
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        demo::block_on(async {
+            let settled = until(SETTLING, async || {
+                let now = resident_mebibytes(process).ok()?;
+                if now < least {
+                    (least, since) = (now, Instant::now());
+                }
+                (since.elapsed() >= SETTLED).then_some(())
+            });
+            settled.await.context("its memory does not settle")
+        })?;
         Ok((before, least))
     }
 }

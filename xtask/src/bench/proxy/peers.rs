@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Context;
-use claw_e2e::process::Program;
+use claw_e2e::{process::Program, tools::cache};
 
 use super::server::{Server, free_address, start};
 use crate::{command, fetch};
@@ -172,6 +172,8 @@ pub(super) enum Variant {
     Audited,
     /// It speaks TLS.
     Tls,
+    /// It runs a model.
+    Local,
 }
 
 /// The gateway with API keys, a limit, a route and metrics.
@@ -187,6 +189,12 @@ pub(super) fn gateway(
         Variant::Plain => (GATEWAY, ""),
         Variant::Audited => ("clawdbot-audit", "\n  audit: {}"),
         Variant::Tls => ("clawdbot-tls", ""),
+        Variant::Local => ("clawdbot-local", ""),
+    };
+    let local = if variant == Variant::Local {
+        "\n  - name: smollm2\n    local: {source: {path: smollm2}}"
+    } else {
+        ""
     };
     let manifests = directory.join(name);
     std::fs::create_dir_all(&manifests)?;
@@ -198,7 +206,7 @@ metadata: {{name: bench}}
 spec:
   models:
   - name: far
-    remote: {{provider: OpenAI, baseURL: "http://{upstream}/v1", model: far-model}}
+    remote: {{provider: OpenAI, baseURL: "http://{upstream}/v1", model: far-model}}{local}
   auth: {{apiKeys: {{selector: {{matchLabels: {{bench: "yes"}}}}}}}}
   tls: {{{certificate}: {{}}}}
   outbound: {{allowedCIDRs: [127.0.0.0/8]}}
@@ -218,6 +226,7 @@ spec:
 "#
     );
     std::fs::write(manifests.join("bench.yaml"), manifest)?;
+    let models = cache::directory("imported")?;
     let state = directory.join(format!("{name}-state"));
     let ca = tls.then(|| state.join("certificates/default-bench/ca-bundle.crt"));
     let program = Program::new(name, binaries.join("clawdbot"))
@@ -225,6 +234,7 @@ spec:
         .args(["--port", &address.port().to_string()])
         .args(["--manifests".into(), manifests.into_os_string()])
         .args(["--state-dir".into(), state.into_os_string()])
+        .args(["--models-dir".into(), models.into_os_string()])
         .env("ORT_DYLIB_PATH", &fetch::all()?.runtime);
     Ok(Server {
         name: name.to_owned(),

@@ -37,7 +37,7 @@ impl Server {
         }
     }
 
-    pub(super) fn takes(&self, scenario: &Scenario) -> bool {
+    pub(super) fn takes(&self, scenario: &Scenario<'_>) -> bool {
         self.ca.is_some() == scenario.tls
     }
 }
