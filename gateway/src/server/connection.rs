@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use super::activity::{Activity, LastOf};
-use super::client_stream::ClientStream;
+use super::client_stream::{ClientStream, Socket};
 use super::connection_limit::ConnectionLimit;
 use super::tls::Acceptors;
 use super::{preface, tls};
@@ -121,11 +121,7 @@ impl Connections {
                         certificate,
                     };
                     let stream = ClientStream::new(stream, Bytes::new(), permit);
-                    if is_http2 {
-                        self.serve_http2(stream, peer).await;
-                    } else {
-                        self.serve_http1(stream, peer).await;
-                    }
+                    self.spawn(stream, peer, is_http2);
                 }
                 Some(Err(error)) => {
                     tracing::debug!(peer = %address, %error, "a TLS handshake failed");
@@ -145,11 +141,15 @@ impl Connections {
                 certificate: None,
             };
             let stream = ClientStream::new(stream, read, permit);
-            if is_http2 {
-                self.serve_http2(stream, peer).await;
-            } else {
-                self.serve_http1(stream, peer).await;
-            }
+            self.spawn(stream, peer, is_http2);
+        }
+    }
+
+    fn spawn<S: Socket>(&self, stream: ClientStream<S>, peer: Peer, is_http2: bool) {
+        if is_http2 {
+            self.spawn_http2(stream, peer);
+        } else {
+            self.spawn_http1(stream, peer);
         }
     }
 

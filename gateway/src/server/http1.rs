@@ -3,6 +3,7 @@
 //! Between two requests it is parked: of all its memory, what the socket needs is kept, and it is served again when its
 //! client sends something. Clients keep many connections open, and most of those wait.
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +36,7 @@ pub(super) fn builder() -> http1::Builder {
 
 impl Connections {
     /// Serve to the end, or until the connection waits for its next request.
-    pub(super) async fn serve_http1<S: Socket>(self, mut stream: ClientStream<S>, peer: Peer) {
+    async fn serve_http1<S: Socket>(self, mut stream: ClientStream<S>, peer: Peer) {
         let opened = Instant::now();
         loop {
             let activity = Arc::clone(&stream.activity);
@@ -95,17 +96,20 @@ impl Connections {
     async fn wait<S: Socket>(self, stream: ClientStream<S>, peer: Peer) {
         self.metrics.idle_connections.inc();
         let is_heard = tokio::select! {
-            result = stream.socket.tcp().readable() => result.is_ok(),
+            // Not `readable`, which would leave in place whom the socket woke before: a task that is over, whose memory
+            // would be kept as long.
+            result = poll_fn(|context| stream.socket.tcp().poll_read_ready(context)) => result.is_ok(),
             () = self.draining.cancelled() => false,
             () = tokio::time::sleep(HEAD_TIMEOUT) => false,
         };
         self.metrics.idle_connections.dec();
         if is_heard {
-            self.unpark(stream, peer);
+            self.spawn_http1(stream, peer);
         }
     }
 
-    fn unpark<S: Socket>(&self, stream: ClientStream<S>, peer: Peer) {
+    /// Serve in a task of its own, which is no larger than that needs.
+    pub(super) fn spawn_http1<S: Socket>(&self, stream: ClientStream<S>, peer: Peer) {
         let connections = self.clone();
         self.tasks
             .spawn(async move { connections.serve_http1(stream, peer).await });

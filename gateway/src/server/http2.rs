@@ -28,7 +28,14 @@ pub(super) fn builder() -> http2::Builder<TokioExecutor> {
 }
 
 impl Connections {
-    pub(super) async fn serve_http2<S: Socket>(self, stream: ClientStream<S>, peer: Peer) {
+    /// Serve in a task of its own, which is no larger than that needs.
+    pub(super) fn spawn_http2<S: Socket>(&self, stream: ClientStream<S>, peer: Peer) {
+        let connections = self.clone();
+        self.tasks
+            .spawn(async move { connections.serve_http2(stream, peer).await });
+    }
+
+    async fn serve_http2<S: Socket>(self, stream: ClientStream<S>, peer: Peer) {
         let activity = Arc::clone(&stream.activity);
         let service = self.service(&activity, &peer);
         let connection = self.http2.serve_connection(TokioIo::new(stream), service);
