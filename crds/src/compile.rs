@@ -11,11 +11,14 @@ mod auth;
 mod budget;
 mod callers;
 mod channels;
+mod config_maps;
 mod conversations;
+mod holder;
 mod models;
 mod outbound;
 mod pattern;
 mod problem;
+mod public_values;
 mod ranges;
 mod remote_models;
 mod routes;
@@ -25,6 +28,7 @@ mod tls;
 mod url;
 
 pub use auth::{InvalidAuthorities, client_roots};
+pub use config_maps::ConfigMaps;
 pub use pattern::PATTERN_SIZE_LIMIT_BYTES;
 pub use problem::{ObjectRef, Problem, ProblemReason};
 pub use routes::{RulesPlace, compile_rules};
@@ -51,6 +55,8 @@ pub struct Inputs<'a> {
     pub channels: &'a [Channel],
     /// Secrets of the namespace that the objects refer to or select.
     pub secrets: &'a Secrets,
+    /// ConfigMaps of the namespace that the objects refer to.
+    pub config_maps: &'a ConfigMaps,
     /// The certificate from our own CA. Needed exactly when `tls` is `selfSigned`; the caller keeps it.
     pub self_signed: Option<&'a TlsConfig>,
     /// What may be called besides what the gateway's spec allows: what a command line says.
@@ -79,6 +85,7 @@ impl Compilation {
 #[derive(Clone, Copy)]
 struct Found<'a> {
     secrets: &'a Secrets,
+    config_maps: &'a ConfigMaps,
     outbound: &'a OutboundConfig,
 }
 
@@ -96,6 +103,7 @@ pub fn compile(inputs: &Inputs<'_>) -> Compilation {
     );
     let found = Found {
         secrets: inputs.secrets,
+        config_maps: inputs.config_maps,
         outbound: &outbound,
     };
     let models = models::compile(&gateway, &spec.models, found, &mut problems);

@@ -35,6 +35,10 @@ pub mod reason {
     pub const SECRET_NOT_FOUND: &str = "SecretNotFound";
     /// ResolvedRefs: a Secret's content does not fit.
     pub const INVALID_SECRET: &str = "InvalidSecret";
+    /// ResolvedRefs: a ConfigMap, or an entry of one, is missing.
+    pub const CONFIG_MAP_NOT_FOUND: &str = "ConfigMapNotFound";
+    /// ResolvedRefs: a ConfigMap's content does not fit.
+    pub const INVALID_CONFIG_MAP: &str = "InvalidConfigMap";
     /// ResolvedRefs: the cluster does not have the kind of an object that is asked for.
     pub const KIND_NOT_FOUND: &str = "KindNotFound";
     /// ResolvedRefs: no model of that name.

@@ -27,6 +27,7 @@ pub mod money;
 mod number_or_text;
 pub mod outbound;
 pub mod pki;
+pub mod public_value;
 pub mod quantity;
 pub mod secret_ref;
 

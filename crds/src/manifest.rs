@@ -11,8 +11,8 @@ mod selection;
 use std::{collections::BTreeMap, fmt, sync::OnceLock};
 
 pub use fault::Fault;
-use k8s_openapi::api::core::v1::Secret as ApiSecret;
-use kube::Resource;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret as ApiSecret};
+use kube::{Resource, ResourceExt};
 pub use routing_file::parse_routing_file;
 use schema::KindSchema;
 pub use selection::{Selection, SelectionError};
@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use crate::{
     API_VERSION, Channel, ClawGateway, GROUP, ModelRoute,
-    compile::{ObjectRef, Secret, Secrets},
+    compile::{ConfigMaps, ObjectRef, Secret, Secrets},
 };
 
 /// The namespace of objects that name none.
@@ -52,6 +52,7 @@ pub struct Manifests {
     routes: Vec<ModelRoute>,
     channels: Vec<Channel>,
     secrets: BTreeMap<String, Secrets>,
+    config_maps: BTreeMap<String, ConfigMaps>,
 }
 
 /// Read files: the valid objects, and what is wrong with the others.
@@ -112,6 +113,7 @@ impl Manifests {
                 typed(place, channel_schema(), value).map(|object| self.channels.push(object))
             }
             ("v1", "Secret") => self.add_secret(place, value),
+            ("v1", "ConfigMap") => self.add_config_map(place, value),
             ("", _) | (_, "") => Err(vec![place.fault(
                 None,
                 "",
@@ -123,40 +125,54 @@ impl Manifests {
                 );
                 Err(vec![place.fault(None, "kind", message)])
             }
-            // Namespaces, ConfigMaps and the like may lie beside ours; they mean something to a cluster only.
+            // Namespaces and the like may lie beside ours; they mean something to a cluster only.
             _ => Ok(()),
         };
         faults.extend(outcome.err().unwrap_or_default());
     }
 
     fn add_secret(&mut self, place: Place<'_>, value: Value) -> Result<(), Vec<Fault>> {
-        let name = value["metadata"]["name"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
-        let object = ObjectRef {
-            kind: "Secret".to_owned(),
-            name: name.clone(),
-        };
-        let secret: ApiSecret = serde_json::from_value(value).map_err(|_| {
-            // The cause would quote the value.
-            let message = "not a valid Secret: data must be base64, stringData plain strings";
-            vec![place.fault(Some(object.clone()), "data", message)]
-        })?;
-        if name.is_empty() {
-            return Err(vec![place.fault(
-                Some(object),
-                "metadata.name",
-                "the name is missing",
-            )]);
-        }
-        let namespace = namespace_of(&secret);
-        self.secrets
-            .entry(namespace)
-            .or_default()
-            .insert(name, Secret::from(&secret));
+        let why = "not a valid Secret: data must be base64, stringData plain strings";
+        let secret: ApiSecret = plain(place, value, "Secret", why)?;
+        let secrets = self.secrets.entry(namespace_of(&secret)).or_default();
+        secrets.insert(secret.name_any(), Secret::from(&secret));
         Ok(())
     }
+
+    fn add_config_map(&mut self, place: Place<'_>, value: Value) -> Result<(), Vec<Fault>> {
+        let why = "not a valid ConfigMap: data must be plain strings, binaryData base64";
+        let map: ConfigMap = plain(place, value, "ConfigMap", why)?;
+        let maps = self.config_maps.entry(namespace_of(&map)).or_default();
+        maps.insert(&map);
+        Ok(())
+    }
+}
+
+/// An object of Kubernetes' own kinds. What is wrong with its data is told by `why`: the cause would quote a value.
+fn plain<K: Resource + DeserializeOwned>(
+    place: Place<'_>,
+    value: Value,
+    kind: &str,
+    why: &str,
+) -> Result<K, Vec<Fault>> {
+    let object = ObjectRef {
+        kind: kind.to_owned(),
+        name: value["metadata"]["name"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned(),
+    };
+    let is_nameless = object.name.is_empty();
+    let read = serde_json::from_value(value)
+        .map_err(|_| vec![place.fault(Some(object.clone()), "data", why)])?;
+    if is_nameless {
+        return Err(vec![place.fault(
+            Some(object),
+            "metadata.name",
+            "the name is missing",
+        )]);
+    }
+    Ok(read)
 }
 
 fn typed<K: DeserializeOwned>(

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 /// As the API server has it for names of objects. Anything else would find no Secret, or, as part of a URL, something
 /// else than a Secret.
-const NAME: &str = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
+pub(crate) const NAME: &str = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
 /// As the API server has it for entries.
-const KEY: &str = "^[-._a-zA-Z0-9]+$";
+pub(crate) const KEY: &str = "^[-._a-zA-Z0-9]+$";
 
 /// One entry of a Secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

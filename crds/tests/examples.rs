@@ -60,6 +60,7 @@ fn manifests_compile_without_a_problem(
         routes: given,
         channels: chats,
         secrets,
+        config_maps,
         ..
     } = selection;
     let issued = TlsConfig {
@@ -71,6 +72,7 @@ fn manifests_compile_without_a_problem(
         routes: &given,
         channels: &chats,
         secrets: &secrets,
+        config_maps: &config_maps,
         self_signed: Some(&issued),
         also_allowed: None,
     });

@@ -53,7 +53,7 @@ impl Context {
         }
     }
 
-    /// Which gateways read which Secrets.
+    /// Which gateways read which Secrets and ConfigMaps.
     pub fn secret_index(&self) -> MutexGuard<'_, SecretIndex> {
         self.secret_index
             .lock()

@@ -4,7 +4,10 @@
 //! again by `Relisted`.
 
 use claw_crds::{Channel, ClawGateway, ModelRoute};
-use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use k8s_openapi::{
+    api::core::v1::{ConfigMap, Secret},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
 use kube::{Resource, ResourceExt, core::PartialObjectMeta};
 
 use crate::{
@@ -32,6 +35,8 @@ pub enum Event {
     Child(Change<ObjectMeta>),
     /// Of any Secret.
     Secret(Change<PartialObjectMeta<Secret>>),
+    /// Of any ConfigMap.
+    ConfigMap(Change<PartialObjectMeta<ConfigMap>>),
 }
 
 /// Namespace and name of an object.
@@ -80,6 +85,7 @@ impl Dispatcher {
             }
             Event::Child(change) => only_gateways(on_child(change, world)),
             Event::Secret(change) => only_gateways(on_secret(change, world, secrets)),
+            Event::ConfigMap(change) => only_gateways(on_config_map(change, world, secrets)),
         }
     }
 }
@@ -126,24 +132,18 @@ fn on_attachment<K: Attachment>(
     change: Change<Guarded<K>>,
     world: &World,
 ) -> (Vec<Key>, Vec<Key>) {
-    let within = |namespace: String, gateways: Vec<String>| {
-        gateways
-            .into_iter()
-            .map(|gateway| (namespace.clone(), gateway))
-            .collect()
-    };
     match change {
         Change::Touched(object) => {
             let (namespace, name) = key(&object);
             let gateway = object.0.as_ref().ok().map(Attachment::gateway);
             let gateways = index.touched(&namespace, &name, gateway);
             let this = vec![(namespace.clone(), name)];
-            (within(namespace, gateways), this)
+            (within(&namespace, gateways), this)
         }
         Change::Deleted(object) => {
             let (namespace, name) = key(&object);
             let gateways = index.deleted(&namespace, &name);
-            (within(namespace, gateways), Vec::new())
+            (within(&namespace, gateways), Vec::new())
         }
         Change::Relisted => (all_gateways(world), K::cache(world).keys()),
     }
@@ -178,9 +178,27 @@ fn on_secret(
     } else {
         index.touched(&namespace, &name, &labels)
     };
+    within(&namespace, gateways)
+}
+
+fn on_config_map(
+    change: Change<PartialObjectMeta<ConfigMap>>,
+    world: &World,
+    index: &SecretIndex,
+) -> Vec<Key> {
+    match change {
+        Change::Touched(map) | Change::Deleted(map) => {
+            let (namespace, name) = key(&map);
+            within(&namespace, index.config_map_touched(&namespace, &name))
+        }
+        Change::Relisted => all_gateways(world),
+    }
+}
+
+fn within(namespace: &str, gateways: Vec<String>) -> Vec<Key> {
     gateways
         .into_iter()
-        .map(|gateway| (namespace.clone(), gateway))
+        .map(|gateway| (namespace.to_owned(), gateway))
         .collect()
 }
 

@@ -2,7 +2,7 @@
 
 use claw_crds::{
     Channel, ClawGateway, ModelRoute,
-    compile::{Secret, Secrets},
+    compile::{ConfigMaps, Secret, Secrets},
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -92,6 +92,7 @@ pub(crate) fn read(yaml: &str) -> Dereferenced {
         routes: Vec::new(),
         channels: Vec::new(),
         secrets: secrets(),
+        config_maps: ConfigMaps::default(),
         certificates: Stored::default(),
         deployment: None,
         claim: None,

@@ -102,7 +102,7 @@ fn of_gateways() -> Vec<Rule> {
 fn of_surroundings() -> Vec<Rule> {
     vec![
         rule(
-            "Each gateway's dashboard, removed when it is switched off.",
+            "Each gateway's dashboard, removed when it is switched off. ConfigMaps that the objects refer to are read.",
             "",
             &["configmaps"],
             &KEEP_AND_PRUNE,

@@ -1,10 +1,10 @@
-//! Which gateways have to be looked at when a Secret changes. Pure; no polling, no Secret's content.
+//! Which gateways have to be looked at when a Secret or ConfigMap changes. Pure; no polling, nobody's content.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use claw_crds::{
     Channel, ClawGateway,
-    claw_gateway::{Audit, Credentials, issued_secret},
+    claw_gateway::{Audit, ClientCertificates, Credentials, issued_secret},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::{Selector, SelectorExt};
@@ -16,6 +16,8 @@ use crate::labels;
 pub struct Usage {
     /// Secrets by name.
     pub names: BTreeSet<String>,
+    /// ConfigMaps by name.
+    pub config_maps: BTreeSet<String>,
     /// Secrets by labels.
     pub selector: Option<LabelSelector>,
 }
@@ -61,23 +63,31 @@ impl Usage {
         let audit = gateway.spec.audit.iter().flat_map(Audit::secret_names);
         let auth = &gateway.spec.auth;
         let secret = auth.introspection.iter();
-        let secret = secret.map(|introspection| &introspection.client_secret);
-        let authorities = auth.client_certificates.iter();
-        let authorities = authorities.map(|certificates| &certificates.ca_certificate);
-        let identities = secret
-            .chain(authorities)
-            .map(|value| &value.secret_key_ref.name);
+        let identities =
+            secret.map(|introspection| &introspection.client_secret.secret_key_ref.name);
+        let public = || {
+            let certificates = auth.client_certificates.iter();
+            certificates.flat_map(ClientCertificates::sources)
+        };
+        let public_secrets = public()
+            .filter_map(|value| value.secret_key_ref.as_ref())
+            .map(|at| &at.name);
+        let config_maps = public()
+            .filter_map(|value| value.config_map_key_ref.as_ref())
+            .map(|at| at.name.clone());
         let names = credentials
             .chain(certificate)
             .chain(telegram)
             .chain(database)
-            .chain(identities);
+            .chain(identities)
+            .chain(public_secrets);
         Self {
             names: names
                 .cloned()
                 .chain(issued)
                 .chain(audit.map(str::to_owned))
                 .collect(),
+            config_maps: config_maps.collect(),
             selector: gateway
                 .spec
                 .auth
@@ -126,6 +136,16 @@ impl SecretIndex {
     /// Namespace and name of the gateways whose reading is noted.
     pub fn gateways(&self) -> impl Iterator<Item = &Key> {
         self.usages.keys()
+    }
+
+    /// A ConfigMap came, changed or went: the gateways of its namespace that read it.
+    pub fn config_map_touched(&self, namespace: &str, name: &str) -> Vec<String> {
+        let here = self.usages.iter();
+        let readers = here
+            .filter(|((place, _), usage)| place == namespace && usage.config_maps.contains(name));
+        let mut gateways: Vec<String> = readers.map(|((_, gateway), _)| gateway.clone()).collect();
+        gateways.sort();
+        gateways
     }
 
     /// A Secret came, changed or went: the gateways of its namespace that read it, by its labels of now or of

@@ -42,6 +42,10 @@ pub enum ProblemReason {
     SecretNotFound,
     /// A Secret's content does not fit.
     InvalidSecret,
+    /// A ConfigMap, or an entry of one, is missing.
+    ConfigMapNotFound,
+    /// A ConfigMap's content does not fit.
+    InvalidConfigMap,
     /// No model of that name.
     ModelNotFound,
 }
@@ -51,7 +55,11 @@ impl ProblemReason {
     pub const fn condition(self) -> &'static str {
         match self {
             Self::Invalid | Self::Conflict => ACCEPTED,
-            Self::SecretNotFound | Self::InvalidSecret | Self::ModelNotFound => RESOLVED_REFS,
+            Self::SecretNotFound
+            | Self::InvalidSecret
+            | Self::ConfigMapNotFound
+            | Self::InvalidConfigMap
+            | Self::ModelNotFound => RESOLVED_REFS,
         }
     }
 
@@ -62,6 +70,8 @@ impl ProblemReason {
             Self::Conflict => reason::CONFLICT,
             Self::SecretNotFound => reason::SECRET_NOT_FOUND,
             Self::InvalidSecret => reason::INVALID_SECRET,
+            Self::ConfigMapNotFound => reason::CONFIG_MAP_NOT_FOUND,
+            Self::InvalidConfigMap => reason::INVALID_CONFIG_MAP,
             Self::ModelNotFound => reason::MODEL_NOT_FOUND,
         }
     }

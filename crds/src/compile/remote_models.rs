@@ -130,7 +130,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::{compile::Secret, outbound::OutboundConfig};
+    use crate::{compile::ConfigMaps, compile::Secret, outbound::OutboundConfig};
 
     fn compiled(yaml: &str) -> (Result<RemoteModelConfig, String>, Vec<String>) {
         let model: RemoteModel = serde_yaml::from_str(yaml).expect("a remote model");
@@ -154,6 +154,7 @@ mod tests {
         };
         let found = Found {
             secrets: &secrets,
+            config_maps: &ConfigMaps::default(),
             outbound: &OutboundConfig::default(),
         };
         let config = remote(&place, "near", &model, found, &mut problems);

@@ -7,7 +7,10 @@ use k8s_openapi::{
 };
 use kube::core::{Selector, SelectorExt};
 
-use super::problem::{ObjectRef, Problem, ProblemReason};
+use super::{
+    holder::Holder,
+    problem::{ObjectRef, Problem, ProblemReason},
+};
 use crate::{MANAGED_BY, secret_ref::SecretKeyRef};
 
 /// Labels and data of one Secret.
@@ -106,24 +109,6 @@ impl Secrets {
         self.entry(object, &format!("{field}.secretKeyRef"), at)
     }
 
-    /// The text of several lines that `secretKeyRef` within a field leads to.
-    pub(super) fn pem(
-        &self,
-        object: &ObjectRef,
-        field: &str,
-        at: &SecretKeyRef,
-    ) -> Result<String, Problem> {
-        let field = format!("{field}.secretKeyRef");
-        let bytes = self.bytes(object, &field, at)?;
-        String::from_utf8(bytes.to_vec()).map_err(|_| {
-            let message = format!("the entry of Secret {} is not PEM text", at.name);
-            let problem =
-                Problem::invalid(object, format!("{field}.key"), message, "store PEM text");
-            let problem = problem.with_value(&at.key);
-            problem.with_reason(ProblemReason::InvalidSecret)
-        })
-    }
-
     /// The text of one entry, without surrounding white space (a trailing newline is the classic slip). `field` holds
     /// the reference itself.
     pub(super) fn entry(
@@ -153,30 +138,8 @@ impl Secrets {
 
     fn bytes(&self, object: &ObjectRef, field: &str, at: &SecretKeyRef) -> Result<&[u8], Problem> {
         let SecretKeyRef { name, key } = at;
-        let problem = |part: &str, value: &str, message: String, remedy: String| {
-            let field = format!("{field}.{part}");
-            let problem = Problem::invalid(object, field, message, remedy);
-            let problem = problem.with_value(value);
-            problem.with_reason(ProblemReason::SecretNotFound)
-        };
-        let secret = self.get(name).ok_or_else(|| {
-            let message = "no Secret of that name in this namespace".to_owned();
-            let remedy = format!("create it with the key {key:?}");
-            problem("name", name, message, remedy)
-        })?;
-        let bytes = secret.data.get(key).map(Vec::as_slice);
-        bytes.ok_or_else(|| {
-            let keys = secret
-                .data
-                .keys()
-                .map(String::as_str)
-                .take(SHOWN_KEYS)
-                .collect::<Vec<_>>()
-                .join(", ");
-            let message = format!("Secret {name} has no such key");
-            let remedy = format!("add it, or name one of: {keys}");
-            problem("key", key, message, remedy)
-        })
+        let entries = self.get(name).map(|secret| &secret.data);
+        Holder::Secret.entry(entries, (object, field), (name, key))
     }
 }
 
@@ -186,8 +149,6 @@ fn is_made(secret: &Secret) -> bool {
     secret.labels.get(label).map(String::as_str) == Some(operator)
 }
 
-/// How many entries of a Secret a message names: it may have thousands.
-const SHOWN_KEYS: usize = 20;
 /// Longer headers are refused by servers; the longest credentials, signed tokens, have a few kilobytes.
 const LONGEST_CREDENTIAL: usize = 16 << 10;
 

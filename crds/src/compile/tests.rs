@@ -73,6 +73,7 @@ pub(super) fn compiled(selection: &Selection) -> Compilation {
         routes,
         channels,
         secrets,
+        config_maps,
         ..
     } = selection;
     compile(&Inputs {
@@ -80,6 +81,7 @@ pub(super) fn compiled(selection: &Selection) -> Compilation {
         routes,
         channels,
         secrets,
+        config_maps,
         self_signed: None,
         also_allowed: None,
     })
@@ -470,6 +472,7 @@ fn an_audit_log_is_kept_as_asked_for_and_never_for_less_than_180_days() {
     };
     let found = super::Found {
         secrets: &Secrets::default(),
+        config_maps: &ConfigMaps::default(),
         outbound: &OutboundConfig::default(),
     };
     let kept = super::audit::compile(&gateway, &short, found, &mut Vec::new());

@@ -1,7 +1,10 @@
 //! One gateway out of a set of manifests, with what belongs to it.
 
 use super::{Manifests, namespace_of};
-use crate::{Channel, ClawGateway, ModelRoute, compile::Secrets};
+use crate::{
+    Channel, ClawGateway, ModelRoute,
+    compile::{ConfigMaps, Secrets},
+};
 
 /// A gateway and the objects of its namespace that name it.
 #[derive(Clone, Debug)]
@@ -14,6 +17,8 @@ pub struct Selection {
     pub channels: Vec<Channel>,
     /// The Secrets of its namespace.
     pub secrets: Secrets,
+    /// The ConfigMaps of its namespace.
+    pub config_maps: ConfigMaps,
     /// Routes and channels that name a gateway which is not there, each as one line for a log.
     pub orphans: Vec<String>,
 }
@@ -61,6 +66,11 @@ impl Manifests {
             routes: routes.cloned().collect(),
             channels: channels.cloned().collect(),
             secrets: self.secrets.get(&namespace).cloned().unwrap_or_default(),
+            config_maps: self
+                .config_maps
+                .get(&namespace)
+                .cloned()
+                .unwrap_or_default(),
             orphans: self.orphans(),
             gateway: gateway.clone(),
         })

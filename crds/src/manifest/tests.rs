@@ -117,6 +117,17 @@ fn a_broken_secret_is_refused_without_its_value() {
 }
 
 #[test]
+fn config_maps_are_read() {
+    let map = "{apiVersion: v1, kind: ConfigMap, metadata: {name: callers}, data: {ca.crt: PEM}}";
+    let (manifests, faults) = parse(&file(&format!("{GATEWAY}---\n{map}\n")));
+    assert_eq!(faults, []);
+    let selection = manifests.select(None).expect("one gateway");
+    assert_ne!(selection.config_maps, ConfigMaps::default());
+    let fault = only_fault(&map.replace("PEM", "{not: text}"));
+    assert!(fault.contains("ConfigMap/callers"), "{fault}");
+}
+
+#[test]
 fn foreign_kinds_may_lie_beside_ours() {
     assert_eq!(
         parse(&file(

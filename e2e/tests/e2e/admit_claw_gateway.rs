@@ -568,8 +568,19 @@ fn introspection() -> Vec<Row> {
 }
 
 fn client_certificates() -> Vec<Row> {
-    let certificates =
-        json!({"caCertificate": {"secretKeyRef": {"name": "callers", "key": "ca.crt"}}});
+    const AUTHORITIES: &str = "spec.auth.clientCertificates.caCertificate";
+    const PLACE_RULE: &str = "set exactly one of secretKeyRef and configMapKeyRef";
+    let place = json!({"name": "callers", "key": "ca.crt"});
+    let secret = ("secretKeyRef", &place);
+    let config_map = ("configMapKeyRef", &place);
+    let authorities = |places: &[(&str, &Value)]| {
+        let value: Value = places
+            .iter()
+            .map(|(kind, at)| (*kind, (*at).clone()))
+            .collect();
+        known_by("clientCertificates", &json!({"caCertificate": value}))
+    };
+    let certificates = json!({"caCertificate": {"secretKeyRef": place}});
     let without_tls = json!({
         "auth": {"anonymous": null, "clientCertificates": certificates},
         "tls": {"disabled": {}},
@@ -586,6 +597,19 @@ fn client_certificates() -> Vec<Row> {
         accepts(
             "certificates_with_names",
             known_by("clientCertificates", &named),
+        ),
+        accepts("authorities_in_a_config_map", authorities(&[config_map])),
+        rejects(
+            "authorities_nowhere",
+            authorities(&[]),
+            AUTHORITIES,
+            PLACE_RULE,
+        ),
+        rejects(
+            "authorities_in_two_places",
+            authorities(&[secret, config_map]),
+            AUTHORITIES,
+            PLACE_RULE,
         ),
         rejects(
             "certificates_without_tls",

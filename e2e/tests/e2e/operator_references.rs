@@ -3,9 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use claw_crds::{Channel, ClawGateway, ModelRoute};
+use claw_crds::{Channel, ClawGateway, ModelRoute, pki};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     context::{Case, Context, cases},
@@ -20,6 +21,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_route_to_an_unknown_model_names_those_there_are,
         a_route_without_a_gateway_waits_for_it,
         api_keys_come_and_go_with_their_secret,
+        authorities_in_a_config_map_are_taken_up,
     ]
 }
 
@@ -184,4 +186,37 @@ async fn api_keys_come_and_go_with_their_secret(context: Context) {
         !text.contains(crate::fixtures::API_KEY),
         "keys are stored hashed"
     );
+}
+
+async fn authorities_in_a_config_map_are_taken_up(context: Context) {
+    let _operator = shop(&context).await;
+    let place = json!({"configMapKeyRef": {"name": "callers", "key": "ca.crt"}});
+    let change = json!({"spec": {
+        "auth": {"clientCertificates": {"caCertificate": place}},
+    }});
+    context.edit::<ClawGateway>(GATEWAY, &change).await;
+    let missing = ("ResolvedRefs", "False", "ConfigMapNotFound");
+    let message = context.reports::<ClawGateway>(GATEWAY, missing).await;
+    let field = "spec.auth.clientCertificates.caCertificate.configMapKeyRef.name";
+    assert!(message.contains(field), "{message}");
+
+    let issued = pki::issue(
+        &pki::Store::default(),
+        &["callers".into()],
+        Timestamp::now(),
+    );
+    let issued = issued.expect("issued").ca.expect("an authority");
+    let authority = issued.certificate_pem;
+    let map = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "callers"},
+        "data": {"ca.crt": authority},
+    });
+    context
+        .kubectl()
+        .apply(&map.to_string())
+        .await
+        .expect("applied");
+    context.reports::<ClawGateway>(GATEWAY, RESOLVED).await;
+    let taken = config(&context).await["identities"]["clientCertificates"]["authorities"].clone();
+    assert_eq!(taken, authority);
 }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use claw_crds::{
     Channel, ClawGateway, MANAGED_BY, ModelRoute,
-    compile::{Secret as CompileSecret, Secrets},
+    compile::{ConfigMaps, Secret as CompileSecret, Secrets},
 };
 use futures::future::{try_join, try_join_all};
 use k8s_openapi::{
     api::{
         apps::v1::Deployment,
-        core::v1::{PersistentVolumeClaim, Pod, Secret},
+        core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret},
     },
     apimachinery::pkg::apis::meta::v1::LabelSelector,
 };
@@ -39,6 +39,16 @@ pub enum Error {
     /// Reading one Secret.
     #[error("failed to read Secret {namespace}/{name}")]
     Get {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// Why.
+        source: kube::Error,
+    },
+    /// Reading one ConfigMap.
+    #[error("failed to read ConfigMap {namespace}/{name}")]
+    GetConfigMap {
         /// Its namespace.
         namespace: String,
         /// Its name.
@@ -88,6 +98,8 @@ pub struct Dereferenced {
     pub channels: Vec<Channel>,
     /// The Secrets of users.
     pub secrets: Secrets,
+    /// The ConfigMaps of users.
+    pub config_maps: ConfigMaps,
     /// Authority and certificate, as issued last.
     pub certificates: certificates::Stored,
     /// The Deployment that runs.
@@ -112,7 +124,11 @@ pub async fn dereference(gateway: ClawGateway, context: &Context) -> Result<Dere
     context
         .secret_index()
         .record(&namespace, &name, usage.clone());
-    let secrets = read_secrets(&namespace, &usage, context).await?;
+    let (secrets, config_maps) = try_join(
+        read_secrets(&namespace, &usage, context),
+        read_config_maps(&namespace, &usage, context),
+    )
+    .await?;
     let children = read_children(&namespace, &gateway, context).await?;
     let pods = context.world.pods.of_gateway(&namespace, &name);
     Ok(Dereferenced {
@@ -121,6 +137,7 @@ pub async fn dereference(gateway: ClawGateway, context: &Context) -> Result<Dere
         routes,
         channels,
         secrets,
+        config_maps,
         certificates: children.certificates,
         deployment: children.deployment,
         claim: children.claim,
@@ -160,6 +177,31 @@ async fn read_secrets(namespace: &str, usage: &Usage, context: &Context) -> Resu
         secrets.insert(secret.name_any(), CompileSecret::from(&secret));
     }
     Ok(secrets)
+}
+
+async fn read_config_maps(
+    namespace: &str,
+    usage: &Usage,
+    context: &Context,
+) -> Result<ConfigMaps, Error> {
+    let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), namespace);
+    let lists = try_join_all(usage.config_maps.iter().map(|name| {
+        let api = &api;
+        async move {
+            let only = live::named(name);
+            let list = api.list(&only).await;
+            list.map_err(|source| Error::GetConfigMap {
+                namespace: namespace.to_owned(),
+                name: name.clone(),
+                source,
+            })
+        }
+    }));
+    let mut config_maps = ConfigMaps::default();
+    for map in lists.await?.into_iter().flatten() {
+        config_maps.insert(&map);
+    }
+    Ok(config_maps)
 }
 
 /// Secrets that a selector takes.

@@ -17,7 +17,10 @@ pub async fn find<K: Child>(
         return Ok(Some(cached));
     }
     let api: Api<K> = Api::namespaced(context.client.clone(), namespace);
-    // A list, which whoever watches may make anyway.
-    let only = ListParams::default().fields(&format!("metadata.name={name}"));
-    Ok(api.list(&only).await?.items.pop().map(Arc::new))
+    Ok(api.list(&named(name)).await?.items.pop().map(Arc::new))
+}
+
+/// A list of one object, which whoever watches may make anyway.
+pub fn named(name: &str) -> ListParams {
+    ListParams::default().fields(&format!("metadata.name={name}"))
 }

@@ -155,6 +155,7 @@ pub fn validate(read: &Dereferenced, environment: &Environment, now: Timestamp) 
         routes: &read.routes,
         channels: &read.channels,
         secrets: &read.secrets,
+        config_maps: &read.config_maps,
         self_signed: certificates.as_ref().map(|issued| &issued.leaf),
         also_allowed: None,
     });

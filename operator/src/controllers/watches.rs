@@ -8,7 +8,7 @@ use futures::{
     channel::mpsc::UnboundedSender,
     stream::{self, BoxStream, select_all},
 };
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use kube::{Resource, core::PartialObjectMeta, runtime::watcher};
 
 use crate::{
@@ -106,11 +106,17 @@ fn streams(context: &Context, writers: Writers, scope: &Scope) -> Vec<BoxStream<
         watcher::Config::default(),
         &context.metrics,
     );
+    let map_metadata = watch_only::<PartialObjectMeta<ConfigMap>>(
+        scope.api(&context.client),
+        watcher::Config::default(),
+        &context.metrics,
+    );
     vec![
         own(context, scope, gateways).map(Event::Gateway).boxed(),
         own(context, scope, routes).map(Event::Route).boxed(),
         own(context, scope, channels).map(Event::Channel).boxed(),
         secret_metadata.map(Event::Secret).boxed(),
+        map_metadata.map(Event::ConfigMap).boxed(),
         watch_pods(context, scope, pods),
         children(context, scope, service_accounts),
         children(context, scope, roles),

@@ -129,6 +129,27 @@ fn a_secret_wakes_its_readers() {
 }
 
 #[test]
+fn a_config_map_wakes_its_readers() {
+    let mut watched = Watched::new();
+    let usage = crate::secret_index::Usage {
+        config_maps: ["callers".to_owned()].into(),
+        ..crate::secret_index::Usage::default()
+    };
+    watched.secrets.record("shop", "helpdesk", usage);
+    let map = |name: &str| -> PartialObjectMeta<ConfigMap> {
+        serde_json::from_value(json!({
+            "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
+            "metadata": {"name": name, "namespace": "shop"},
+        }))
+        .expect("metadata")
+    };
+    let touched = Event::ConfigMap(Change::Touched(map("callers")));
+    assert_eq!(watched.dispatch(touched).gateways, keys(&["helpdesk"]));
+    let other = Event::ConfigMap(Change::Deleted(map("other")));
+    assert_eq!(watched.dispatch(other), Requests::default());
+}
+
+#[test]
 fn after_a_fresh_list_everything_is_looked_at() {
     let mut watched = Watched::new().with_gateway().with_route();
     let requests = watched.dispatch(Event::Child(Change::Relisted));

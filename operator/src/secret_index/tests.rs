@@ -12,6 +12,7 @@ fn labels(pairs: &[(&str, &str)]) -> Labels {
 fn usage(names: &[&str], selector: Option<serde_json::Value>) -> Usage {
     Usage {
         names: names.iter().map(|name| (*name).to_owned()).collect(),
+        config_maps: BTreeSet::new(),
         selector: selector.map(|value| serde_json::from_value(value).expect("a selector")),
     }
 }
@@ -143,4 +144,20 @@ fn everything_that_gateway_and_channels_refer_to_is_read() {
     for name in ["database", "new-key", "old-key"] {
         assert!(names.contains(name), "{name}");
     }
+}
+
+#[test]
+fn a_config_map_concerns_those_that_name_it() {
+    let mut gateway = crate::fixtures::gateway(crate::fixtures::FULL);
+    gateway.spec.auth = serde_json::from_value(json!({"clientCertificates": {
+        "caCertificate": {"configMapKeyRef": {"name": "callers", "key": "ca.crt"}},
+    }}))
+    .expect("auth");
+    let usage = Usage::of(&gateway, []);
+    assert!(!usage.names.contains("callers"), "it is no Secret");
+    let mut index = index();
+    index.record("shop", "bell", usage);
+    assert_eq!(index.config_map_touched("shop", "callers"), ["bell"]);
+    assert!(index.config_map_touched("shop", "token").is_empty());
+    assert!(index.config_map_touched("office", "callers").is_empty());
 }

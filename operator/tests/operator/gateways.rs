@@ -1,6 +1,7 @@
 //! Gateways: children, drift, faults.
 
-use claw_crds::{GatewayConfig, gateway_config::AuthConfig};
+use claw_crds::{GatewayConfig, gateway_config::AuthConfig, pki};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{
@@ -197,6 +198,51 @@ async fn api_keys_come_and_go_with_the_label_of_their_secret() {
         config["data"] == before
     })
     .await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn authorities_in_a_config_map_are_read_and_followed() {
+    let path = "/api/v1/namespaces/shop/configmaps/callers";
+    let map = |authority: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "callers", "namespace": "shop"},
+            "data": {"ca.crt": authority},
+        })
+    };
+    let authority = || {
+        let issued = pki::issue(
+            &pki::Store::default(),
+            &["callers".into()],
+            Timestamp::now(),
+        );
+        let ca = issued.expect("issued").ca.expect("an authority");
+        ca.certificate_pem
+    };
+    let taken = |api: &FakeApi| {
+        let certificates = config(api).identities.client_certificates;
+        certificates.map(|certificates| certificates.authorities)
+    };
+    let api = full();
+    api.edit(GATEWAY, |gateway| {
+        gateway["spec"]["auth"]["clientCertificates"] =
+            json!({"caCertificate": {"configMapKeyRef": {"name": "callers", "key": "ca.crt"}}});
+    });
+    let operator = Operator::start(&api);
+    until_reason(&api, GATEWAY, "ResolvedRefs", "ConfigMapNotFound").await;
+    for _ in 0..2 {
+        let expected = authority();
+        let before = api.get(CONFIG).map(|config| config["data"].clone());
+        api.put(path, map(&expected));
+        until(&api, CONFIG, "with the authority", |config| {
+            Some(&config["data"]) != before.as_ref()
+        })
+        .await;
+        assert_eq!(taken(&api), Some(expected));
+        until_reason(&api, GATEWAY, "ResolvedRefs", "ResolvedRefs").await;
+    }
+    api.delete(path);
+    until_reason(&api, GATEWAY, "ResolvedRefs", "ConfigMapNotFound").await;
     operator.stop().await;
 }
 

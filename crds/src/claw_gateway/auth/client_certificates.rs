@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::secret_ref::SecretValue;
+use crate::public_value::PublicValue;
 
 /// Callers show a certificate in the TLS handshake with the gateway. Whatever ends TLS in front of the gateway cannot
 /// pass it on: no header names a caller.
@@ -12,7 +12,7 @@ use crate::secret_ref::SecretValue;
 pub struct ClientCertificates {
     /// The certificates, PEM, of the authorities that sign callers' certificates. Take an authority that signs nothing
     /// else, or say in names who is meant.
-    pub ca_certificate: SecretValue,
+    pub ca_certificate: PublicValue,
 
     /// Whether there are connections without a certificate.
     #[serde(default)]
@@ -24,6 +24,13 @@ pub struct ClientCertificates {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256), inner(length(min = 1, max = 1024)))]
     pub names: Option<Vec<String>>,
+}
+
+impl ClientCertificates {
+    /// Where its parts are.
+    pub fn sources(&self) -> impl Iterator<Item = &PublicValue> {
+        [&self.ca_certificate].into_iter()
+    }
 }
 
 /// Whether there are connections without a certificate.

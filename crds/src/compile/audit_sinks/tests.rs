@@ -2,7 +2,7 @@ use rcgen::generate_simple_self_signed;
 use rstest::rstest;
 
 use super::*;
-use crate::{compile::Secret, compile::Secrets, outbound::OutboundConfig};
+use crate::{compile::ConfigMaps, compile::Secret, compile::Secrets, outbound::OutboundConfig};
 
 fn secrets() -> Secrets {
     let pair = generate_simple_self_signed(["desk".to_owned()]).expect("a pair");
@@ -37,6 +37,7 @@ fn compiled(yaml: &str) -> (Vec<AuditSinkConfig>, Vec<Problem>) {
     let mut problems = Vec::new();
     let found = Found {
         secrets: &secrets(),
+        config_maps: &ConfigMaps::default(),
         outbound: &OutboundConfig::default(),
     };
     let configs = sinks(&gateway, &given, found, &mut problems);
@@ -146,6 +147,7 @@ fn an_archive_has_an_address_and_keys_or_nothing_is_served() {
         };
         let found = Found {
             secrets: &secrets(),
+            config_maps: &ConfigMaps::default(),
             outbound: &OutboundConfig::default(),
         };
         archive(&gateway, &given, found)

@@ -8,8 +8,9 @@ use rustls::{
 use crate::{
     claw_gateway::{ClientCertificateMode, ClientCertificates, Tls},
     compile::{
-        problem::{ObjectRef, Problem, ProblemReason},
-        secrets::Secrets,
+        Found,
+        problem::{ObjectRef, Problem},
+        public_values::Pem,
     },
     gateway_config::ClientCertificatesConfig,
 };
@@ -20,7 +21,7 @@ pub(super) fn compile(
     gateway: &ObjectRef,
     certificates: &ClientCertificates,
     tls: &Tls,
-    secrets: &Secrets,
+    found: Found<'_>,
 ) -> Result<ClientCertificatesConfig, Problem> {
     let ClientCertificates {
         ca_certificate,
@@ -37,16 +38,13 @@ pub(super) fn compile(
         ));
     }
     let field = format!("{FIELD}.caCertificate");
-    let authorities = secrets.pem(gateway, &field, &ca_certificate.secret_key_ref)?;
-    if let Err(error) = client_roots(&authorities) {
-        let field = format!("{field}.secretKeyRef.key");
+    let authorities = Pem::read(gateway, &field, ca_certificate, found)?;
+    client_roots(&authorities.text).map_err(|error| {
         let remedy = "store the authority's certificate as PEM text";
-        let problem = Problem::invalid(gateway, field, error.to_string(), remedy);
-        let problem = problem.with_value(&ca_certificate.secret_key_ref.key);
-        return Err(problem.with_reason(ProblemReason::InvalidSecret));
-    }
+        authorities.invalid(gateway, error.to_string(), remedy)
+    })?;
     Ok(ClientCertificatesConfig {
-        authorities,
+        authorities: authorities.text,
         required: *mode == ClientCertificateMode::Required,
         names: names.as_ref().map(|names| names.iter().cloned().collect()),
     })

@@ -28,7 +28,7 @@ pub(in crate::compile) fn identities(
             .ok()
     });
     let client_certificates = auth.client_certificates.as_ref().and_then(|certificates| {
-        client_certificates::compile(gateway, certificates, &spec.tls, found.secrets)
+        client_certificates::compile(gateway, certificates, &spec.tls, found)
             .map_err(|problem| {
                 problems.push(match certificates.mode {
                     ClientCertificateMode::Optional => problem,

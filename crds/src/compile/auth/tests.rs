@@ -1,10 +1,15 @@
 //! Ways to be known besides API keys.
 
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rstest::rstest;
+use serde_json::json;
 
 use crate::{
     GatewayConfig,
-    compile::tests::{compiled, objects},
+    compile::{
+        Problem, ProblemReason,
+        tests::{compiled, objects},
+    },
     gateway_config::{AuthConfig, ClaimTest, JwksConfig},
 };
 
@@ -136,6 +141,56 @@ fn authorities_that_are_none_close_this_way_or_all(#[case] mode: &str, #[case] s
     // The certificate of the gateway itself is missing here, too.
     let is_fatal = compiled_is_fatal(mode, authority);
     assert_eq!((config, is_fatal), (None, !serves));
+}
+
+const MAP: &str =
+    "auth: {clientCertificates: {caCertificate: {configMapKeyRef: {name: callers, key: KEY}}}}";
+
+/// What is told of the authorities in that entry of a ConfigMap.
+fn told_of_map(key: &str, authority: &str) -> Option<Problem> {
+    let auth = MAP.replace("KEY", key);
+    let mut selection = objects(&[(AUTH, &auth), (TLS, "tls: {selfSigned: {}}")]);
+    let map = json!({
+        "metadata": {"name": "callers"},
+        "data": {"ca.crt": authority, "junk": "junk"},
+        "binaryData": {"bytes": "/w=="},
+    });
+    let map = serde_json::from_value(map).expect("a ConfigMap");
+    selection.config_maps.insert(&map);
+    let mut problems = compiled(&selection).problems.into_iter();
+    problems.find(|problem| problem.field.contains("caCertificate"))
+}
+
+#[test]
+fn authorities_may_be_in_a_config_map() {
+    assert_eq!(told_of_map("ca.crt", &authority().pem()), None);
+}
+
+#[rstest]
+#[case(
+    "gone",
+    ProblemReason::ConfigMapNotFound,
+    "name one of: bytes, ca.crt, junk"
+)]
+#[case("junk", ProblemReason::InvalidConfigMap, "not PEM")]
+#[case("bytes", ProblemReason::InvalidConfigMap, "not PEM text")]
+fn a_config_map_that_does_not_fit_is_told(
+    #[case] key: &str,
+    #[case] reason: ProblemReason,
+    #[case] expected: &str,
+) {
+    let told = told_of_map(key, &authority().pem()).expect("told");
+    let reference = "spec.auth.clientCertificates.caCertificate.configMapKeyRef.key";
+    assert_eq!((told.field.as_str(), told.reason), (reference, reason));
+    assert!(told.to_string().contains(expected), "{told}");
+}
+
+type Authority = CertifiedIssuer<'static, KeyPair>;
+
+fn authority() -> Authority {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority")
 }
 
 fn compiled_is_fatal(mode: &str, authority: (&str, &str)) -> bool {

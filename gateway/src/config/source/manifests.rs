@@ -75,6 +75,7 @@ impl ManifestsSource {
             routes: &selection.routes,
             channels: &selection.channels,
             secrets: &selection.secrets,
+            config_maps: &selection.config_maps,
             self_signed: self_signed.as_ref(),
             also_allowed: Some(&self.also_allowed),
         });

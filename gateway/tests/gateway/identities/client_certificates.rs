@@ -4,6 +4,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair,
 };
+use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::{answer, folder, gateway, secret, start, write};
@@ -12,6 +13,8 @@ use crate::upstream::Upstream;
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
+/// How a value in a Secret is referred to.
+const SECRET: &str = "secretKeyRef";
 /// The place of the authority among the objects.
 const AUTHORITY: usize = 2;
 
@@ -21,8 +24,15 @@ fn authority() -> Authority {
     CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority")
 }
 
-fn authority_secret(authority: &Authority) -> Value {
-    secret("callers", &json!({"ca.crt": authority.pem()}))
+/// A Secret or ConfigMap with the authority.
+fn authority_object(kind: &str, authority: &Authority) -> Value {
+    let data = json!({"ca.crt": authority.pem()});
+    match kind {
+        SECRET => secret("callers", &data),
+        _ => {
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "callers"}, "data": data})
+        }
+    }
 }
 
 /// A certificate and its key, in one PEM text.
@@ -44,6 +54,11 @@ struct Setting {
 
 impl Setting {
     async fn start(authority: &Authority, mode: &str) -> Self {
+        Self::start_from(SECRET, authority, mode).await
+    }
+
+    /// With the authority in an object of that kind.
+    async fn start_from(kind: &str, authority: &Authority, mode: &str) -> Self {
         let upstream = Upstream::start().await;
         let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]);
         let pair = pair.expect("a certificate");
@@ -51,7 +66,7 @@ impl Setting {
         let spec = json!({
             "tls": {"secretRef": {"name": "serving"}},
             "auth": {"clientCertificates": {
-                "caCertificate": {"secretKeyRef": {"name": "callers", "key": "ca.crt"}},
+                "caCertificate": {kind: {"name": "callers", "key": "ca.crt"}},
                 "mode": mode,
                 "names": ["ada", "team-*"],
             }},
@@ -61,7 +76,7 @@ impl Setting {
         let objects = [
             gateway(&upstream, spec),
             secret("serving", &serving),
-            authority_secret(authority),
+            authority_object(kind, authority),
         ];
         let client = client_builder().tls_certs_only([trusted.clone()]);
         let client = client.build().expect("a client");
@@ -118,16 +133,19 @@ async fn a_certificate_is_an_identity_and_a_header_is_none() {
         .expect_err("no handshake");
 }
 
+#[rstest]
+#[case(SECRET)]
+#[case("configMapKeyRef")]
 #[tokio::test]
-async fn a_new_authority_is_taken_over_by_connections_that_are_open() {
+async fn a_new_authority_is_taken_over_by_connections_that_are_open(#[case] kind: &str) {
     let (old, new) = (authority(), authority());
-    let setting = Setting::start(&old, "Optional").await;
+    let setting = Setting::start_from(kind, &old, "Optional").await;
     let ada = setting.client(identity(&old, "ada"));
     assert_eq!(answer(setting.models(&ada)).await.0, 200);
     write(
         setting.gateway.folder.path(),
         AUTHORITY,
-        &authority_secret(&new),
+        &authority_object(kind, &new),
     );
     // An answer at all: a handshake with this certificate would fail now.
     until(
