@@ -29,7 +29,7 @@ pub use audit_sink::{
 };
 pub use auth::{
     AnonymousAuth, ApiKeysAuth, Auth, Claims, ClientCertificateMode, ClientCertificates,
-    Introspection, Jwks, Jwt, JwtAlgorithm, RequiredClaim,
+    Introspection, Jwks, Jwt, JwtAlgorithm, OutdatedRevocationLists, RequiredClaim,
 };
 pub use autoscaling::Autoscaling;
 pub use budget::{Budget, Prices};

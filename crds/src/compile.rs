@@ -27,7 +27,7 @@ mod state;
 mod tls;
 mod url;
 
-pub use auth::{InvalidAuthorities, client_roots};
+pub use auth::{InvalidAuthorities, InvalidRevocationList, client_roots, revocation_lists};
 pub use config_maps::ConfigMaps;
 pub use pattern::PATTERN_SIZE_LIMIT_BYTES;
 pub use problem::{ObjectRef, Problem, ProblemReason};

@@ -6,7 +6,7 @@ mod introspection;
 mod jwt;
 
 pub use claims::{Claims, RequiredClaim};
-pub use client_certificates::{ClientCertificateMode, ClientCertificates};
+pub use client_certificates::{ClientCertificateMode, ClientCertificates, OutdatedRevocationLists};
 pub use introspection::Introspection;
 pub use jwt::{Jwks, Jwt, JwtAlgorithm};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;

@@ -7,10 +7,12 @@ mod identities;
 mod introspection;
 mod issuer_url;
 mod jwt;
+mod revocation_lists;
 mod shared_state;
 
 pub use client_certificates::{InvalidAuthorities, client_roots};
 pub(super) use identities::identities;
+pub use revocation_lists::{InvalidRevocationList, revocation_lists};
 
 use sha2::{Digest, Sha256};
 

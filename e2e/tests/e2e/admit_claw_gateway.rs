@@ -580,7 +580,15 @@ fn client_certificates() -> Vec<Row> {
             .collect();
         known_by("clientCertificates", &json!({"caCertificate": value}))
     };
-    let certificates = json!({"caCertificate": {"secretKeyRef": place}});
+    let secret_value = json!({"secretKeyRef": place});
+    let certificates = json!({"caCertificate": secret_value});
+    let listed = |lists: Value| {
+        let mut certificates = json!({"caCertificate": {"secretKeyRef": place}});
+        for (field, value) in lists.as_object().into_iter().flatten() {
+            certificates[field] = value.clone();
+        }
+        known_by("clientCertificates", &certificates)
+    };
     let without_tls = json!({
         "auth": {"anonymous": null, "clientCertificates": certificates},
         "tls": {"disabled": {}},
@@ -610,6 +618,37 @@ fn client_certificates() -> Vec<Row> {
             authorities(&[secret, config_map]),
             AUTHORITIES,
             PLACE_RULE,
+        ),
+        accepts(
+            "revocation_lists",
+            listed(json!({
+                "revocationLists": [{"secretKeyRef": place}, {"configMapKeyRef": place}],
+                "outdatedRevocationLists": "Accept",
+            })),
+        ),
+        rejects(
+            "no_revocation_list",
+            listed(json!({"revocationLists": []})),
+            "spec.auth.clientCertificates.revocationLists",
+            "should have at least 1 items",
+        ),
+        rejects(
+            "a_revocation_list_nowhere",
+            listed(json!({"revocationLists": [{}]})),
+            "spec.auth.clientCertificates.revocationLists[0]",
+            PLACE_RULE,
+        ),
+        rejects(
+            "outdated_lists_without_lists",
+            listed(json!({"outdatedRevocationLists": "Accept"})),
+            "spec.auth.clientCertificates",
+            "outdatedRevocationLists says what revocationLists count for: set those, too",
+        ),
+        rejects(
+            "outdated_lists_that_are_ignored",
+            listed(json!({"revocationLists": [secret_value], "outdatedRevocationLists": "Ignore"})),
+            "spec.auth.clientCertificates.outdatedRevocationLists",
+            "Unsupported value: \"Ignore\"",
         ),
         rejects(
             "certificates_without_tls",

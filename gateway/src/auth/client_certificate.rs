@@ -2,12 +2,16 @@
 //!
 //! A connection outlives configurations: its certificate is held anew against every change of what is accepted.
 
+mod revocation;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::Request;
 use claw_crds::compile::{InvalidAuthorities, client_roots};
 use claw_crds::gateway_config::{ClientCertificatesConfig, GrantConfig};
 use jiff::Timestamp;
+use revocation::{InvalidList, RevocationLists};
+use rustls::CertificateError;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
@@ -21,12 +25,15 @@ use super::{Caller, Grant};
 /// A longer name is none.
 const LONGEST_NAME: usize = 256;
 
-/// Authorities that cannot be used.
+/// Authorities, or lists of theirs, that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidClientAuthorities {
     /// They are no certificates.
     #[error("identities.clientCertificates.authorities: give PEM certificates")]
     Certificates(#[from] InvalidAuthorities),
+    /// A list of what they have revoked cannot be used.
+    #[error(transparent)]
+    RevocationList(#[from] InvalidList),
     /// They cannot be held against anything.
     #[error("identities.clientCertificates.authorities: they cannot be used")]
     Verifier(#[from] VerifierBuilderError),
@@ -37,10 +44,29 @@ pub enum InvalidClientAuthorities {
 pub enum CertificateFault {
     /// None of the authorities has signed it, or not for a client, or not for now.
     NotTrusted,
+    /// Its authority, or one above, has revoked it.
+    Revoked,
+    /// There is no list that could say whether it was revoked, or only one that is outdated.
+    RevocationUnknown,
     /// It names nobody.
     Nameless,
     /// This name is not among those that are admitted.
     Name(Arc<str>),
+}
+
+impl From<rustls::Error> for CertificateFault {
+    fn from(error: rustls::Error) -> Self {
+        match error {
+            rustls::Error::InvalidCertificate(CertificateError::Revoked) => Self::Revoked,
+            rustls::Error::InvalidCertRevocationList(_)
+            | rustls::Error::InvalidCertificate(
+                CertificateError::UnknownRevocationStatus
+                | CertificateError::ExpiredRevocationList
+                | CertificateError::ExpiredRevocationListContext { .. },
+            ) => Self::RevocationUnknown,
+            _ => Self::NotTrusted,
+        }
+    }
 }
 
 /// Whose certificates are taken.
@@ -48,13 +74,24 @@ pub enum CertificateFault {
 pub struct ClientCertificates {
     config: ClientCertificatesConfig,
     verifier: Arc<dyn ClientCertVerifier>,
+    /// When lists become outdated, where that counts.
+    list_ends: Vec<Timestamp>,
 }
 
 impl ClientCertificates {
     pub(super) fn new(config: &ClientCertificatesConfig) -> Result<Self, InvalidClientAuthorities> {
         let roots = Arc::new(client_roots(&config.authorities)?);
+        let RevocationLists { lists, ends } =
+            RevocationLists::read(&config.revocation_lists, &roots)?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = WebPkiClientVerifier::builder_with_provider(roots, provider);
+        // Every certificate of a chain needs a list of its issuer: what no list knows is refused.
+        let builder = WebPkiClientVerifier::builder_with_provider(roots, provider).with_crls(lists);
+        let (builder, list_ends) = if config.outdated_lists_count {
+            (builder, Vec::new())
+        } else {
+            (builder.enforce_revocation_expiration(), ends)
+        };
+        tell_outdated(&list_ends);
         let builder = if config.required {
             builder
         } else {
@@ -63,6 +100,7 @@ impl ClientCertificates {
         Ok(Self {
             config: config.clone(),
             verifier: builder.build()?,
+            list_ends,
         })
     }
 
@@ -75,11 +113,17 @@ impl ClientCertificates {
         Arc::clone(&self.verifier)
     }
 
+    /// Whether a list became outdated between these times.
+    fn has_lost_a_list(&self, since: Timestamp, now: Timestamp) -> bool {
+        let mut ends = self.list_ends.iter();
+        ends.any(|end| since < *end && *end <= now)
+    }
+
     fn caller(&self, chain: &[CertificateDer<'static>]) -> Result<Caller, CertificateFault> {
         let (leaf, others) = chain.split_first().ok_or(CertificateFault::NotTrusted)?;
         self.verifier
             .verify_client_cert(leaf, others, UnixTime::now())
-            .map_err(|_| CertificateFault::NotTrusted)?;
+            .map_err(CertificateFault::from)?;
         let (_, parsed) =
             X509Certificate::from_der(leaf).map_err(|_| CertificateFault::NotTrusted)?;
         let name = name(&parsed).ok_or(CertificateFault::Nameless)?;
@@ -97,6 +141,15 @@ impl ClientCertificates {
             name: format!("cert:{name}").into(),
             grant: Arc::new(Grant::new(grant)),
         })
+    }
+}
+
+fn tell_outdated(list_ends: &[Timestamp]) {
+    let now = Timestamp::now();
+    for end in list_ends.iter().filter(|end| **end <= now) {
+        tracing::warn!(
+            "a revocation list for client certificates was to be renewed by {end}: certificates of its issuer are refused"
+        );
     }
 }
 
@@ -154,7 +207,12 @@ pub struct PeerCertificate {
     known: Mutex<Option<Known>>,
 }
 
-type Known = (Arc<ClientCertificates>, Result<Caller, CertificateFault>);
+#[derive(Debug)]
+struct Known {
+    by: Arc<ClientCertificates>,
+    at: Timestamp,
+    outcome: Result<Caller, CertificateFault>,
+}
 
 impl PeerCertificate {
     /// The certificate, and those between it and its authority.
@@ -182,13 +240,19 @@ impl PeerCertificate {
         accepted: &Arc<ClientCertificates>,
     ) -> Result<Caller, CertificateFault> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((by, outcome)) = &*known
+        let now = Timestamp::now();
+        if let Some(Known { by, at, outcome }) = &*known
             && Arc::ptr_eq(by, accepted)
+            && !accepted.has_lost_a_list(*at, now)
         {
             return outcome.clone();
         }
         let outcome = accepted.caller(&self.chain);
-        *known = Some((Arc::clone(accepted), outcome.clone()));
+        *known = Some(Known {
+            by: Arc::clone(accepted),
+            at: now,
+            outcome: outcome.clone(),
+        });
         outcome
     }
 }

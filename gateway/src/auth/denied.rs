@@ -114,6 +114,12 @@ impl From<CertificateFault> for GatewayError {
             CertificateFault::NotTrusted => Self::Unauthorized {
                 message: "the client certificate is not accepted by this gateway",
             },
+            CertificateFault::Revoked => Self::Unauthorized {
+                message: "the client certificate has been revoked",
+            },
+            CertificateFault::RevocationUnknown => Self::Unauthorized {
+                message: "whether the client certificate has been revoked is not known: the list of its authority is missing or outdated",
+            },
             CertificateFault::Nameless => Self::Unauthorized {
                 message: "the client certificate names nobody: give it a subjectAltName or a common name",
             },

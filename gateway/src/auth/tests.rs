@@ -161,6 +161,8 @@ async fn shown(
     let identities = IdentitiesConfig {
         client_certificates: certificate.map(|(authority, _)| ClientCertificatesConfig {
             authorities: authority.pem(),
+            revocation_lists: Vec::new(),
+            outdated_lists_count: false,
             required: false,
             names: None,
         }),

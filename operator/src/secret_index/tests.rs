@@ -151,13 +151,19 @@ fn a_config_map_concerns_those_that_name_it() {
     let mut gateway = crate::fixtures::gateway(crate::fixtures::FULL);
     gateway.spec.auth = serde_json::from_value(json!({"clientCertificates": {
         "caCertificate": {"configMapKeyRef": {"name": "callers", "key": "ca.crt"}},
+        "revocationLists": [
+            {"configMapKeyRef": {"name": "revoked", "key": "ca.crl"}},
+            {"secretKeyRef": {"name": "more-revoked", "key": "ca.crl"}},
+        ],
     }}))
     .expect("auth");
     let usage = Usage::of(&gateway, []);
     assert!(!usage.names.contains("callers"), "it is no Secret");
+    assert!(usage.names.contains("more-revoked"));
     let mut index = index();
     index.record("shop", "bell", usage);
     assert_eq!(index.config_map_touched("shop", "callers"), ["bell"]);
+    assert_eq!(index.config_map_touched("shop", "revoked"), ["bell"]);
     assert!(index.config_map_touched("shop", "token").is_empty());
     assert!(index.config_map_touched("office", "callers").is_empty());
 }

@@ -1,12 +1,15 @@
 //! Callers with certificates.
 
+use std::sync::Arc;
+
 use rustls::{
     RootCertStore,
     pki_types::{CertificateDer, pem::PemObject},
 };
 
+use super::revocation_lists;
 use crate::{
-    claw_gateway::{ClientCertificateMode, ClientCertificates, Tls},
+    claw_gateway::{ClientCertificateMode, ClientCertificates, OutdatedRevocationLists, Tls},
     compile::{
         Found,
         problem::{ObjectRef, Problem},
@@ -25,6 +28,8 @@ pub(super) fn compile(
 ) -> Result<ClientCertificatesConfig, Problem> {
     let ClientCertificates {
         ca_certificate,
+        revocation_lists,
+        outdated_revocation_lists,
         mode,
         names,
     } = certificates;
@@ -39,12 +44,18 @@ pub(super) fn compile(
     }
     let field = format!("{FIELD}.caCertificate");
     let authorities = Pem::read(gateway, &field, ca_certificate, found)?;
-    client_roots(&authorities.text).map_err(|error| {
+    let roots = client_roots(&authorities.text).map_err(|error| {
         let remedy = "store the authority's certificate as PEM text";
         authorities.invalid(gateway, error.to_string(), remedy)
     })?;
+    let lists = revocation_lists.as_deref().unwrap_or_default();
+    let revocation_lists = revocation_lists::compile(gateway, lists, &Arc::new(roots), found)
+        // Without them, revoked certificates would be admitted; what was served before knows them.
+        .map_err(Problem::fatal)?;
     Ok(ClientCertificatesConfig {
         authorities: authorities.text,
+        revocation_lists,
+        outdated_lists_count: *outdated_revocation_lists == Some(OutdatedRevocationLists::Accept),
         required: *mode == ClientCertificateMode::Required,
         names: names.as_ref().map(|names| names.iter().cloned().collect()),
     })

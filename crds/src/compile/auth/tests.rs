@@ -1,8 +1,12 @@
 //! Ways to be known besides API keys.
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, IsCa,
+    KeyIdMethod, KeyPair, SerialNumber,
+};
 use rstest::rstest;
 use serde_json::json;
+use time::{Duration, OffsetDateTime};
 
 use crate::{
     GatewayConfig,
@@ -198,4 +202,59 @@ fn compiled_is_fatal(mode: &str, authority: (&str, &str)) -> bool {
     let compilation = compiled(&objects(&[(AUTH, &auth), authority]));
     let mut problems = compilation.problems.iter();
     problems.any(|problem| problem.field.contains("caCertificate") && problem.is_fatal())
+}
+
+/// What is told of a revocation list with that text.
+fn told_of_list(list: &str, mode: &str) -> Option<Problem> {
+    let auth = format!(
+        "auth: {{clientCertificates: {{caCertificate: {{configMapKeyRef: {{name: callers, key: ca.crt}}}}, mode: {mode}, \
+         revocationLists: [{{configMapKeyRef: {{name: callers, key: ca.crl}}}}]}}}}"
+    );
+    let mut selection = objects(&[(AUTH, &auth), (TLS, "tls: {selfSigned: {}}")]);
+    let map = json!({
+        "metadata": {"name": "callers"},
+        "data": {"ca.crt": authority().pem(), "ca.crl": list},
+    });
+    let map = serde_json::from_value(map).expect("a ConfigMap");
+    selection.config_maps.insert(&map);
+    let mut problems = compiled(&selection).problems.into_iter();
+    problems.find(|problem| problem.field.contains("revocationLists"))
+}
+
+fn revocation_list() -> String {
+    let now = OffsetDateTime::now_utc();
+    let list = CertificateRevocationListParams {
+        this_update: now,
+        next_update: now + Duration::hours(1),
+        crl_number: SerialNumber::from(1),
+        issuing_distribution_point: None,
+        revoked_certs: Vec::new(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    let list = list.signed_by(&authority()).expect("a list");
+    list.pem().expect("PEM")
+}
+
+#[test]
+fn a_revocation_list_is_taken_over() {
+    assert_eq!(told_of_list(&revocation_list(), "Optional"), None);
+}
+
+#[rstest]
+#[case::no_pem("junk".to_owned(), "not PEM")]
+#[case::no_list("-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n".to_owned(), "damaged")]
+#[case::too_many(revocation_list().repeat(1500), "400000 fit")]
+fn a_broken_revocation_list_keeps_what_was_served_before(
+    #[case] list: String,
+    #[case] expected: &str,
+    #[values("Optional", "Required")] mode: &str,
+) {
+    let told = told_of_list(&list, mode).expect("told");
+    let reference = "spec.auth.clientCertificates.revocationLists[0].configMapKeyRef.key";
+    let expectation = (reference, ProblemReason::InvalidConfigMap, true);
+    assert_eq!(
+        (told.field.as_str(), told.reason, told.is_fatal()),
+        expectation
+    );
+    assert!(told.to_string().contains(expected), "{told}");
 }
