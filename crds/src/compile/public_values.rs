@@ -49,13 +49,11 @@ impl<'a> Pem<'a> {
             key,
             holder,
         };
-        match std::str::from_utf8(bytes) {
-            Ok(text) => text.clone_into(&mut pem.text),
-            Err(_) => {
-                let message = format!("the entry of {} {name} is not PEM text", holder.kind());
-                return Err(pem.invalid(gateway, message, "store PEM text"));
-            }
-        }
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            let message = format!("the entry of {} {name} is not PEM text", holder.kind());
+            return Err(pem.invalid(gateway, message, "store PEM text"));
+        };
+        text.clone_into(&mut pem.text);
         Ok(pem)
     }
 

@@ -28,6 +28,7 @@ pub(crate) fn table() -> Table {
         tokens(),
         introspection(),
         client_certificates(),
+        revocation_lists(),
         sizes(),
         scaling(),
         accelerators(),
@@ -567,9 +568,10 @@ fn introspection() -> Vec<Row> {
     ]
 }
 
+const PLACE_RULE: &str = "set exactly one of secretKeyRef and configMapKeyRef";
+
 fn client_certificates() -> Vec<Row> {
     const AUTHORITIES: &str = "spec.auth.clientCertificates.caCertificate";
-    const PLACE_RULE: &str = "set exactly one of secretKeyRef and configMapKeyRef";
     let place = json!({"name": "callers", "key": "ca.crt"});
     let secret = ("secretKeyRef", &place);
     let config_map = ("configMapKeyRef", &place);
@@ -580,15 +582,7 @@ fn client_certificates() -> Vec<Row> {
             .collect();
         known_by("clientCertificates", &json!({"caCertificate": value}))
     };
-    let secret_value = json!({"secretKeyRef": place});
-    let certificates = json!({"caCertificate": secret_value});
-    let listed = |lists: Value| {
-        let mut certificates = json!({"caCertificate": {"secretKeyRef": place}});
-        for (field, value) in lists.as_object().into_iter().flatten() {
-            certificates[field] = value.clone();
-        }
-        known_by("clientCertificates", &certificates)
-    };
+    let certificates = json!({"caCertificate": {"secretKeyRef": place}});
     let without_tls = json!({
         "auth": {"anonymous": null, "clientCertificates": certificates},
         "tls": {"disabled": {}},
@@ -619,6 +613,26 @@ fn client_certificates() -> Vec<Row> {
             AUTHORITIES,
             PLACE_RULE,
         ),
+        rejects(
+            "certificates_without_tls",
+            spec(without_tls),
+            "spec",
+            "clientCertificates are shown in the TLS handshake: leave out tls.disabled",
+        ),
+    ]
+}
+
+fn revocation_lists() -> Vec<Row> {
+    let place = json!({"name": "callers", "key": "ca.crl"});
+    let secret_value = json!({"secretKeyRef": place});
+    let listed = |lists: Value| {
+        let mut certificates = json!({"caCertificate": secret_value});
+        for (field, value) in lists.as_object().into_iter().flatten() {
+            certificates[field] = value.clone();
+        }
+        known_by("clientCertificates", &certificates)
+    };
+    vec![
         accepts(
             "revocation_lists",
             listed(json!({
@@ -649,12 +663,6 @@ fn client_certificates() -> Vec<Row> {
             listed(json!({"revocationLists": [secret_value], "outdatedRevocationLists": "Ignore"})),
             "spec.auth.clientCertificates.outdatedRevocationLists",
             "Unsupported value: \"Ignore\"",
-        ),
-        rejects(
-            "certificates_without_tls",
-            spec(without_tls),
-            "spec",
-            "clientCertificates are shown in the TLS handshake: leave out tls.disabled",
         ),
     ]
 }

@@ -213,11 +213,15 @@ fn with_lists(by: &Authority, lists: &[String]) -> ClientCertificatesConfig {
     }
 }
 
+fn usable(config: &ClientCertificatesConfig) -> Arc<ClientCertificates> {
+    Arc::new(ClientCertificates::new(config).expect("usable"))
+}
+
 fn outcome(
     peer: &PeerCertificate,
     config: &ClientCertificatesConfig,
 ) -> Result<Caller, CertificateFault> {
-    peer.caller(&Arc::new(ClientCertificates::new(config).expect("usable")))
+    peer.caller(&usable(config))
 }
 
 #[test]
@@ -290,7 +294,7 @@ fn connections_are_judged_anew_once_a_list_is_outdated() {
     let authority = authority();
     let end = minutes_from_now(30);
     let config = with_lists(&authority, &[list(&authority, &[], end)]);
-    let mut accepted = ClientCertificates::new(&config).expect("usable");
+    let accepted = usable(&config);
     let at = |minutes: i64| {
         Timestamp::from_second((end + Duration::minutes(minutes)).unix_timestamp()).expect("a time")
     };
@@ -300,11 +304,10 @@ fn connections_are_judged_anew_once_a_list_is_outdated() {
         !accepted.has_lost_a_list(at(0), at(1)),
         "that was known then"
     );
-    accepted = ClientCertificates::new(&ClientCertificatesConfig {
+    let accepted = usable(&ClientCertificatesConfig {
         outdated_lists_count: true,
         ..config
-    })
-    .expect("usable");
+    });
     assert!(!accepted.has_lost_a_list(at(-1), at(0)));
 }
 

@@ -93,8 +93,8 @@ impl Setting {
     /// With a list of what the authority has revoked.
     async fn start_with_list(authority: &Authority, list: Value) -> Self {
         let place = json!({"configMapKeyRef": {"name": "revoked", "key": "ca.crl"}});
-        let more = json!({"revocationLists": [place]});
-        Self::launch((SECRET, authority), "Optional", more, vec![list]).await
+        let fields = json!({"revocationLists": [place]});
+        Self::launch((SECRET, authority), "Optional", fields, vec![list]).await
     }
 
     /// With the authority in an object of that kind.
@@ -105,7 +105,7 @@ impl Setting {
     async fn launch(
         (kind, authority): (&str, &Authority),
         mode: &str,
-        more: Value,
+        fields: Value,
         lists: Vec<Value>,
     ) -> Self {
         let upstream = Upstream::start().await;
@@ -120,8 +120,7 @@ impl Setting {
                 "names": ["ada", "team-*"],
             }},
         });
-        let fields = more.as_object().into_iter().flatten();
-        for (field, value) in fields {
+        for (field, value) in fields.as_object().into_iter().flatten() {
             spec["auth"]["clientCertificates"][field] = value.clone();
         }
         let serving =
