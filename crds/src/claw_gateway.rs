@@ -40,7 +40,7 @@ pub use model::{HttpSource, LocalModel, Model, ModelSource, Quantization, Task};
 pub use network_policy::NetworkPolicySettings;
 pub use observability::{Dashboard, LogFormat, LogLevel, Monitoring, Observability, Tracing};
 pub use outbound::Outbound;
-pub use remote_model::{Credentials, Provider, RemoteModel};
+pub use remote_model::{Credentials, Provider, RemoteModel, RemoteTask};
 use serde::{Deserialize, Serialize};
 pub use service::{GatewayService, ServiceType};
 pub use size::{Resources, Size, SizeDefaults};

@@ -43,6 +43,8 @@ pub mod reason {
     pub const KIND_NOT_FOUND: &str = "KindNotFound";
     /// ResolvedRefs: no model of that name.
     pub const MODEL_NOT_FOUND: &str = "ModelNotFound";
+    /// ResolvedRefs: a model does something else than what is asked of it.
+    pub const TASK_MISMATCH: &str = "TaskMismatch";
     /// ResolvedRefs: no ClawGateway of that name.
     pub const GATEWAY_NOT_FOUND: &str = "GatewayNotFound";
     /// Programmed or Ready: something above is not True.

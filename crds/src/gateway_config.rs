@@ -13,6 +13,7 @@ mod identities;
 mod redacted;
 mod remote;
 mod route;
+mod task;
 
 use std::collections::BTreeSet;
 
@@ -37,6 +38,7 @@ pub use route::{
 use serde::{Deserialize, Serialize};
 
 pub use crate::outbound::OutboundConfig;
+pub use task::TaskConfig;
 
 /// The only schema version this build reads and writes.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -113,6 +115,9 @@ pub struct GatewayIdentity {
 pub struct ModelConfig {
     /// Unique within the gateway.
     pub name: String,
+    /// What it does, which decides the body of its routes' own paths.
+    #[serde(default, skip_serializing_if = "TaskConfig::is_default")]
+    pub task: TaskConfig,
     /// What answers.
     pub backend: ModelBackend,
 }

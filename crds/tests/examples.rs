@@ -40,7 +40,7 @@ fn files(folder: &str) -> Vec<ManifestFile> {
 #[case::storage(&["storage"], "library", 0, 0)]
 #[case::autoscaling(&["autoscaling"], "frontdesk", 0, 0)]
 #[case::limits(&["limits"], "metered", 1, 0)]
-#[case::providers(&["providers"], "switchboard", 2, 0)]
+#[case::providers(&["providers"], "switchboard", 4, 0)]
 #[case::identity(&["identity"], "reception", 0, 0)]
 fn manifests_compile_without_a_problem(
     #[case] folders: &[&str],

@@ -5,6 +5,7 @@ mod gateway;
 mod model;
 mod model_argument;
 mod outbound_argument;
+mod task_argument;
 mod timeouts;
 
 use clap::{Parser, Subcommand};
@@ -16,6 +17,7 @@ pub use gateway::{Environment, GatewayArgs};
 pub use model::{FetchArgs, ImportArgs, ModelCommand, Weights};
 pub use model_argument::{ModelArgument, ModelTarget};
 pub use outbound_argument::{InvalidOutboundArgument, OutboundArgument};
+pub use task_argument::{InvalidTaskArgument, TaskArgument};
 pub use timeouts::TimeoutArgs;
 
 /// An AI chat gateway: one door to local and remote models.

@@ -20,6 +20,7 @@ mod parts;
 #[cfg(test)]
 mod provider_golden;
 pub mod responses;
+pub mod summary;
 mod target;
 mod text_shape;
 mod upstream_body;

@@ -41,7 +41,7 @@ pub fn document() -> Value {
             "title": "claw gateway",
             "version": env!("CARGO_PKG_VERSION"),
             "description": "One door to local and remote models. docs/api.md tells what each endpoint honours. Paths of routes \
-                            take and give chat completions with `model` left out.",
+                            take and give what their models do: chat completions, summaries, embeddings or rankings.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "security": [{"bearer": []}],

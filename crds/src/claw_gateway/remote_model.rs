@@ -13,7 +13,10 @@ use crate::secret_ref::SecretKeyRef;
     validation = Rule::new("has(self.baseURL) || self.provider != 'AzureOpenAI'")
         .message("AzureOpenAI needs baseURL, the endpoint of your resource"),
     validation = Rule::new("!has(self.apiVersion) || self.provider == 'AzureOpenAI'")
-        .message("apiVersion is for AzureOpenAI only")
+        .message("apiVersion is for AzureOpenAI only"),
+    validation = Rule::new(
+        "!has(self.task) || !(self.task in ['Embed', 'Rerank']) || self.provider in ['OpenAI', 'AzureOpenAI']")
+        .message("the tasks Embed and Rerank need the provider OpenAI or AzureOpenAI")
 )]
 pub struct RemoteModel {
     /// The API's dialect. Callers speak the gateway's API whatever it is.
@@ -36,9 +39,28 @@ pub struct RemoteModel {
     #[schemars(regex(pattern = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(-preview)?$"))]
     pub api_version: Option<String>,
 
+    /// What the model does, which decides the request body of its routes. Chat when absent. The paths of the API
+    /// (`/v1/…`) take the same bodies whatever it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<RemoteTask>,
+
     /// The API key or keys, sent in the header that the provider wants. Absent for APIs that need none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
+}
+
+/// What a remote model does.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RemoteTask {
+    /// Answers a conversation. Routes take and give OpenAI chat completions.
+    Chat,
+    /// Summarizes a text or a conversation. Routes take `text` or `messages` and give `summary`; the API is asked by a
+    /// chat.
+    Summarize,
+    /// Turns texts into vectors. Routes take and give OpenAI embeddings.
+    Embed,
+    /// Sorts documents by what they say about a question. Routes take `query` and `documents` and give `results`.
+    Rerank,
 }
 
 /// Keys of one API: exactly one of secretKeyRef and secretKeyRefs.

@@ -2,7 +2,7 @@
 
 use super::{
     Found, outbound,
-    problem::{ObjectRef, Problem},
+    problem::{ObjectRef, Problem, ProblemReason},
     routes::check_model,
     url::check_base_url,
 };
@@ -40,7 +40,21 @@ fn compile_one(
 ) -> Result<ChannelConfig, Problem> {
     let object = ObjectRef::of(channel);
     let spec = &channel.spec;
-    check_model(&object, "spec.model".to_owned(), &spec.model, models)?;
+    let task = check_model(&object, "spec.model".to_owned(), &spec.model, models)?;
+    if !task.can_chat() {
+        let problem = Problem::invalid(
+            &object,
+            "spec.model",
+            format!(
+                "the task of the model is {}, and channels chat",
+                task.as_str()
+            ),
+            "name a model of the task Chat",
+        );
+        return Err(problem
+            .with_value(&spec.model)
+            .with_reason(ProblemReason::TaskMismatch));
+    }
     let platform = match (&spec.web_socket, &spec.telegram) {
         (Some(_), None) => PlatformConfig::WebSocket {},
         (None, Some(telegram)) => compile_telegram(&object, telegram, found)?,

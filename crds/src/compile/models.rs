@@ -9,9 +9,9 @@ use super::{
     url::check_url,
 };
 use crate::{
-    claw_gateway::{LocalModel, Model, Quantization},
+    claw_gateway::{LocalModel, Model, Quantization, RemoteTask},
     gateway_config::{
-        LocalModelConfig, ModelBackend, ModelConfig, QuantizationConfig, SourceConfig,
+        LocalModelConfig, ModelBackend, ModelConfig, QuantizationConfig, SourceConfig, TaskConfig,
     },
 };
 
@@ -44,10 +44,21 @@ pub(super) fn compile(
         });
         configs.push(ModelConfig {
             name: model.name.clone(),
+            task: task(model),
             backend,
         });
     }
     configs
+}
+
+/// Also of a model that cannot be used now, so that its routes stay what they are.
+fn task(model: &Model) -> TaskConfig {
+    match model.remote.as_ref().and_then(|remote| remote.task) {
+        Some(RemoteTask::Chat) | None => TaskConfig::Chat,
+        Some(RemoteTask::Summarize) => TaskConfig::Summarize,
+        Some(RemoteTask::Embed) => TaskConfig::Embed,
+        Some(RemoteTask::Rerank) => TaskConfig::Rerank,
+    }
 }
 
 fn backend(

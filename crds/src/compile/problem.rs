@@ -48,6 +48,8 @@ pub enum ProblemReason {
     InvalidConfigMap,
     /// No model of that name.
     ModelNotFound,
+    /// A model that does something else than is asked for.
+    TaskMismatch,
 }
 
 impl ProblemReason {
@@ -59,7 +61,8 @@ impl ProblemReason {
             | Self::InvalidSecret
             | Self::ConfigMapNotFound
             | Self::InvalidConfigMap
-            | Self::ModelNotFound => RESOLVED_REFS,
+            | Self::ModelNotFound
+            | Self::TaskMismatch => RESOLVED_REFS,
         }
     }
 
@@ -73,6 +76,7 @@ impl ProblemReason {
             Self::ConfigMapNotFound => reason::CONFIG_MAP_NOT_FOUND,
             Self::InvalidConfigMap => reason::INVALID_CONFIG_MAP,
             Self::ModelNotFound => reason::MODEL_NOT_FOUND,
+            Self::TaskMismatch => reason::TASK_MISMATCH,
         }
     }
 }

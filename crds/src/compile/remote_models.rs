@@ -7,7 +7,7 @@ use super::{
     url::check_base_url,
 };
 use crate::{
-    claw_gateway::{Credentials, Provider, RemoteModel},
+    claw_gateway::{Credentials, Provider, RemoteModel, RemoteTask},
     gateway_config::{CredentialConfig, ProviderConfig, Redacted, RemoteModelConfig},
 };
 
@@ -28,6 +28,7 @@ pub(super) fn remote(
 ) -> Result<RemoteModelConfig, Problem> {
     let base_url = base_url(place, model, found)?;
     check_api_version(place, model)?;
+    check_task(place, model)?;
     let credentials = match &model.credentials {
         Some(given) => credentials(place, given, found.secrets, problems)?,
         None => Vec::new(),
@@ -89,6 +90,24 @@ fn check_api_version(place: &Place<'_>, model: &RemoteModel) -> Result<(), Probl
         )
         .with_value(version)),
         _ => Ok(()),
+    }
+}
+
+fn check_task(place: &Place<'_>, model: &RemoteModel) -> Result<(), Problem> {
+    let name = match model.task {
+        None | Some(RemoteTask::Chat | RemoteTask::Summarize) => return Ok(()),
+        Some(RemoteTask::Embed) => "Embed",
+        Some(RemoteTask::Rerank) => "Rerank",
+    };
+    match model.provider {
+        Provider::OpenAI | Provider::AzureOpenAI => Ok(()),
+        Provider::Anthropic | Provider::Gemini => Err(Problem::invalid(
+            place.gateway,
+            format!("{}.task", place.field),
+            "the provider is asked by chats alone",
+            "use the provider OpenAI or AzureOpenAI, or the task Chat or Summarize",
+        )
+        .with_value(name)),
     }
 }
 
@@ -194,6 +213,10 @@ mod tests {
     #[case::version_elsewhere(
         "{provider: OpenAI, apiVersion: 2024-10-21}",
         "apiVersion \"2024-10-21\": only AzureOpenAI"
+    )]
+    #[case::task_of_another_provider(
+        "{provider: Anthropic, task: Embed}",
+        "task \"Embed\": the provider is asked by chats alone"
     )]
     #[case::not_allowed(
         "{provider: Anthropic, baseURL: 'http://169.254.169.254/v1'}",

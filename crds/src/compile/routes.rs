@@ -8,7 +8,7 @@ use std::fmt;
 use super::problem::{ObjectRef, Problem, ProblemReason};
 use crate::{
     ModelRoute,
-    gateway_config::{ModelConfig, RouteConfig},
+    gateway_config::{ModelConfig, RouteConfig, TaskConfig},
     model_route::Route,
 };
 
@@ -94,15 +94,15 @@ pub fn compile_rules(
         .collect()
 }
 
-/// That a model of the name exists.
+/// The task of the model of that name, if it exists.
 pub(super) fn check_model(
     object: &ObjectRef,
     field: String,
     name: &str,
     models: &[ModelConfig],
-) -> Result<(), Problem> {
-    if models.iter().any(|model| model.name == name) {
-        return Ok(());
+) -> Result<TaskConfig, Problem> {
+    if let Some(model) = models.iter().find(|model| model.name == name) {
+        return Ok(model.task);
     }
     let known = models
         .iter()

@@ -5,7 +5,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::{
-    gateway_config::{AuthConfig, ModelBackend, PlatformConfig},
+    gateway_config::{AuthConfig, ModelBackend, PlatformConfig, TaskConfig},
     manifest::{ManifestFile, Selection, parse},
 };
 
@@ -194,6 +194,36 @@ fn a_broken_part_is_named_and_the_rest_serves(
 fn a_route_with_a_missing_model_keeps_its_fallback() {
     let config = config(&[("model: big, fallback", "model: bigg, fallback")]);
     assert_eq!(config.routes[0].targets, ["tiny"]);
+}
+
+#[test]
+fn a_model_keeps_its_task_without_its_secret_and_gets_what_fits_it_alone() {
+    let edits = [
+        (
+            "provider: OpenAI",
+            "provider: OpenAI
+      task: Embed",
+        ),
+        ("name: provider, key", "name: gone, key"),
+        (
+            "model: tiny
+  telegram",
+            "model: big
+  telegram",
+        ),
+    ];
+    let config = config(&edits);
+    assert_eq!(config.models[1].task, TaskConfig::Embed);
+    assert_eq!(config.routes[0].task, TaskConfig::Embed);
+    assert_eq!(config.routes[0].targets, ["big"]);
+    assert_eq!(config.channels, []);
+    let report = report(&edits);
+    for expected in [
+        "ModelRoute/main spec.routes[0].fallback \"tiny\": the task of the model is Chat",
+        "Channel/bot spec.model \"big\": the task of the model is Embed, and channels chat",
+    ] {
+        assert!(report.contains(expected), "{report}");
+    }
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::TaskConfig;
+
 /// One rule of the routing table.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -22,6 +24,9 @@ pub struct RouteConfig {
     pub backends: Vec<BackendConfig>,
     /// Models to try in order, after those of `backends`; both are empty when none of the named ones exists.
     pub targets: Vec<String>,
+    /// What its models do, which decides the body at the paths that routes open.
+    #[serde(default, skip_serializing_if = "TaskConfig::is_default")]
+    pub task: TaskConfig,
     /// How long is waited, where that differs from what the gateway does by default.
     #[serde(default, skip_serializing_if = "TimeoutsConfig::is_default")]
     pub timeouts: TimeoutsConfig,

@@ -298,6 +298,13 @@ fn remote_models() -> Vec<Row> {
                 json!({"secretKeyRef": {"name": "openai", "key": "api-key"}}),
             ),
         ),
+        accepts("a_remote_model_that_embeds", remote("task", json!("Embed"))),
+        rejects(
+            "an_unknown_task",
+            remote("task", json!("Dream")),
+            at,
+            "Unsupported value: \"Dream\"",
+        ),
         rejects(
             "an_unknown_provider",
             remote("provider", json!("Oracle")),
@@ -344,6 +351,22 @@ fn providers() -> Vec<Row> {
                 "provider": "AzureOpenAI", "baseURL": "https://me.openai.azure.com",
                 "apiVersion": "2025-04-01-preview",
             })),
+        ),
+        accepts(
+            "anthropic_that_summarizes",
+            provider(json!({"provider": "Anthropic", "task": "Summarize"})),
+        ),
+        rejects(
+            "anthropic_that_embeds",
+            provider(json!({"provider": "Anthropic", "task": "Embed"})),
+            at,
+            "the tasks Embed and Rerank need the provider OpenAI or AzureOpenAI",
+        ),
+        rejects(
+            "gemini_that_ranks",
+            provider(json!({"provider": "Gemini", "task": "Rerank"})),
+            at,
+            "the tasks Embed and Rerank need the provider OpenAI or AzureOpenAI",
         ),
         rejects(
             "azure_without_an_endpoint",

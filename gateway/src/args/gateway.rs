@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{ArgAction, ArgGroup, Args};
 use claw_crds::gateway_config::Redacted;
 
-use super::{ModelArgument, OutboundArgument, TimeoutArgs};
+use super::{ModelArgument, OutboundArgument, TaskArgument, TimeoutArgs};
 use crate::telemetry::LogFormat;
 
 /// Flags of `clawdbot gateway`. What is served comes from exactly one of --manifests, --model, --config and
@@ -80,6 +80,10 @@ pub struct GatewayArgs {
     /// OpenAI-compatible API, whose key is taken from CLAWDBOT_UPSTREAM_KEY.
     #[arg(long, value_name = "NAME=PATH_OR_URL")]
     pub model: Vec<ModelArgument>,
+    /// What a model of --model behind a URL does, repeatable: Chat, Summarize, Embed or Rerank. It decides the body of
+    /// its routes' own paths. Default: Chat.
+    #[arg(long, value_name = "NAME=TASK", requires = "model")]
+    pub model_task: Vec<TaskArgument>,
     /// A rendered configuration (config.json), watched.
     #[arg(long, value_name = "FILE", env = "CLAWDBOT_CONFIG")]
     pub config: Option<PathBuf>,

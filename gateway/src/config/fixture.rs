@@ -7,7 +7,7 @@ use claw_crds::gateway_config::{
     AuthConfig, BudgetsConfig, CallersConfig, ConversationsConfig, CredentialConfig, DeviceConfig,
     GatewayIdentity, IdentitiesConfig, LimitsConfig, LogLevel, ModelBackend, ModelConfig,
     OutboundConfig, ProviderConfig, Redacted, RemoteModelConfig, SCHEMA_VERSION, StateConfig,
-    TlsConfig,
+    TaskConfig, TlsConfig,
 };
 
 use super::{RuntimeConfig, prepare};
@@ -49,6 +49,7 @@ pub(crate) fn config(models: &[&str]) -> GatewayConfig {
 pub(crate) fn remote(name: &str, base_url: &str) -> ModelConfig {
     ModelConfig {
         name: name.into(),
+        task: TaskConfig::Chat,
         backend: ModelBackend::Remote(RemoteModelConfig {
             provider: ProviderConfig::OpenAI,
             base_url: base_url.into(),

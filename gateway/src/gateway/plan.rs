@@ -49,6 +49,7 @@ impl Plan {
             gateway,
             routes,
             model,
+            model_task,
             config,
             config_secret,
             namespace,
@@ -80,6 +81,7 @@ impl Plan {
             (.., Some(name)) => Source::Secret { namespace, name },
             (None, None, None) => Source::QuickStart(QuickStart {
                 models: model,
+                tasks: model_task,
                 upstream_key: environment.upstream_key,
                 routes,
             }),

@@ -69,6 +69,17 @@ pub(super) async fn ask(
         headers: &parts.headers,
     };
     let candidates = permitted(runtime, parts, asked)?;
+    ask_those(state, runtime, parts, &candidates, chat).await
+}
+
+/// The same of models that were chosen before.
+pub(super) async fn ask_those(
+    state: &AppState,
+    runtime: &RuntimeConfig,
+    parts: &Parts,
+    candidates: &Candidates<'_>,
+    chat: &ChatRequest,
+) -> Result<Given, GatewayError> {
     let account = parts.extensions.get::<Account>();
     let estimate = Estimate::of(chat);
     let limiter = &state.limiter;
@@ -81,10 +92,10 @@ pub(super) async fn ask(
         route,
         answer,
     } = if chat.stream {
-        let answered = dispatcher.stream(&candidates, chat, &permit).await?;
+        let answered = dispatcher.stream(candidates, chat, &permit).await?;
         answered.map(Answer::Pieces)
     } else {
-        let answered = dispatcher.complete(&candidates, chat, &permit).await?;
+        let answered = dispatcher.complete(candidates, chat, &permit).await?;
         answered.map(|whole| Answer::Whole(Box::new(whole)))
     };
     let limits = permit.rate_headers();

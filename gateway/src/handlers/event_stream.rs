@@ -10,8 +10,10 @@ use axum::body::Body;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt as _;
+use serde_json::Value;
 
 use crate::audit::notes;
+use crate::conversion::summary::summary_chunk;
 use crate::conversion::{NamedEvent, Narrator};
 use crate::dispatch::ChunkStream;
 use crate::error::{ErrorBody, GatewayError};
@@ -31,7 +33,18 @@ pub(super) fn chat(chunks: ChunkStream) -> Response {
 
 /// The events of a completion of a text.
 pub(super) fn completions(chunks: ChunkStream) -> Response {
-    respond(Outcome::events(chunks).map(|outcome| Ok::<_, Infallible>(outcome.into_event())))
+    pieces(chunks, text_chunk)
+}
+
+/// The events of a summary.
+pub(super) fn summaries(chunks: ChunkStream) -> Response {
+    pieces(chunks, summary_chunk)
+}
+
+fn pieces(chunks: ChunkStream, form: fn(ChatChunk) -> Value) -> Response {
+    respond(
+        Outcome::events(chunks).map(move |outcome| Ok::<_, Infallible>(outcome.into_event(form))),
+    )
 }
 
 /// The same pieces, told by a narrator of another dialect.
@@ -87,7 +100,7 @@ impl<N: Narrator> Telling<N> {
     }
 }
 
-/// One event of a streamed completion of a text.
+/// One event of a stream without names.
 enum Outcome {
     Piece(Box<ChatChunk>),
     Error(GatewayError),
@@ -107,9 +120,9 @@ impl Outcome {
         })
     }
 
-    fn into_event(self) -> Event {
+    fn into_event(self, form: fn(ChatChunk) -> Value) -> Event {
         match self {
-            Self::Piece(chunk) => Event::default().data(json(&text_chunk(*chunk))),
+            Self::Piece(chunk) => Event::default().data(json(&form(*chunk))),
             Self::Error(error) => {
                 tell(&error);
                 Event::default()

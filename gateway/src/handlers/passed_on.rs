@@ -46,14 +46,14 @@ async fn answer(state: &AppState, task: Task, request: Request) -> Result<Respon
         Answer::Whole(completion) if task == Task::Complete => {
             Json(text_completion(*completion)).into_response()
         }
-        Answer::Whole(completion) => Json(passed_on(*completion, task)).into_response(),
+        Answer::Whole(completion) => Json(told(*completion, task)).into_response(),
         Answer::Pieces(chunks) => event_stream::completions(chunks),
     };
     Ok(tell(given.told, response))
 }
 
 /// What an API answered, with our name of the model and a usage.
-fn passed_on(completion: ChatCompletion, task: Task) -> Value {
+pub(super) fn told(completion: ChatCompletion, task: Task) -> Value {
     let mut answer = Value::Object(completion.extra);
     answer["model"] = completion.model.into();
     if let Some(object) = task.object() {

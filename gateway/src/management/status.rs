@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use claw_crds::gateway_config::{BackendConfig, PlatformConfig, RetriesConfig, TimeoutsConfig};
+use claw_crds::gateway_config::{
+    BackendConfig, PlatformConfig, RetriesConfig, TaskConfig, TimeoutsConfig,
+};
 use serde::Serialize;
 
 use super::{Management, Readiness};
@@ -128,6 +130,8 @@ struct Route {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     backends: Vec<BackendConfig>,
     targets: Vec<String>,
+    #[serde(skip_serializing_if = "TaskConfig::is_default")]
+    task: TaskConfig,
     #[serde(skip_serializing_if = "TimeoutsConfig::is_default")]
     timeouts: TimeoutsConfig,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -297,6 +301,7 @@ fn routes(runtime: &RuntimeConfig) -> Vec<Route> {
             headers: rule.header_names().map(str::to_owned).collect(),
             backends: rule.backends().to_vec(),
             targets: rule.targets.clone(),
+            task: rule.task,
             timeouts: rule.timeouts,
             retries: rule.retries,
         })

@@ -10,7 +10,7 @@ use axum::response::Response;
 use claw_crds::GatewayConfig;
 use claw_crds::gateway_config::{
     ApiKeyConfig, AuthConfig, GrantConfig, LocalModelConfig, ModelBackend, ModelConfig,
-    OutboundConfig, QuantizationConfig, RouteConfig, SourceConfig, TimeoutsConfig,
+    OutboundConfig, QuantizationConfig, RouteConfig, SourceConfig, TaskConfig, TimeoutsConfig,
 };
 use http::Request;
 use http_body_util::BodyExt as _;
@@ -119,6 +119,16 @@ impl Gateway {
     }
 }
 
+fn doing(pattern: &str, task: TaskConfig, models: &[&str]) -> RouteConfig {
+    RouteConfig {
+        origin: "a test".into(),
+        pattern: Some(pattern.into()),
+        targets: models.iter().map(|&model| model.into()).collect(),
+        task,
+        ..RouteConfig::default()
+    }
+}
+
 fn config(folder: &std::path::Path) -> GatewayConfig {
     let mut config = fixture::config(&["far"]);
     config.auth = AuthConfig::ApiKeys(vec![ApiKeyConfig {
@@ -128,6 +138,7 @@ fn config(folder: &std::path::Path) -> GatewayConfig {
     }]);
     config.models.push(ModelConfig {
         name: "near".into(),
+        task: TaskConfig::Chat,
         backend: ModelBackend::Local(LocalModelConfig {
             source: SourceConfig::Path(folder.join("near").display().to_string()),
             quantization: QuantizationConfig::Int8,
@@ -136,6 +147,7 @@ fn config(folder: &std::path::Path) -> GatewayConfig {
     });
     config.models.push(ModelConfig {
         name: "gone".into(),
+        task: TaskConfig::Chat,
         backend: ModelBackend::Unavailable {
             reason: "its Secret is missing".into(),
         },
@@ -146,6 +158,10 @@ fn config(folder: &std::path::Path) -> GatewayConfig {
         targets: vec!["far".into(), "near".into()],
         ..RouteConfig::default()
     });
+    config.routes.extend([
+        doing("^/short$", TaskConfig::Summarize, &["far", "near"]),
+        doing("^/vectors$", TaskConfig::Embed, &["near"]),
+    ]);
     let limited = |path: &str, timeouts| RouteConfig {
         origin: path.into(),
         pattern: Some(format!("^{path}$")),
@@ -216,6 +232,36 @@ async fn a_local_model_answers_after_a_dead_remote_one() {
         json!({"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10})
     );
     assert_eq!(answer["model"], "near");
+}
+
+#[tokio::test]
+async fn a_local_model_summarizes_after_a_dead_remote_one() {
+    let gateway = Gateway::start(true).await;
+    let (status, answer) = gateway.ask("/short", &json!({"text": "a story"})).await;
+    assert_eq!(
+        (status, &answer["model"]),
+        (200, &json!("near")),
+        "{answer}"
+    );
+    assert_eq!(answer["summary"], "echo: a story");
+    assert_eq!(answer["usage"]["completion_tokens"], 3);
+    let body = json!({"text": "a story", "response_format": {"type": "json_object"}});
+    let (status, error) = gateway.ask("/short", &body).await;
+    assert_eq!(
+        (status, &error["error"]["param"]),
+        (400, &json!("response_format"))
+    );
+}
+
+#[tokio::test]
+async fn a_local_model_makes_no_vectors_at_a_route() {
+    let gateway = Gateway::start(true).await;
+    let (status, error) = gateway.ask("/vectors", &json!({"input": "a"})).await;
+    assert_eq!(
+        (status, &error["error"]["code"]),
+        (400, &json!("unsupported_task")),
+        "{error}"
+    );
 }
 
 #[tokio::test]

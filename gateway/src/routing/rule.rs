@@ -1,6 +1,8 @@
 //! One rule of the routing table, ready to be asked.
 
-use claw_crds::gateway_config::{BackendConfig, RetriesConfig, RouteConfig, TimeoutsConfig};
+use claw_crds::gateway_config::{
+    BackendConfig, RetriesConfig, RouteConfig, TaskConfig, TimeoutsConfig,
+};
 use http::HeaderMap;
 
 use super::headers::{HeaderMatch, InvalidHeader};
@@ -19,6 +21,8 @@ pub struct Rule {
     backends: Weights,
     /// The models to try in order, after those with a weight.
     pub targets: Vec<String>,
+    /// What its models do, which decides the body at the paths that patterns open.
+    pub task: TaskConfig,
     /// How long is waited, where the rule says it.
     pub timeouts: TimeoutsConfig,
     /// Whether a model is asked again.
@@ -41,6 +45,7 @@ impl Rule {
             headers,
             backends: Weights::new(config.backends.clone(), rand::random()),
             targets: config.targets.clone(),
+            task: config.task,
             timeouts: config.timeouts,
             retries: config.retries,
         })

@@ -24,6 +24,7 @@ mod passed_on;
 mod providers;
 mod redaction;
 mod reload;
+mod route_tasks;
 mod routing;
 mod serving;
 mod shutdown;

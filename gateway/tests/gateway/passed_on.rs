@@ -12,17 +12,17 @@ use tokio::task::JoinSet;
 
 use crate::binary::{Binary, events};
 
-type Seen = Arc<Mutex<Vec<(String, Value)>>>;
+pub(crate) type Seen = Arc<Mutex<Vec<(String, Value)>>>;
 
 /// An API that serves what its path says, but `down`.
-struct Api {
-    seen: Seen,
-    arguments: Vec<String>,
+pub(crate) struct Api {
+    pub(crate) seen: Seen,
+    pub(crate) arguments: Vec<String>,
     _server: JoinSet<()>,
 }
 
 impl Api {
-    async fn start(names: &[&str]) -> Self {
+    pub(crate) async fn start(names: &[&str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let seen = Seen::default();

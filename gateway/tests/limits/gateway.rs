@@ -11,7 +11,7 @@ use claw_crds::GatewayConfig;
 use claw_crds::gateway_config::{
     AuthConfig, BudgetsConfig, CallersConfig, ConversationsConfig, DeviceConfig, GatewayIdentity,
     IdentitiesConfig, LimitsConfig, LogLevel, ModelBackend, ModelConfig, OutboundConfig,
-    ProviderConfig, Redacted, RemoteModelConfig, SCHEMA_VERSION, StateConfig,
+    ProviderConfig, Redacted, RemoteModelConfig, SCHEMA_VERSION, StateConfig, TaskConfig,
 };
 use clawdbot::store::Place;
 use serde_json::{Value, json};
@@ -64,6 +64,7 @@ pub(crate) fn config(upstream: SocketAddr, budgets: BudgetsConfig, state: &Place
         },
         models: vec![ModelConfig {
             name: "far".into(),
+            task: TaskConfig::Chat,
             backend: ModelBackend::Remote(RemoteModelConfig {
                 base_url: format!("http://{upstream}/v1"),
                 model: "far".into(),

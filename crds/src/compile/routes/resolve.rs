@@ -1,11 +1,11 @@
 //! A rule as the gateway runs it.
 
-use super::{Problem, RulePlace, check_model};
+use super::{Problem, ProblemReason, RulePlace, check_model};
 use crate::{
     duration::DurationText,
     gateway_config::{
-        BackendConfig, HeaderMatchConfig, ModelConfig, RetriesConfig, RouteConfig, TimeoutsConfig,
-        ValueMatchConfig,
+        BackendConfig, HeaderMatchConfig, ModelConfig, RetriesConfig, RouteConfig, TaskConfig,
+        TimeoutsConfig, ValueMatchConfig,
     },
     model_route::{Backend, HeaderMatch, HeaderMatchType, Retries, Route, Timeouts},
 };
@@ -32,9 +32,15 @@ pub(super) fn resolve(
         timeouts,
         retries,
     } = rule;
+    // That of the first model there is.
+    let mut task = None;
     let mut exists = |part: String, name: &str| {
-        let found = check_model(place.rules.object, place.field(part), name, models);
-        found.map_err(|problem| problems.push(problem)).is_ok()
+        let found = check_model(place.rules.object, place.field(&part), name, models);
+        let fits = found.and_then(|found| {
+            let asked = *task.get_or_insert(found);
+            check_task(place, &part, name, (found, asked))
+        });
+        fits.map_err(|problem| problems.push(problem)).is_ok()
     };
     let mut shares = Vec::new();
     for (index, Backend { model, weight }) in backends.iter().enumerate() {
@@ -59,6 +65,7 @@ pub(super) fn resolve(
         .filter(|(part, name)| exists(part.clone(), name))
         .map(|(_, name)| name.clone())
         .collect();
+    let task = task.unwrap_or_default();
     RouteConfig {
         origin: format!(
             "{} {}[{}]",
@@ -69,9 +76,31 @@ pub(super) fn resolve(
         headers: headers.iter().map(header).collect(),
         backends: shares,
         targets,
+        task,
         timeouts: timeouts.as_ref().map(limits).unwrap_or_default(),
         retries: retries.as_ref().map(repetitions),
     }
+}
+
+/// That the model can do what the rule's first one does.
+fn check_task(
+    place: &RulePlace<'_>,
+    part: &str,
+    name: &str,
+    (found, asked): (TaskConfig, TaskConfig),
+) -> Result<(), Problem> {
+    if found.can(asked) {
+        return Ok(());
+    }
+    let (found, asked) = (found.as_str(), asked.as_str());
+    let problem = place.problem(
+        part,
+        format!("the task of the model is {found}, and that of the rule's first model is {asked}"),
+        format!("name models of the task {asked}, or give them a rule of their own"),
+    );
+    Err(problem
+        .with_value(name)
+        .with_reason(ProblemReason::TaskMismatch))
 }
 
 fn header(header: &HeaderMatch) -> HeaderMatchConfig {

@@ -5,10 +5,18 @@ use rstest::rstest;
 use super::*;
 use crate::gateway_config::{BackendConfig, ModelBackend};
 
-/// What one rule becomes beside the models `near` and `far`, and what is wrong with it.
+/// What one rule becomes beside `near`, `far` and models of other tasks, and what is wrong with it.
 fn compiled(rule: &str) -> (Vec<RouteConfig>, String) {
-    let models = ["near", "far"].map(|name| ModelConfig {
+    let models = [
+        ("near", TaskConfig::Chat),
+        ("far", TaskConfig::Chat),
+        ("brief", TaskConfig::Summarize),
+        ("vector", TaskConfig::Embed),
+        ("rank", TaskConfig::Rerank),
+    ]
+    .map(|(name, task)| ModelConfig {
         name: name.into(),
+        task,
         backend: ModelBackend::Unavailable {
             reason: "a test".into(),
         },
@@ -130,4 +138,30 @@ fn what_is_left_of_the_backends_may_have_no_share() {
     let (rules, _) = compiled(text);
     assert_eq!(rules[0].backends, []);
     assert_eq!(rules[0].targets, ["far"]);
+}
+
+#[rstest]
+#[case::chat("{pattern: ^/x, model: near, fallback: far}", TaskConfig::Chat)]
+#[case::a_chat_for_a_summary("{pattern: ^/x, model: brief, fallback: near}", TaskConfig::Summarize)]
+#[case::by_weight("{pattern: ^/x, backends: [{model: vector}]}", TaskConfig::Embed)]
+#[case::rank("{alias: x, model: rank}", TaskConfig::Rerank)]
+fn the_first_model_says_what_a_rule_is_for(#[case] text: &str, #[case] expected: TaskConfig) {
+    assert_eq!(rule(text).task, expected);
+}
+
+#[rstest]
+#[case("{pattern: ^/x, model: vector, fallback: near}", "fallback \"near\"")]
+#[case(
+    "{pattern: ^/x, model: near, fallbacks: [rank]}",
+    "fallbacks[0] \"rank\""
+)]
+#[case(
+    "{pattern: ^/x, backends: [{model: rank}, {model: vector}]}",
+    "backends[1].model \"vector\""
+)]
+fn a_model_of_another_task_is_left_out(#[case] text: &str, #[case] field: &str) {
+    let (rules, report) = compiled(text);
+    assert_eq!(rules[0].backends.len() + rules[0].targets.len(), 1);
+    let expected = format!("spec.routes[0].{field}: the task of the model is");
+    assert!(report.contains(&expected), "{report}");
 }

@@ -9,12 +9,12 @@ use claw_crds::gateway_config::{
     AuthConfig, BudgetsConfig, CallersConfig, ConversationsConfig, CredentialConfig, DeviceConfig,
     GatewayIdentity, IdentitiesConfig, LimitsConfig, LocalModelConfig, LogLevel, ModelBackend,
     ModelConfig, OutboundConfig, ProviderConfig, QuantizationConfig, Redacted, RemoteModelConfig,
-    SCHEMA_VERSION, SourceConfig, StateConfig,
+    SCHEMA_VERSION, SourceConfig, StateConfig, TaskConfig,
 };
 use url::{Host, Url};
 
 use super::routes_file;
-use crate::args::{ModelArgument, ModelTarget};
+use crate::args::{ModelArgument, ModelTarget, TaskArgument};
 use crate::config::ConfigError;
 
 /// Connections of one machine's users.
@@ -25,6 +25,8 @@ const MAX_CONNECTIONS: u32 = 200;
 pub struct QuickStart {
     /// The models.
     pub models: Vec<ModelArgument>,
+    /// What some of them do; the others chat.
+    pub tasks: Vec<TaskArgument>,
     /// Sent to every API among them.
     pub upstream_key: Option<Redacted>,
     /// A routing file.
@@ -34,6 +36,7 @@ pub struct QuickStart {
 impl QuickStart {
     /// Nobody is let in by it; keys come from the overlay.
     pub(super) fn config(&self) -> Result<GatewayConfig, ConfigError> {
+        self.check_tasks()?;
         let models: Vec<_> = self.models.iter().map(|model| self.model(model)).collect();
         let routes = self
             .routes
@@ -108,8 +111,29 @@ impl QuickStart {
         };
         ModelConfig {
             name: argument.name.clone(),
+            task: self.task(&argument.name),
             backend,
         }
+    }
+
+    fn task(&self, name: &str) -> TaskConfig {
+        let said = self.tasks.iter().rfind(|said| said.name == name);
+        said.map_or(TaskConfig::Chat, |said| said.task)
+    }
+
+    fn check_tasks(&self) -> Result<(), ConfigError> {
+        for TaskArgument { name, task } in &self.tasks {
+            let model = self.models.iter().find(|model| model.name == *name);
+            let fault = match model.map(|model| &model.target) {
+                Some(ModelTarget::Url(_)) => continue,
+                Some(ModelTarget::Path(_)) if *task == TaskConfig::Chat => continue,
+                Some(ModelTarget::Path(_)) => "a model of this process chats; give a URL",
+                None => "no --model has that name",
+            };
+            let told = format!("--model-task {name:?}: {fault}");
+            return Err(ConfigError::new("the command line", told));
+        }
+        Ok(())
     }
 
     fn credentials(&self) -> Vec<CredentialConfig> {
