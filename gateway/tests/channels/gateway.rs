@@ -23,6 +23,7 @@ use clawdbot::mailbox::PostOffice;
 use clawdbot::metrics::{Metrics, Snapshot};
 use clawdbot::outbound::Outbound;
 use clawdbot::provider::{Provider, Timeouts};
+use clawdbot::respond::Respond;
 use clawdbot::{AppParts, AppState};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -49,7 +50,21 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
+    /// Asked is the model that the test plays.
     pub(crate) async fn start(config: GatewayConfig, settings: Settings) -> Self {
+        Self::with(config, settings, |model, _| model).await
+    }
+
+    /// Asked are the models of the configuration.
+    pub(crate) async fn dispatching(config: GatewayConfig, settings: Settings) -> Self {
+        Self::with(config, settings, |_, dispatcher| dispatcher).await
+    }
+
+    async fn with(
+        config: GatewayConfig,
+        settings: Settings,
+        asked: impl FnOnce(Arc<dyn Respond>, Arc<dyn Respond>) -> Arc<dyn Respond>,
+    ) -> Self {
         // Another test may have installed it already.
         drop(rustls::crypto::ring::default_provider().install_default());
         let model = FakeModel::new();
@@ -69,16 +84,17 @@ impl Gateway {
             whole: patience,
         };
         let provider = Provider::new(outbound.clone(), timeouts);
+        let dispatcher = Arc::new(Dispatcher::new(
+            Arc::clone(&shared_runtime),
+            provider,
+            Duration::from_mins(1),
+            Arc::clone(&metrics),
+            Arc::clone(&limiter),
+        ));
         let app = AppState::from(AppParts {
-            shared_runtime: Arc::clone(&shared_runtime),
-            respond: Arc::clone(&model) as _,
-            dispatcher: Arc::new(Dispatcher::new(
-                shared_runtime,
-                provider,
-                Duration::from_mins(1),
-                Arc::clone(&metrics),
-                Arc::clone(&limiter),
-            )),
+            shared_runtime,
+            respond: asked(Arc::clone(&model) as _, Arc::clone(&dispatcher) as _),
+            dispatcher,
             attempts: Arc::default(),
             rate_limits: Arc::default(),
             limiter,

@@ -4,6 +4,7 @@ mod bot_api;
 mod gateway;
 mod model;
 mod telegram;
+mod telegram_audit;
 mod telegram_delivery;
 mod web_socket;
 mod web_socket_admission;

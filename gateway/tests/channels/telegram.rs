@@ -44,7 +44,7 @@ impl Bot {
     }
 
     /// Deliver updates, wait until all are dealt with, and return what was sent.
-    async fn talk(&self, updates: &[Value]) -> Vec<Value> {
+    pub(crate) async fn talk(&self, updates: &[Value]) -> Vec<Value> {
         for update in updates {
             assert_eq!(self.deliver(update).await, StatusCode::OK);
         }
