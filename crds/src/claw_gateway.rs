@@ -23,7 +23,7 @@ mod tls;
 
 pub use accelerator::{Accelerator, AcceleratorType};
 pub use audit::{Audit, AuditContent, AuditFailure, DEFAULT_RETENTION_DAYS};
-pub use audit_archive::AuditArchive;
+pub use audit_archive::{AuditArchive, BucketAddressing};
 pub use audit_sink::{
     AuditSink, DEFAULT_MAX_BEHIND, HttpSink, OtlpSink, SinkAccess, SinkHeader, SinkTls, SyslogSink,
 };

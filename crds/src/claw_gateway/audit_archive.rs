@@ -7,8 +7,8 @@ use super::SinkTls;
 use crate::secret_ref::SecretValue;
 
 /// A bucket of object storage that speaks S3. Each segment of the log is put there, with its SHA-256 for the server to
-/// check, once it is closed: after 64 MiB, or with the first record of the next day. No segment is deleted from the log
-/// before it is there.
+/// check, once it is closed: after 64 MiB, when its day (in UTC) is over, and when the gateway stops. No segment is
+/// deleted from the log before it is there.
 #[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditArchive {
@@ -32,11 +32,15 @@ pub struct AuditArchive {
     #[schemars(length(min = 1, max = 64), regex(pattern = "^[a-z0-9-]+$"))]
     pub region: Option<String>,
 
-    /// The URL of the storage, e.g. `https://minio.storage.svc:9000`, which gets the bucket as the first part of paths.
-    /// Absent means Amazon's in the region.
+    /// The URL of the storage without the bucket, e.g. `https://minio.storage.svc:9000`. Absent means Amazon's in the
+    /// region.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048), regex(pattern = r"^https?://[^\s]+$"))]
     pub endpoint: Option<String>,
+
+    /// Where the bucket is named. Absent means VirtualHost at Amazon, and Path with an endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub addressing: Option<BucketAddressing>,
 
     /// Who puts objects. Needed are s3:PutObject, and s3:GetObject where the storage does not answer with checksums.
     pub access_key_id: SecretValue,
@@ -47,6 +51,16 @@ pub struct AuditArchive {
     /// Whom to trust, and what to show.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<SinkTls>,
+}
+
+/// Where requests name their bucket.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BucketAddressing {
+    /// As the first part of the path, `https://storage.example.com/BUCKET/…`.
+    Path,
+    /// As the first part of the host's name, `https://BUCKET.storage.example.com/…`. The certificate of the storage has to
+    /// be for that name.
+    VirtualHost,
 }
 
 impl AuditArchive {
@@ -64,7 +78,11 @@ impl AuditArchive {
 
     /// Whether the bucket is part of paths, rather than of the host.
     pub const fn has_path_style(&self) -> bool {
-        self.endpoint.is_some()
+        match self.addressing {
+            Some(BucketAddressing::Path) => true,
+            Some(BucketAddressing::VirtualHost) => false,
+            None => self.endpoint.is_some(),
+        }
     }
 
     /// The names of all Secrets that it refers to.

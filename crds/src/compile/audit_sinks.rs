@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use url::Url;
 
 use super::{
     Found, outbound,
@@ -140,7 +141,12 @@ impl At<'_> {
         let remedy = "put them into a Secret and refer to it by accessKeyId and secretAccessKey";
         let endpoint = archive.endpoint_or_default();
         let endpoint = check_base_url(self.gateway, &field, &endpoint, remedy)?;
-        outbound::check(self.gateway, &field, &endpoint, self.found.outbound)?;
+        let called = if archive.has_path_style() {
+            endpoint.clone()
+        } else {
+            self.host_of_bucket(&archive.bucket, &endpoint)?
+        };
+        outbound::check(self.gateway, &field, &called, self.found.outbound)?;
         let key = |part: &str, value: &SecretValue| {
             let text = self.text(&format!("archive.{part}"), value);
             text.map(Redacted::new)
@@ -155,6 +161,23 @@ impl At<'_> {
             secret_access_key: key("secretAccessKey", &archive.secret_access_key)?,
             tls: self.tls("archive.tls", archive.tls.as_ref())?,
         })
+    }
+
+    /// The storage under the name that has the bucket in it, which is what is called.
+    fn host_of_bucket(&self, bucket: &str, endpoint: &Url) -> Result<Url, Problem> {
+        let mut called = endpoint.clone();
+        let is_named = endpoint
+            .domain()
+            .is_some_and(|domain| called.set_host(Some(&format!("{bucket}.{domain}"))).is_ok());
+        if is_named {
+            return Ok(called);
+        }
+        let problem = self.invalid(
+            "archive.addressing",
+            "the endpoint is an address, and no bucket can stand before it",
+            "give the endpoint by its name, or use Path",
+        );
+        Err(problem.with_value("VirtualHost"))
     }
 
     fn syslog(&self, syslog: &SyslogSink) -> Result<AuditTargetConfig, Problem> {

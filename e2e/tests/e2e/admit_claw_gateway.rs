@@ -1494,6 +1494,16 @@ fn audit_archives() -> Vec<Row> {
             with("endpoint", "https://minio:9000".into()),
         ),
         accepts(
+            "an_archive_whose_bucket_is_a_host",
+            with("addressing", "VirtualHost".into()),
+        ),
+        rejects(
+            "an_archive_whose_bucket_is_nowhere",
+            with("addressing", "Header".into()),
+            "spec.audit.archive.addressing",
+            "Unsupported value: \"Header\"",
+        ),
+        accepts(
             "an_archive_in_a_folder",
             with("prefix", "gateways/desk".into()),
         ),

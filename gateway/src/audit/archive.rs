@@ -8,7 +8,7 @@ mod archivist;
 mod s3;
 mod state;
 
-pub(super) use archivist::Archivist;
+pub(super) use archivist::{Archivist, Own};
 pub(super) use s3::Storage;
 pub(super) use state::Archived;
 

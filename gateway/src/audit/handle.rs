@@ -248,14 +248,14 @@ impl Running {
     /// Nothing comes any more. Tells whether everything is on disk.
     fn finish(&self, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
-        let is_on_disk = self.flush(patience);
+        let is_on_disk = self.close(patience);
         self.sinks.close(deadline);
         is_on_disk
     }
 
-    fn flush(&self, patience: Duration) -> bool {
+    fn close(&self, patience: Duration) -> bool {
         let (done, written) = channel();
-        let sent = self.sender.send(Message::Flush(done)).is_ok();
+        let sent = self.sender.send(Message::Finish(done)).is_ok();
         self.writer.unpark();
         sent && written.recv_timeout(patience).is_ok()
     }

@@ -63,7 +63,10 @@ impl Log {
         let manifest = Manifest::new(before, last);
         manifest.write(&chain.directory)?;
         sync_directory(&chain.directory)?;
+        // What is in the archive is not gone on with, where that can be known.
+        let is_archived = archived(&chain.directory)? >= last.sequence;
         let open = segment
+            .filter(|_| !is_archived)
             .map(|(segment, length)| OpenSegment::open(segment, length))
             .transpose()?;
         let mut log = Self {
@@ -104,15 +107,33 @@ impl Log {
         self.open.as_ref().map(|open| open.segment.day)
     }
 
+    /// The last record of segments that nothing is added to any more.
+    pub(super) fn closed(&self) -> u64 {
+        let open = self.open.as_ref();
+        open.map_or(self.committed.sequence, |open| open.segment.first - 1)
+    }
+
+    /// Go on in another segment.
+    pub(super) fn close(&mut self) {
+        // The name of an empty one is that of the next.
+        self.open.take_if(|open| open.length > 0);
+    }
+
+    /// The same, where the segment is full or its day is over.
+    pub(super) fn close_over(&mut self, today: Date) {
+        let segment_bytes = self.segment_bytes;
+        self.open
+            .take_if(|open| open.length > 0 && open.is_over(today, segment_bytes));
+    }
+
     /// Write and sync the batch. After an error nothing of it counts as written, and the next call tries again.
     pub(super) fn commit(&mut self) -> io::Result<()> {
         let Some(day) = self.batch_day else {
             return Ok(());
         };
-        let is_full = |open: &OpenSegment| {
-            open.segment.day != day || (open.length > 0 && open.length >= self.segment_bytes)
-        };
-        if self.open.as_ref().is_none_or(is_full) {
+        let segment_bytes = self.segment_bytes;
+        let is_over = |open: &OpenSegment| open.is_over(day, segment_bytes);
+        if self.open.as_ref().is_none_or(is_over) {
             let segment = Segment::new(&self.chain.directory, self.committed.sequence + 1, day);
             self.open = Some(OpenSegment::open(segment, 0)?);
             sync_directory(&self.chain.directory)?;
@@ -293,6 +314,10 @@ impl OpenSegment {
             length,
             is_dirty: true,
         })
+    }
+
+    fn is_over(&self, today: Date, segment_bytes: u64) -> bool {
+        self.segment.day != today || (self.length > 0 && self.length >= segment_bytes)
     }
 
     fn write(&mut self, batch: &[u8]) -> io::Result<()> {

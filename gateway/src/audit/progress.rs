@@ -37,6 +37,8 @@ pub struct Counters {
 #[derive(Debug, Default)]
 pub struct Progress {
     acknowledged: AtomicU64,
+    /// The last record of segments that nothing is added to any more.
+    closed: AtomicU64,
     /// The same, for those who wait for it.
     told: watch::Sender<u64>,
     chain: OnceLock<PathBuf>,
@@ -132,6 +134,16 @@ impl Progress {
             self.counters.failing.set(0);
             tracing::info!("audit records can be written again");
         }
+    }
+
+    /// Nothing is added any more to segments up to this record.
+    pub(super) fn close(&self, sequence: u64) {
+        self.closed.store(sequence, Ordering::Release);
+    }
+
+    /// The last record of closed segments.
+    pub(super) fn closed(&self) -> u64 {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// Where the log goes on.

@@ -80,17 +80,17 @@ pub(super) fn recover(directory: &Path) -> io::Result<Recovered> {
 }
 
 /// What a segment ends with.
-struct Scan {
+pub(super) struct Scan {
     /// The last record that is whole.
-    last: Option<Link>,
+    pub(super) last: Option<Link>,
     /// Where it ends.
-    end: u64,
+    pub(super) end: u64,
     /// What comes after it.
     rest: Vec<u8>,
 }
 
 impl Scan {
-    fn of(segment: &Segment) -> io::Result<Self> {
+    pub(super) fn of(segment: &Segment) -> io::Result<Self> {
         let mut scan = Self {
             last: None,
             end: 0,

@@ -52,11 +52,11 @@ struct WantedArchive {
 
 /// What the thread is to do.
 #[derive(Clone, Debug, Default)]
-struct Plan {
+pub(super) struct Plan {
     wanted: Vec<Wanted>,
     archive: Option<WantedArchive>,
     /// Deliver what there is, and end.
-    is_closing: bool,
+    pub(super) is_closing: bool,
 }
 
 /// The sinks of a log that is on.

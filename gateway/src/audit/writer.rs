@@ -29,12 +29,15 @@ const RETRY: Duration = Duration::from_millis(250);
 /// How far the manifest may lag behind: less would cost a second sync for each batch.
 const MANIFEST_LAG: Duration = Duration::from_secs(1);
 
+/// How often it is looked whether the day of a segment is over.
+const DAY_LAG: Duration = Duration::from_mins(1);
+
 /// What the thread is told.
 pub(super) enum Message {
     /// Write this.
     Record(Record),
-    /// Tell when everything before is on disk.
-    Flush(Sender<()>),
+    /// Nothing comes after this: close the segment, and tell when everything is on disk.
+    Finish(Sender<()>),
 }
 
 /// The state of the thread.
@@ -61,7 +64,7 @@ struct Pending {
     places: usize,
     /// Bytes of what was said.
     content: usize,
-    flushes: Vec<Sender<()>>,
+    finishes: Vec<Sender<()>>,
 }
 
 impl Writer {
@@ -74,6 +77,8 @@ impl Writer {
         let mut manifest_due = None;
         self.commit(&mut log, &mut Pending::default());
         loop {
+            log.close_over(day_of(Timestamp::now()));
+            self.progress.close(log.closed());
             let now = Instant::now();
             if log.is_ahead() {
                 let due = *manifest_due.get_or_insert(now + MANIFEST_LAG);
@@ -83,13 +88,15 @@ impl Writer {
                 }
             }
             let mut pending = Pending::default();
-            let wait = manifest_due.map(|due| due.saturating_duration_since(now));
+            let manifest = manifest_due.map(|due| due.saturating_duration_since(now));
+            let day = log.day().map(|_| DAY_LAG);
+            let wait = manifest.into_iter().chain(day).min();
             match self.receive(wait) {
                 Ok(message) => pending.take(message, &mut log),
                 Err(RecvTimeoutError::Timeout) => continue,
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            if pending.flushes.is_empty() {
+            if pending.finishes.is_empty() {
                 std::thread::park_timeout(GATHER);
             }
             while log.waiting() < BATCH_BYTES
@@ -130,15 +137,19 @@ impl Writer {
             let at = Timestamp::now();
             log.append(&Record { at, event });
         }
-        for flush in pending.flushes.drain(..) {
+        if !pending.finishes.is_empty() {
+            log.close();
+            self.progress.close(log.closed());
+        }
+        for finish in pending.finishes.drain(..) {
             // Whoever asked may have stopped waiting.
-            let _ = flush.send(());
+            let _ = finish.send(());
         }
     }
 
     /// Once a day, and when the program starts.
     fn prune(&self, log: &mut Log, pruned: &mut Option<Date>) {
-        if *pruned == log.day() {
+        if log.day().is_none() || *pruned == log.day() {
             return;
         }
         let sinks = self.retention.sinks.load();
@@ -179,7 +190,7 @@ impl Pending {
                 self.places += 1;
                 self.content += record.event.content().map_or(0, Content::bytes);
             }
-            Message::Flush(done) => self.flushes.push(done),
+            Message::Finish(done) => self.finishes.push(done),
         }
     }
 }

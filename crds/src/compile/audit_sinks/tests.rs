@@ -162,4 +162,10 @@ fn an_archive_has_an_address_and_keys_or_nothing_is_served() {
     assert!(own.path_style && own.region == "us-east-1" && own.prefix == "a/b");
     let refused = compiled(", endpoint: 'http://10.0.0.7'").expect_err("private");
     assert!(refused.is_fatal() && refused.field == "spec.audit.archive.endpoint");
+    let named = ", endpoint: 'https://minio.example.com:9000', addressing: VirtualHost";
+    assert!(!compiled(named).expect("valid").path_style);
+    assert!(compiled(", addressing: Path").expect("valid").path_style);
+    let refused = compiled(", endpoint: 'http://192.0.2.7', addressing: VirtualHost");
+    let refused = refused.expect_err("no name");
+    assert!(refused.is_fatal() && refused.field == "spec.audit.archive.addressing");
 }

@@ -63,9 +63,23 @@ pub(in crate::audit) enum StorageError {
     Io(#[from] io::Error),
 }
 
+impl StorageError {
+    /// Whether the same will be said again for a while.
+    pub(super) fn is_lasting(&self) -> bool {
+        match self {
+            Self::Refused { status, .. } => {
+                (400..500).contains(status) && !matches!(status, 408 | 429)
+            }
+            Self::Bucket(_) | Self::Tls(_) | Self::Different(_) | Self::Io(_) => true,
+            Self::Unreachable(_) => false,
+        }
+    }
+}
+
 /// What is put.
 enum Content<'a> {
-    File(&'a Path),
+    /// So many bytes of it.
+    File(&'a Path, u64),
     Bytes(&'a [u8]),
 }
 
@@ -100,13 +114,14 @@ impl Storage {
         })
     }
 
-    /// Put a file, and make sure that it is there.
+    /// Put the first bytes of a file, and make sure that they are there.
     pub(in crate::audit) async fn put_file(
         &mut self,
         name: &str,
         file: &Path,
+        bytes: u64,
     ) -> Result<(), StorageError> {
-        self.put(name, Content::File(file)).await
+        self.put(name, Content::File(file, bytes)).await
     }
 
     /// Put a few bytes, and make sure that they are there.
@@ -125,8 +140,8 @@ impl Storage {
             format!("{}/{name}", self.prefix)
         };
         let (digest, length, body) = match content {
-            Content::File(path) => {
-                let (digest, length) = hash(path)?;
+            Content::File(path, bytes) => {
+                let (digest, length) = hash(path, bytes)?;
                 (digest, length, stream_of(File::open(path)?, length))
             }
             Content::Bytes(bytes) => (
@@ -210,8 +225,8 @@ fn code(body: &[u8]) -> Option<&str> {
     (code.len() <= 64 && code.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(code)
 }
 
-fn hash(path: &Path) -> io::Result<([u8; 32], u64)> {
-    let mut file = File::open(path)?;
+fn hash(path: &Path, bytes: u64) -> io::Result<([u8; 32], u64)> {
+    let mut file = File::open(path)?.take(bytes);
     let mut hash = Sha256::new();
     let length = io::copy(&mut file, &mut HashWriter(&mut hash))?;
     Ok((hash.finalize().into(), length))
@@ -242,7 +257,71 @@ fn stream_of(file: File, length: u64) -> reqwest::Body {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+    use std::sync::Arc;
+
+    use axum::Router;
+    use axum::error_handling::HandleError;
+    use claw_crds::gateway_config::{ClientTlsConfig, Redacted};
+    use claw_crds::outbound::OutboundConfig;
+    use futures::future::BoxFuture;
+    use http::StatusCode;
+    use s3s::auth::SimpleAuth;
+    use s3s::host::SingleDomain;
+    use s3s::service::S3ServiceBuilder;
+    use tokio::task::JoinSet;
+
     use super::*;
+    use crate::outbound::Lookup;
+
+    /// Only the name with the bucket leads somewhere.
+    struct BucketHost;
+
+    impl Lookup for BucketHost {
+        fn lookup(&self, host: String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
+            Box::pin(async move {
+                if host == "audit.storage.test" {
+                    Ok(vec![IpAddr::from([127, 0, 0, 1])])
+                } else {
+                    Err(io::Error::other(host))
+                }
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_bucket_may_be_part_of_the_host() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(folder.path().join("audit")).expect("a bucket");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        let files = s3s_fs::FileSystem::new(folder.path()).expect("a file system");
+        let mut builder = S3ServiceBuilder::new(files);
+        builder.set_auth(SimpleAuth::from_single("id", "key"));
+        builder.set_host(SingleDomain::new(&format!("storage.test:{port}")).expect("a domain"));
+        let service =
+            HandleError::new(builder.build(), async |_| StatusCode::INTERNAL_SERVER_ERROR);
+        let app = Router::new().fallback_service(service);
+        let mut server = JoinSet::new();
+        server.spawn(async move { axum::serve(listener, app).await.expect("serves") });
+        let config = AuditArchiveConfig {
+            bucket: "audit".into(),
+            prefix: "desk".into(),
+            region: "us-east-1".into(),
+            endpoint: format!("http://storage.test:{port}"),
+            path_style: false,
+            access_key_id: Redacted::new("id"),
+            secret_access_key: Redacted::new("key"),
+            tls: ClientTlsConfig::default(),
+        };
+        let outbound = Outbound::with_lookup(OutboundConfig::unrestricted(), Arc::new(BucketHost));
+        let mut storage = Storage::new(&config, &outbound.expect("clients")).expect("a bucket");
+        storage.put_bytes("x/y", b"hello").await.expect("put");
+        let put = std::fs::read(folder.path().join("audit/desk/x/y"));
+        assert_eq!(put.expect("there"), b"hello");
+    }
 
     #[test]
     fn only_the_name_of_an_error_is_told() {

@@ -280,3 +280,50 @@ fn what_is_to_be_archived_stays_until_it_is() {
     assert_eq!(prune(&mut log), 3);
     assert_eq!(folder.verify().faults, []);
 }
+
+#[test]
+fn a_segment_is_closed_when_its_day_is_over_or_it_is_full() {
+    let folder = Folder::new();
+    let day = |text: &str| text.parse::<Date>().expect("a day");
+    let mut log = folder.open();
+    log.close();
+    fill(&mut log, "2026-02-03", 1);
+    log.close_over(day("2026-02-03"));
+    assert_eq!(log.closed(), 0);
+    log.close_over(day("2026-02-04"));
+    assert_eq!(log.closed(), 2);
+    fill(&mut log, "2026-02-04", 1);
+    while log.closed() == 2 {
+        fill(&mut log, "2026-02-04", 1);
+        log.close_over(day("2026-02-04"));
+    }
+    assert_eq!(log.closed(), log.committed().sequence);
+    fill(&mut log, "2026-02-04", 1);
+    log.close();
+    log.write_manifest().expect("written");
+    assert_eq!(log.closed(), log.committed().sequence);
+    assert_eq!(folder.segments().len(), 3);
+    assert_eq!(folder.verify().faults, []);
+}
+
+#[test]
+fn an_archived_segment_is_not_gone_on_with() {
+    let folder = Folder::new();
+    let mut log = folder.open();
+    fill(&mut log, "2026-02-03", 1);
+    let chain = log.directory().to_owned();
+    let mut archived = Archived::read_or_begin(&chain).expect("begun");
+    archived.last = log.committed();
+    drop(log);
+    archived.write(&chain).expect("written");
+    let mut log = folder.open();
+    fill(&mut log, "2026-02-03", 1);
+    drop(log);
+    assert_eq!(folder.segments().len(), 2);
+    // That one is not in the archive.
+    let mut log = folder.open();
+    fill(&mut log, "2026-02-03", 1);
+    drop(log);
+    assert_eq!(folder.segments().len(), 2);
+    assert_eq!(folder.verify().faults, []);
+}

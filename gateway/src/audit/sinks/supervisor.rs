@@ -18,7 +18,7 @@ use super::courier::{Courier, Records};
 use super::standing::SinkCounters;
 use super::target::Target;
 use super::{Plan, Wanted};
-use crate::audit::archive::{Archivist, Storage};
+use crate::audit::archive::{Archivist, Own, Storage};
 use crate::audit::chains;
 use crate::audit::progress::Progress;
 use crate::outbound::Outbound;
@@ -130,7 +130,7 @@ impl Supervisor {
         }
         for (directory, chain) in &mut carried.chains {
             self.tours(directory, chain, plan, plans);
-            self.archive(directory, chain, plan);
+            self.archive(directory, chain, plan, plans);
         }
     }
 
@@ -197,8 +197,16 @@ impl Supervisor {
 }
 
 impl Supervisor {
-    fn archive(&self, directory: &Path, chain: &mut Chain, plan: &Plan) {
-        let wanted = plan.archive.as_ref().filter(|_| !plan.is_closing);
+    fn archive(
+        &self,
+        directory: &Path,
+        chain: &mut Chain,
+        plan: &Plan,
+        plans: &watch::Receiver<Plan>,
+    ) {
+        // Of chains that were left, another process archives the rest.
+        let may_go_on = chain.is_own || !plan.is_closing;
+        let wanted = plan.archive.as_ref().filter(|_| may_go_on);
         if let Some((config, task)) = &chain.archive {
             if wanted.is_some_and(|wanted| wanted.config == *config) {
                 return;
@@ -215,8 +223,13 @@ impl Supervisor {
         let archivist = Archivist {
             chain: directory.to_owned(),
             storage,
-            standing: chain.is_own.then(|| Arc::clone(&wanted.standing)),
+            own: chain.is_own.then(|| Own {
+                standing: Arc::clone(&wanted.standing),
+                progress: Arc::clone(&self.progress),
+            }),
             counters: self.counters.clone(),
+            plan: plans.clone(),
+            settled: None,
         };
         let task = tokio::task::spawn_local(archivist.run());
         chain.archive = Some((wanted.config.clone(), task));
@@ -233,16 +246,14 @@ impl Chain {
 }
 
 impl Carried {
-    fn tours(&self) -> impl Iterator<Item = &Tour> {
-        self.chains
-            .values()
-            .filter(|chain| chain.is_own)
-            .flat_map(|chain| chain.tours.values())
-    }
-
-    /// Whether the couriers of the own chain have ended.
+    /// Whether the couriers and the archivist of the own chain have ended.
     fn is_done(&self) -> bool {
-        self.tours().all(|tour| tour.task.is_finished())
+        let mut own = self.chains.values().filter(|chain| chain.is_own);
+        own.all(|chain| {
+            let tours = chain.tours.values().map(|tour| &tour.task);
+            let archive = chain.archive.iter().map(|(_, task)| task);
+            tours.chain(archive).all(JoinHandle::is_finished)
+        })
     }
 
     /// Soon after they have.

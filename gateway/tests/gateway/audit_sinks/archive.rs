@@ -158,10 +158,11 @@ async fn verify(folder: &Path, log: &Path, more: &[&str]) -> (Option<i32>, Strin
 #[tokio::test]
 async fn segments_stay_until_they_are_in_the_archive_which_is_a_log_of_its_own() {
     let storage = Storage::start().await;
+    // So that the last segment of a program that stops is not there yet.
+    storage.mood.refusal.store(503, Ordering::SeqCst);
     let folder = live(archived_in(&storage, SECRET)).await;
     // Of long ago: only the archive keeps it here.
     let first = age(folder.path(), "2020-02-03");
-    storage.mood.refusal.store(503, Ordering::SeqCst);
     fs::remove_file(folder.path().join("ports.json")).ok();
     let gateway = start(folder).await;
     ask(&gateway, 10).await;
@@ -180,9 +181,11 @@ async fn segments_stay_until_they_are_in_the_archive_which_is_a_log_of_its_own()
         (report["behind"] == 0 && report["fault"].is_null()).then_some(())
     })
     .await;
+    storage.mood.refusal.store(403, Ordering::SeqCst);
     let folder = stop(gateway).await;
     assert_eq!(storage.segments(), [first]);
     let second = age(folder.path(), "2020-02-04");
+    storage.mood.refusal.store(0, Ordering::SeqCst);
     // Read back, where the storage does not say what it has.
     storage.mood.is_silent.store(true, Ordering::SeqCst);
     fs::remove_file(folder.path().join("ports.json")).ok();
@@ -200,15 +203,85 @@ async fn segments_stay_until_they_are_in_the_archive_which_is_a_log_of_its_own()
     expect_whole(folder.path()).await;
 
     let (code, text) = verify(folder.path(), &storage.log(), &[]).await;
-    assert!(code == Some(0) && text.contains("in 2 segments"), "{text}");
+    assert!(code == Some(0) && text.contains("in 3 segments"), "{text}");
     let chain = fs::read_dir(storage.log()).expect("a log").next();
     let chain = chain.expect("a chain").expect("a folder").path();
     fs::remove_file(chain.join(&second)).expect("removed");
     assert_eq!(verify(folder.path(), &storage.log(), &[]).await.0, Some(65));
     fs::remove_file(chain.join("manifest.json")).expect("removed");
     assert_eq!(verify(folder.path(), &chain, &[]).await.0, Some(65));
+    let newest = segments(folder.path()).pop().expect("a segment");
+    fs::remove_file(chain.join(newest.file_name().expect("a name"))).expect("removed");
     let (code, text) = verify(folder.path(), &chain, &["--part"]).await;
     assert!(code == Some(0) && text.contains("in 1 segments"), "{text}");
+}
+
+/// Every file of a chain, by its name.
+fn contents(segments: &[PathBuf]) -> Vec<Vec<u8>> {
+    let read = |path: &PathBuf| fs::read(path).expect("readable");
+    segments.iter().map(read).collect()
+}
+
+/// The segments of a folder of the archive, in order.
+fn archived(chain: &Path) -> Vec<PathBuf> {
+    let paths = fs::read_dir(chain).expect("a folder");
+    let paths = paths.map(|entry| entry.expect("an entry").path());
+    let mut segments: Vec<_> = paths
+        .filter(|path| path.extension().is_some_and(|end| end == "jsonl"))
+        .collect();
+    segments.sort();
+    segments
+}
+
+#[tokio::test]
+async fn the_last_segment_is_in_the_archive_when_the_gateway_stops() {
+    let storage = Storage::start().await;
+    let mut folder = live(archived_in(&storage, SECRET)).await;
+    for expected in [1, 2] {
+        let local = segments(folder.path());
+        assert_eq!(local.len(), expected);
+        let chain = fs::read_dir(storage.log()).expect("a log").next();
+        let chain = chain.expect("a chain").expect("a folder").path();
+        assert_eq!(contents(&archived(&chain)), contents(&local));
+        let (code, text) = verify(folder.path(), &storage.log(), &[]).await;
+        assert_eq!(code, Some(0), "{text}");
+        folder = live(folder).await;
+    }
+    expect_whole(folder.path()).await;
+}
+
+#[tokio::test]
+async fn the_last_segment_of_a_replica_that_is_gone_is_archived_by_another_one() {
+    let storage = Storage::start().await;
+    storage.mood.refusal.store(403, Ordering::SeqCst);
+    let folder = live(archived_in(&storage, SECRET)).await;
+    let left = folder.path().join("state/audit/chain-1");
+    fs::create_dir(&left).expect("a folder");
+    let newest = segments(folder.path()).pop().expect("a segment");
+    let whole = fs::read(&newest).expect("readable");
+    let name = newest.file_name().expect("a name");
+    // It was killed in the middle of a record.
+    fs::write(left.join(name), [&whole[..], b"{\"half"].concat()).expect("written");
+    let manifest = newest.with_file_name("manifest.json");
+    fs::copy(manifest, left.join("manifest.json")).expect("copied");
+    storage.mood.refusal.store(0, Ordering::SeqCst);
+    fs::remove_file(folder.path().join("ports.json")).ok();
+    let gateway = start(folder).await;
+    let known = || -> Option<PathBuf> {
+        let state = fs::read(left.join("archive.json")).ok()?;
+        let state: serde_json::Value = serde_json::from_slice(&state).ok()?;
+        let is_there = state["last"]["sequence"].as_u64()? > 0;
+        is_there.then(|| {
+            storage
+                .log()
+                .join(state["folder"].as_str().expect("a name"))
+        })
+    };
+    let chain = until("the chain is archived", async || known()).await;
+    assert_eq!(contents(&archived(&chain)), [whole]);
+    let folder = stop(gateway).await;
+    let (code, text) = verify(folder.path(), &storage.log(), &[]).await;
+    assert_eq!(code, Some(0), "{text}");
 }
 
 #[tokio::test]
