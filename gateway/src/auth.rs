@@ -119,6 +119,7 @@ async fn identify(
             grant: Arc::default(),
         });
     };
+    holders.second_proof(visit)?;
     let shown = holders.shown(visit)?;
     let digest = shown.digest();
     let (fingerprint, _) = digest.split_first_chunk().unwrap_or((&[0; 16], &[]));

@@ -149,17 +149,23 @@ impl Mailbox {
         let _ = left.await;
     }
 
-    async fn update(
+    /// Comes to its end when nothing is kept here any more: the configuration names another place, or we shut down.
+    pub async fn closed(&self) {
+        self.closing.cancelled().await;
+    }
+
+    async fn update<T>(
         &self,
-        work: impl AsyncFnOnce(&mut sqlx::AnyConnection) -> sqlx::Result<()>,
-    ) -> Result<(), MailboxError> {
+        work: impl AsyncFnOnce(&mut sqlx::AnyConnection) -> sqlx::Result<T>,
+    ) -> Result<T, MailboxError> {
         let store = &self.store;
         self.noted(store.bounded(async {
             let mut transaction = store.begin().await?;
-            work(&mut transaction)
+            let done = work(&mut transaction)
                 .await
                 .map_err(|error| store.failed(error))?;
-            store.commit(transaction).await
+            store.commit(transaction).await?;
+            Ok(done)
         }))
         .await
     }

@@ -86,6 +86,9 @@ impl Writer {
                     self.insist(|| log.write_manifest());
                     manifest_due = None;
                 }
+            } else {
+                // Written along with something else.
+                manifest_due = None;
             }
             let mut pending = Pending::default();
             let manifest = manifest_due.map(|due| due.saturating_duration_since(now));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use claw_crds::gateway_config::{AuthConfig, IdentitiesConfig};
+use jiff::Timestamp;
 
 use super::api_keys::{ApiKeys, InvalidKey};
 use super::client_certificate::{ClientCertificates, InvalidClientAuthorities, PeerCertificate};
@@ -121,6 +122,23 @@ impl Holders {
         {
             *certificates = Arc::clone(known);
         }
+    }
+
+    /// Where certificates are required, each caller's has to count now, whatever else the caller shows: its connection
+    /// may be older than what is required, and than what was revoked.
+    pub(super) fn second_proof(&self, visit: Visit<'_>) -> Result<(), Denied> {
+        let required = self.certificates.as_ref();
+        let Some(certificates) = required.filter(|accepted| accepted.config().required) else {
+            return Ok(());
+        };
+        let certificate = visit.certificate.ok_or(Denied::NoCertificate)?;
+        let holder = certificate
+            .caller(certificates)
+            .map_err(Denied::Certificate)?;
+        holder
+            .grant
+            .admit(visit.path, visit.address, Timestamp::now())?;
+        Ok(())
     }
 
     /// What counts of what a caller shows: the credential, and the certificate where there is none.

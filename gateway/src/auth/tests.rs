@@ -152,20 +152,36 @@ fn a_malformed_hash_is_named() {
     assert!(error.to_string().contains("team/a"), "{error}");
 }
 
+/// Takes every certificate of this authority.
+fn accepting(authority: &Authority) -> ClientCertificatesConfig {
+    ClientCertificatesConfig {
+        authorities: authority.pem(),
+        revocation_lists: Vec::new(),
+        outdated_lists_count: false,
+        required: false,
+        names: None,
+    }
+}
+
 /// The outcome for a caller with this certificate, and perhaps a header.
 async fn shown(
     keys: Vec<ApiKeyConfig>,
     certificate: Option<(&Authority, &PeerCertificate)>,
     header: Option<&str>,
 ) -> Result<Caller, Denied> {
+    let accepted = certificate.map(|(authority, _)| accepting(authority));
+    shown_to(accepted, keys, certificate.map(|(_, peer)| peer), header).await
+}
+
+/// The same where these certificates are accepted.
+async fn shown_to(
+    client_certificates: Option<ClientCertificatesConfig>,
+    keys: Vec<ApiKeyConfig>,
+    certificate: Option<&PeerCertificate>,
+    header: Option<&str>,
+) -> Result<Caller, Denied> {
     let identities = IdentitiesConfig {
-        client_certificates: certificate.map(|(authority, _)| ClientCertificatesConfig {
-            authorities: authority.pem(),
-            revocation_lists: Vec::new(),
-            outdated_lists_count: false,
-            required: false,
-            names: None,
-        }),
+        client_certificates,
         ..IdentitiesConfig::default()
     };
     let policy = AccessPolicy::new(&AuthConfig::ApiKeys(keys), &identities).expect("valid");
@@ -174,13 +190,41 @@ async fn shown(
         headers: &headers,
         path: "/v1/models",
         address: None,
-        certificate: certificate.map(|(_, peer)| peer),
+        certificate,
     };
     let means = Means {
         outbound: &OUTBOUND,
         tasks: &TaskTracker::new(),
     };
     identify(&policy, &Attempts::default(), &means, visit).await
+}
+
+#[tokio::test]
+async fn a_required_certificate_counts_beside_a_credential() {
+    let (ours, theirs) = (authority(), authority());
+    let required = || ClientCertificatesConfig {
+        required: true,
+        names: Some(["ada".to_owned()].into()),
+        ..accepting(&ours)
+    };
+    let with_key = async |certificate: Option<&PeerCertificate>| {
+        let keys = vec![key("team/a", "alpha")];
+        let outcome = shown_to(Some(required()), keys, certificate, Some("Bearer alpha")).await;
+        outcome.map(|caller| caller.name.to_string())
+    };
+    let ada = issued(&ours, &client("ada", &[]));
+    assert_eq!(with_key(Some(&ada)).await, Ok("team/a".to_owned()));
+    // Its connection may be from before they were required.
+    assert_eq!(with_key(None).await, Err(Denied::NoCertificate));
+    let eve = issued(&ours, &client("eve", &[]));
+    let stranger = issued(&theirs, &client("ada", &[]));
+    for refused in [&eve, &stranger] {
+        let outcome = with_key(Some(refused)).await;
+        assert!(
+            matches!(outcome, Err(Denied::Certificate(_))),
+            "{outcome:?}"
+        );
+    }
 }
 
 #[tokio::test]

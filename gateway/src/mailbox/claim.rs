@@ -62,8 +62,25 @@ impl Claim {
             .await
     }
 
-    /// So many pieces of the answer were sent.
-    pub async fn sent(&self, pieces: usize) -> Result<(), MailboxError> {
+    /// Work on it begins: a try, unless it is put back. False when the message is not ours any more.
+    pub async fn begin(&self) -> Result<bool, MailboxError> {
+        self.tried(1).await
+    }
+
+    /// It could not come to its end for a reason that is not its own: it waits, and this was no try.
+    pub async fn put_back(&self) -> Result<bool, MailboxError> {
+        self.tried(-1).await
+    }
+
+    async fn tried(&self, more: i64) -> Result<bool, MailboxError> {
+        let (row, process) = (self.mailbox.row(self.id()), &self.mailbox.process);
+        self.mailbox
+            .update(async |connection| rows::tried(connection, row, process, more).await)
+            .await
+    }
+
+    /// So many pieces of the answer were sent. False when the message is not ours any more.
+    pub async fn sent(&self, pieces: usize) -> Result<bool, MailboxError> {
         let pieces = i64::try_from(pieces).unwrap_or(i64::MAX);
         let (row, process) = (self.mailbox.row(self.id()), &self.mailbox.process);
         self.mailbox

@@ -32,11 +32,16 @@ impl Mailbox {
             return Err(MailboxError::Paused);
         }
         // Before it is in the database, lest it looks as if it was left behind.
+        let id = Id { bot, number };
         let Some(claim) = Claim::new(self, bot, number) else {
-            return Ok(None);
+            // It came a moment ago, and may not be kept yet; then whoever sent it has to come again.
+            let row = self.row(id);
+            let is_kept = self
+                .update(async |connection| rows::is_kept(connection, row).await)
+                .await?;
+            return is_kept.then_some(None).ok_or(MailboxError::Paused);
         };
         let vault = self.vault().await?;
-        let id = Id { bot, number };
         let sealed = self.seal(&vault, id, Stage::Received, content)?;
         let store = &self.store;
         let is_new = self.noted(store.bounded(async {

@@ -111,9 +111,11 @@ impl Keeper {
             let batch = mailbox.noted(work).await?;
             renewed += batch.renewed;
             closed += batch.closed;
-            if batch.is_last {
+            if batch.is_last || mailbox.closing.is_cancelled() {
                 return Ok(renewed);
             }
+            // However many there are, others see that this process lives.
+            self.beat(false).await?;
         }
     }
 

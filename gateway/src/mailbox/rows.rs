@@ -93,7 +93,7 @@ pub(super) async fn receive(
 ) -> sqlx::Result<bool> {
     let inserted = sqlx::query(
         "INSERT INTO channel_message (gateway, bot, id, stage, arrived_at, owner, tries, sent, key_id, content) \
-         VALUES ($1, $2, $3, $4, $5, $6, 1, 0, $7, $8) ON CONFLICT (gateway, bot, id) DO NOTHING",
+         VALUES ($1, $2, $3, $4, $5, $6, 0, 0, $7, $8) ON CONFLICT (gateway, bot, id) DO NOTHING",
     )
     .bind(gateway)
     .bind(bot)
@@ -138,8 +138,8 @@ pub(super) async fn sent(
     (gateway, bot, id): Row<'_>,
     process: &str,
     pieces: i64,
-) -> sqlx::Result<()> {
-    sqlx::query(
+) -> sqlx::Result<bool> {
+    let updated = sqlx::query(
         "UPDATE channel_message SET sent = $1 WHERE gateway = $2 AND bot = $3 AND id = $4 AND owner = $5",
     )
     .bind(pieces)
@@ -148,8 +148,44 @@ pub(super) async fn sent(
     .bind(id)
     .bind(process)
     .execute(connection)
-    .await
-    .map(drop)
+    .await?;
+    Ok(updated.rows_affected() == 1)
+}
+
+/// Count so many tries more; false when the message is not this process's.
+pub(super) async fn tried(
+    connection: &mut AnyConnection,
+    (gateway, bot, id): Row<'_>,
+    process: &str,
+    more: i64,
+) -> sqlx::Result<bool> {
+    let updated = sqlx::query(
+        "UPDATE channel_message SET tries = tries + $1 \
+         WHERE gateway = $2 AND bot = $3 AND id = $4 AND owner = $5",
+    )
+    .bind(more)
+    .bind(gateway)
+    .bind(bot)
+    .bind(id)
+    .bind(process)
+    .execute(connection)
+    .await?;
+    Ok(updated.rows_affected() == 1)
+}
+
+/// Whether a message is kept, or was.
+pub(super) async fn is_kept(
+    connection: &mut AnyConnection,
+    (gateway, bot, id): Row<'_>,
+) -> sqlx::Result<bool> {
+    let found =
+        sqlx::query("SELECT 1 FROM channel_message WHERE gateway = $1 AND bot = $2 AND id = $3")
+            .bind(gateway)
+            .bind(bot)
+            .bind(id)
+            .fetch_optional(connection)
+            .await?;
+    Ok(found.is_some())
 }
 
 /// Keep the id alone.
@@ -215,7 +251,7 @@ pub(super) async fn take(
     stage: Stage,
 ) -> sqlx::Result<Option<Sealed>> {
     let taken = sqlx::query(
-        "UPDATE channel_message SET owner = $1, tries = tries + 1 \
+        "UPDATE channel_message SET owner = $1 \
          WHERE gateway = $2 AND bot = $3 AND id = $4 AND owner = $5 AND stage = $6 RETURNING key_id, content",
     )
     .bind(to)

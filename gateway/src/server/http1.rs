@@ -77,7 +77,7 @@ impl Connections {
                 return;
             };
             stream = parts.io.into_inner();
-            if parts.read_buf.is_empty() {
+            if parts.read_buf.is_empty() && stream.prefix.is_empty() {
                 self.park(stream, peer);
                 return;
             }

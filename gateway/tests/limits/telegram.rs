@@ -25,7 +25,7 @@ use tokio::sync::watch;
 
 use crate::databases::{Database, Kind};
 use crate::failures::{fill, start_on_small_disk};
-use crate::gateway::{Gateway, config, until};
+use crate::gateway::{DEADLINE, Gateway, config, until};
 use crate::mailbox::execute;
 use crate::postgres::Postgres;
 
@@ -47,6 +47,10 @@ struct Stage {
     is_open: watch::Sender<bool>,
     /// Whether Telegram answers the later pieces of a text.
     takes: watch::Sender<bool>,
+    /// Whether Telegram refuses the bot's token.
+    is_shut: watch::Sender<bool>,
+    /// How often it did.
+    refused: watch::Sender<usize>,
 }
 
 impl World {
@@ -56,6 +60,8 @@ impl World {
             asked: watch::Sender::default(),
             is_open: watch::Sender::new(false),
             takes: watch::Sender::new(false),
+            is_shut: watch::Sender::new(false),
+            refused: watch::Sender::default(),
         });
         let app = axum::Router::new()
             .fallback(answer)
@@ -127,6 +133,11 @@ async fn answer(State(stage): State<Arc<Stage>>, request: Request) -> Response {
     let result = match path.strip_prefix(&format!("/bot{TOKEN}/")) {
         None => return complete(&stage, &body).await,
         Some("getMe") => json!({"id": 99, "is_bot": true, "username": "desk_bot"}),
+        Some("sendMessage") if *stage.is_shut.borrow() => {
+            stage.refused.send_modify(|refused| *refused += 1);
+            let error = json!({"ok": false, "error_code": 401, "description": "Unauthorized"});
+            return (axum::http::StatusCode::UNAUTHORIZED, Json(error)).into_response();
+        }
         Some("sendMessage") => {
             let text = body["text"].as_str().expect("a text").to_owned();
             let is_held = !text.starts_with("echo: ");
@@ -250,6 +261,30 @@ async fn a_message_goes_on_where_the_process_was_killed(#[case] kind: Kind) {
     let asked = world.until_asked(5).await;
     let history = ["hello", "echo: hello", "wait", "echo: wait", "again"];
     assert_eq!(asked.last().expect("asked"), &history);
+    gateway.kill().await;
+}
+
+#[tokio::test]
+async fn an_answer_waits_while_telegram_does_not_take_it() {
+    let world = World::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = Place::in_directory(&folder.path().join("state"));
+    let gateway = Gateway::start(&world.config(&place), folder.path(), &[]).await;
+    gateway.until_ready(true).await;
+    world.stage.is_shut.send_replace(true);
+    assert_eq!(deliver(&gateway, 1, 42, "hello").await, Some(200));
+    // More often than a message is tried that may be what ends the process.
+    let mut refused = world.stage.refused.subscribe();
+    tokio::time::timeout(DEADLINE, refused.wait_for(|refused| *refused >= 5))
+        .await
+        .expect("in time")
+        .expect("open");
+    world.stage.is_shut.send_replace(false);
+    world.until_sent("echo: hello").await;
+    assert_eq!(deliver(&gateway, 2, 42, "again").await, Some(200));
+    world.until_sent("echo: again").await;
+    assert_eq!(world.sent(), ["echo: hello", "echo: again"]);
+    assert_eq!(world.until_asked(2).await.len(), 2, "one question each");
     gateway.kill().await;
 }
 

@@ -19,6 +19,8 @@ use crate::outbound::Outbound;
 pub use pause::{Pause, TokioPause};
 pub use retry::RetryPolicy;
 
+/// The one method that says something.
+const SEND_MESSAGE: &str = "sendMessage";
 /// How long one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// Answers of the API are short; more than this is not one of them.
@@ -121,6 +123,41 @@ pub(crate) enum BotApiError {
     },
 }
 
+/// What a failed call, with all its repetitions, means for the message that it was about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Prospect {
+    /// It will never get through.
+    Hopeless,
+    /// It did not get through, for a reason that may end.
+    Later,
+    /// It may have got through.
+    Doubtful,
+}
+
+impl BotApiError {
+    pub(crate) fn prospect(&self) -> Prospect {
+        match self {
+            // What it asks for is wrong, or the bot was shut out of the chat.
+            Self::Refused { status, .. }
+                if matches!(*status, StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN) =>
+            {
+                Prospect::Hopeless
+            }
+            // The token is not in force, for one.
+            Self::Refused { .. }
+            | Self::NotAllowed { .. }
+            | Self::Unavailable { .. }
+            | Self::TooMany { .. } => Prospect::Later,
+            Self::Transport { method, source }
+                if source.is_connect() || *method != SEND_MESSAGE =>
+            {
+                Prospect::Later
+            }
+            Self::Transport { .. } | Self::Malformed { .. } => Prospect::Doubtful,
+        }
+    }
+}
+
 /// The envelope of every answer.
 #[derive(Deserialize)]
 struct Answer<T> {
@@ -167,7 +204,7 @@ impl BotApi {
 
     /// Send a message.
     pub(crate) async fn send_message(&self, message: &SendMessage) -> Result<(), BotApiError> {
-        self.call_patiently::<IgnoredAny>("sendMessage", message)
+        self.call_patiently::<IgnoredAny>(SEND_MESSAGE, message)
             .await
             .map(|_| ())
     }

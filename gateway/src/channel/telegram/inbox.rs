@@ -15,6 +15,9 @@ use crate::channel::{Outcome, record_with};
 use crate::conversation::HistoryLimits;
 use crate::mailbox::{Claim, Mailbox, MailboxError};
 
+/// Taken over in one transaction: it is bounded in time, and every message costs a trip to the database and back.
+const MOST_AT_ONCE: usize = 32;
+
 /// What became of an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Admission {
@@ -139,7 +142,10 @@ impl Inbox {
             return;
         }
         // What failed is logged, and tried again soon.
-        let left = mailbox.take_over(&self.bot, room).await.unwrap_or_default();
+        let left = mailbox
+            .take_over(&self.bot, room.min(MOST_AT_ONCE))
+            .await
+            .unwrap_or_default();
         for (claim, progress) in left {
             let number = claim.number();
             let Some(kept) = Kept::read(&progress) else {
@@ -148,7 +154,8 @@ impl Inbox {
                     update = number,
                     "a message that was left behind is not understood"
                 );
-                // It is tried again until it is given up.
+                // It is tried again until it is given up. What failed is logged.
+                let _ = claim.begin().await;
                 continue;
             };
             tracing::info!(

@@ -10,7 +10,7 @@ use claw_crds::gateway_config::ChannelConfig;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
-use super::bot_api::SendMessage;
+use super::bot_api::{BotApiError, Prospect, SendMessage};
 use super::outgoing::outgoing;
 use super::update::{Message, Update};
 use super::worker::{Decision, Place, RESET, Said, Worker};
@@ -76,6 +76,10 @@ impl Errand {
     }
 
     async fn work(&self, kept: Kept) -> Option<Outcome> {
+        if !self.insist(|| self.claim.begin().boxed()).await? {
+            self.tell_it_is_lost();
+            return None;
+        }
         match kept {
             Kept::Received(message) => self.answer(&message).await,
             Kept::Answered(messages, sent) => {
@@ -88,13 +92,7 @@ impl Errand {
         let decision = match self.worker.decide(message, &self.channel).await {
             Ok(decision) => decision,
             Err(error) => {
-                tracing::warn!(
-                    channel.name = self.channel.name,
-                    telegram.chat = message.chat.id,
-                    error = chain(&error),
-                    "a Telegram message could not be answered",
-                );
-                return self.finish(Outcome::Undelivered).await;
+                return self.fail(message.chat.id, &error).await;
             }
         };
         let place = Place::of(message);
@@ -114,11 +112,7 @@ impl Errand {
             .insist(|| self.claim.answer(conversation, &change, &outbox).boxed())
             .await?;
         if !is_ours {
-            tracing::warn!(
-                channel.name = self.channel.name,
-                update = self.claim.number(),
-                "another process has taken a message over, so this answer is not sent"
-            );
+            self.tell_it_is_lost();
             return None;
         }
         self.deliver(&messages, 0, outcome).await
@@ -156,19 +150,44 @@ impl Errand {
     ) -> Option<Outcome> {
         for (place, message) in messages.iter().enumerate().skip(sent) {
             if let Err(error) = self.worker.send(message).await {
-                tracing::warn!(
-                    channel.name = self.channel.name,
-                    telegram.chat = message.chat_id,
-                    error = chain(&error),
-                    "a Telegram message could not be answered",
-                );
-                return self.finish(Outcome::Undelivered).await;
+                return self.fail(message.chat_id, &error).await;
             }
-            if place + 1 < messages.len() {
-                self.insist(|| self.claim.sent(place + 1).boxed()).await?;
+            let is_last = place + 1 == messages.len();
+            if !is_last && !self.insist(|| self.claim.sent(place + 1).boxed()).await? {
+                self.tell_it_is_lost();
+                return None;
             }
         }
         self.finish(outcome).await
+    }
+
+    /// The message is done where it will never get through; else it is left behind, and gone on with later.
+    async fn fail(&self, chat: i64, error: &BotApiError) -> Option<Outcome> {
+        let prospect = error.prospect();
+        tracing::warn!(
+            channel.name = self.channel.name,
+            telegram.chat = chat,
+            error = chain(error),
+            is_tried_again = prospect != Prospect::Hopeless,
+            "a Telegram message could not be answered",
+        );
+        match prospect {
+            Prospect::Hopeless => self.finish(Outcome::Undelivered).await,
+            Prospect::Later => {
+                self.insist(|| self.claim.put_back().boxed()).await?;
+                None
+            }
+            // It counts as a try, so that the same is said a few times at most.
+            Prospect::Doubtful => None,
+        }
+    }
+
+    fn tell_it_is_lost(&self) {
+        tracing::warn!(
+            channel.name = self.channel.name,
+            update = self.claim.number(),
+            "another process has taken a message over, so nothing more is said here"
+        );
     }
 
     async fn finish(&self, outcome: Outcome) -> Option<Outcome> {
@@ -176,7 +195,7 @@ impl Errand {
         Some(outcome)
     }
 
-    /// Until it succeeds, or the gateway shuts down while it fails.
+    /// Until it succeeds; nothing where the gateway shuts down while it fails, or messages are kept elsewhere by now.
     async fn insist<'a, T>(
         &'a self,
         work: impl Fn() -> BoxFuture<'a, Result<T, MailboxError>> + Send,
@@ -186,10 +205,11 @@ impl Errand {
             if let Ok(done) = work().await {
                 return Some(done);
             }
-            let shutdown = &self.app.shutdown;
-            shutdown
-                .run_until_cancelled(tokio::time::sleep(PAUSE))
-                .await?;
+            tokio::select! {
+                () = self.app.shutdown.cancelled() => return None,
+                () = self.claim.mailbox().closed() => return None,
+                () = tokio::time::sleep(PAUSE) => {}
+            }
         }
     }
 }

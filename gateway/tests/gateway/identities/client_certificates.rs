@@ -219,6 +219,9 @@ async fn where_certificates_are_required_nobody_connects_without() {
     refused.expect_err("no connection");
     let ada = setting.client(identity(&authority, "ada"));
     assert_eq!(answer(setting.models(&ada)).await.0, 200);
+    assert_eq!(answer(setting.models(&ada).bearer_auth(KEY)).await.0, 200);
+    let eve = setting.client(identity(&authority, "eve"));
+    assert_eq!(answer(setting.models(&eve).bearer_auth(KEY)).await.0, 403);
 }
 
 #[tokio::test]
