@@ -59,9 +59,14 @@ struct Servers {
 impl Servers {
     async fn start(answer: &str) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let public = TcpListener::bind((PUBLIC, 0)).await.expect("a port");
-        let port = public.local_addr().expect("bound").port();
-        let private = TcpListener::bind((PRIVATE, port)).await.expect("a port");
+        let (public, private, port) = loop {
+            let public = TcpListener::bind((PUBLIC, 0)).await.expect("a port");
+            let port = public.local_addr().expect("bound").port();
+            // Somebody else may have it at the other address.
+            if let Ok(private) = TcpListener::bind((PRIVATE, port)).await {
+                break (public, private, port);
+            }
+        };
         let reached = [Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0))];
         let mut running = JoinSet::new();
         for (listener, reached) in [public, private].into_iter().zip(reached.clone()) {
