@@ -136,15 +136,7 @@ impl Mailbox {
         self.closing.cancel();
         self.tasks.close();
         self.tasks.wait().await;
-        let store = &self.store;
-        let left = self.noted(store.bounded(async {
-            let mut transaction = store.begin().await?;
-            rows::leave(&mut transaction, &self.process)
-                .await
-                .map_err(|error| store.failed(error))?;
-            store.commit(transaction).await?;
-            Ok(())
-        }));
+        let left = self.update(async |connection| rows::leave(connection, &self.process).await);
         // It is logged, and others notice in time.
         let _ = left.await;
     }
@@ -164,6 +156,26 @@ impl Mailbox {
             let done = work(&mut transaction)
                 .await
                 .map_err(|error| store.failed(error))?;
+            store.commit(transaction).await?;
+            Ok(done)
+        }))
+        .await
+    }
+
+    /// The same at the database's time, by a process that shows that it lives.
+    async fn update_alive<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut sqlx::AnyConnection, i64) -> sqlx::Result<T>,
+    ) -> Result<T, MailboxError> {
+        let store = &self.store;
+        self.noted(store.bounded(async {
+            let mut transaction = store.begin().await?;
+            let now = store.time(&mut transaction).await?;
+            let failed = |error| store.failed(error);
+            rows::live(&mut transaction, &self.process, now)
+                .await
+                .map_err(failed)?;
+            let done = work(&mut transaction, now).await.map_err(failed)?;
             store.commit(transaction).await?;
             Ok(done)
         }))

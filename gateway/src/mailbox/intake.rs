@@ -43,21 +43,10 @@ impl Mailbox {
         };
         let vault = self.vault().await?;
         let sealed = self.seal(&vault, id, Stage::Received, content)?;
-        let store = &self.store;
-        let is_new = self.noted(store.bounded(async {
-            let mut transaction = store.begin().await?;
-            let now = store.time(&mut transaction).await?;
-            let failed = |error| store.failed(error);
-            rows::live(&mut transaction, &self.process, now)
-                .await
-                .map_err(failed)?;
+        let is_new = self.update_alive(async |connection, now| {
             let row = self.row(id);
-            let is_new = rows::receive(&mut transaction, row, &self.process, &sealed, now)
-                .await
-                .map_err(failed)?;
-            store.commit(transaction).await?;
-            Ok(is_new)
-        }));
+            rows::receive(connection, row, &self.process, &sealed, now).await
+        });
         Ok(is_new.await?.then_some(claim))
     }
 
@@ -68,20 +57,12 @@ impl Mailbox {
         most: usize,
     ) -> Result<Vec<(Claim, Progress)>, MailboxError> {
         let vault = self.vault().await?;
-        let store = &self.store;
-        self.noted(store.bounded(async {
-            let mut transaction = store.begin().await?;
-            let now = store.time(&mut transaction).await?;
-            let failed = |error| store.failed(error);
-            rows::live(&mut transaction, &self.process, now)
-                .await
-                .map_err(failed)?;
+        self.update_alive(async |connection, now| {
             let mut left = Vec::new();
             // What no key opens waits for its key.
             for key in vault.names() {
                 let whose = (self.gateway.as_str(), bot, self.process.as_str());
-                let found = rows::left(&mut transaction, whose, key, now).await;
-                left.extend(found.map_err(failed)?);
+                left.extend(rows::left(connection, whose, key, now).await?);
             }
             left.sort_by_key(|row| row.id);
             let mut taken = Vec::new();
@@ -93,15 +74,11 @@ impl Mailbox {
                 let Some(claim) = Claim::new(self, bot, row.id) else {
                     continue;
                 };
-                let progress = self
-                    .take(&mut transaction, &vault, claim.id(), &row)
-                    .await
-                    .map_err(failed)?;
+                let progress = self.take(connection, &vault, claim.id(), &row).await?;
                 taken.extend(progress.map(|progress| (claim, progress)));
             }
-            store.commit(transaction).await?;
             Ok(taken)
-        }))
+        })
         .await
     }
 

@@ -8,7 +8,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::answers::IDLE_MS;
 use super::{Mailbox, MailboxError, renewal, rows};
-use crate::store::{StoreError, Vault};
+use crate::store::Vault;
 
 /// How often the database hears of the process.
 const BEAT: Duration = Duration::from_secs(5);
@@ -58,23 +58,13 @@ impl Keeper {
     }
 
     async fn beat(&self, cleans: bool) -> Result<(), MailboxError> {
-        let mailbox = &self.mailbox;
-        let store = &mailbox.store;
-        mailbox
-            .noted(store.bounded(async {
-                let mut transaction = store.begin().await?;
-                let now = store.time(&mut transaction).await?;
-                let failed = |error| store.failed(error);
-                rows::live(&mut transaction, &mailbox.process, now)
-                    .await
-                    .map_err(failed)?;
+        self.mailbox
+            .update_alive(async |connection, now| {
                 if cleans {
-                    rows::clean(&mut transaction, now, IDLE_MS)
-                        .await
-                        .map_err(failed)?;
+                    rows::clean(connection, now, IDLE_MS).await?;
                 }
-                store.commit(transaction).await
-            }))
+                Ok(())
+            })
             .await
     }
 
@@ -104,11 +94,11 @@ impl Keeper {
     ) -> Result<usize, MailboxError> {
         let (mailbox, mut renewed, mut closed) = (&self.mailbox, 0, 0);
         loop {
-            let work = self.transaction(async |connection| {
+            let batch = mailbox.update(async |connection| {
                 let name = &mailbox.gateway;
                 renewal::batch(connection, (table, name), vault, (old, closed)).await
             });
-            let batch = mailbox.noted(work).await?;
+            let batch = batch.await?;
             renewed += batch.renewed;
             closed += batch.closed;
             if batch.is_last || mailbox.closing.is_cancelled() {
@@ -121,14 +111,14 @@ impl Keeper {
 
     async fn count(&mut self, vault: &Vault) -> Result<(), MailboxError> {
         let mailbox = &self.mailbox;
-        let work = self.transaction(async |connection| {
+        let counts = mailbox.update(async |connection| {
             let mut counts = Vec::new();
             for table in renewal::TABLES {
                 counts.extend(renewal::count(connection, (table, &mailbox.gateway)).await?);
             }
             Ok(counts)
         });
-        let counts = mailbox.noted(work).await?;
+        let counts = counts.await?;
         let (mut newest, mut older, mut unknown) = (0, 0, 0);
         for (key, count) in counts {
             let sum = match vault.names().position(|name| name == key) {
@@ -148,22 +138,5 @@ impl Keeper {
         }
         self.unknown = unknown;
         Ok(())
-    }
-
-    async fn transaction<T>(
-        &self,
-        work: impl AsyncFnOnce(&mut sqlx::AnyConnection) -> sqlx::Result<T>,
-    ) -> Result<T, StoreError> {
-        let store = &self.mailbox.store;
-        store
-            .bounded(async {
-                let mut transaction = store.begin().await?;
-                let done = work(&mut transaction)
-                    .await
-                    .map_err(|error| store.failed(error))?;
-                store.commit(transaction).await?;
-                Ok(done)
-            })
-            .await
     }
 }

@@ -132,44 +132,46 @@ pub(super) async fn answer(
     Ok(updated.rows_affected() == 1)
 }
 
-/// So many pieces of the answer were sent.
+/// So many pieces of the answer were sent; false when the message is not this process's.
 pub(super) async fn sent(
     connection: &mut AnyConnection,
-    (gateway, bot, id): Row<'_>,
+    row: Row<'_>,
     process: &str,
     pieces: i64,
 ) -> sqlx::Result<bool> {
-    let updated = sqlx::query(
-        "UPDATE channel_message SET sent = $1 WHERE gateway = $2 AND bot = $3 AND id = $4 AND owner = $5",
-    )
-    .bind(pieces)
-    .bind(gateway)
-    .bind(bot)
-    .bind(id)
-    .bind(process)
-    .execute(connection)
-    .await?;
-    Ok(updated.rows_affected() == 1)
+    let statement = "UPDATE channel_message SET sent = $1 \
+         WHERE gateway = $2 AND bot = $3 AND id = $4 AND owner = $5";
+    count(connection, statement, pieces, row, process).await
 }
 
 /// Count so many tries more; false when the message is not this process's.
 pub(super) async fn tried(
     connection: &mut AnyConnection,
-    (gateway, bot, id): Row<'_>,
+    row: Row<'_>,
     process: &str,
     more: i64,
 ) -> sqlx::Result<bool> {
-    let updated = sqlx::query(
-        "UPDATE channel_message SET tries = tries + $1 \
-         WHERE gateway = $2 AND bot = $3 AND id = $4 AND owner = $5",
-    )
-    .bind(more)
-    .bind(gateway)
-    .bind(bot)
-    .bind(id)
-    .bind(process)
-    .execute(connection)
-    .await?;
+    let statement = "UPDATE channel_message SET tries = tries + $1 \
+         WHERE gateway = $2 AND bot = $3 AND id = $4 AND owner = $5";
+    count(connection, statement, more, row, process).await
+}
+
+/// Change a number of a message that is a process's; whether it was.
+async fn count(
+    connection: &mut AnyConnection,
+    statement: &'static str,
+    number: i64,
+    (gateway, bot, id): Row<'_>,
+    process: &str,
+) -> sqlx::Result<bool> {
+    let updated = sqlx::query(statement)
+        .bind(number)
+        .bind(gateway)
+        .bind(bot)
+        .bind(id)
+        .bind(process)
+        .execute(connection)
+        .await?;
     Ok(updated.rows_affected() == 1)
 }
 

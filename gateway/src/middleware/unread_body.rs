@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use axum::Error;
 use axum::body::{Body, Bytes};
+use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Frame, SizeHint};
 use tokio::sync::oneshot;
 
@@ -58,7 +59,7 @@ impl Lender {
         }
         let to_its_end = async {
             let mut discarded = 0;
-            while let Some(piece) = next_piece(&mut body).await {
+            while let Some(piece) = body.frame().await {
                 discarded += piece.ok()?.data_ref().map_or(0, Bytes::len);
                 if discarded > MOST_DISCARDED {
                     return None;
@@ -69,10 +70,6 @@ impl Lender {
         let ended = tokio::time::timeout(DISCARD_TIMEOUT, to_its_end).await;
         matches!(ended, Ok(Some(())))
     }
-}
-
-async fn next_piece(body: &mut Body) -> Option<Result<Frame<Bytes>, Error>> {
-    std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await
 }
 
 impl hyper::body::Body for Lent {
@@ -119,7 +116,6 @@ mod tests {
     use std::convert::Infallible;
 
     use futures::{FutureExt as _, StreamExt as _};
-    use http_body_util::BodyExt as _;
 
     use super::*;
 

@@ -25,7 +25,7 @@ use tokio::sync::watch;
 
 use crate::databases::{Database, Kind};
 use crate::failures::{fill, start_on_small_disk};
-use crate::gateway::{DEADLINE, Gateway, config, until};
+use crate::gateway::{DEADLINE, Gateway, config, serve, until};
 use crate::mailbox::execute;
 use crate::postgres::Postgres;
 
@@ -66,19 +66,7 @@ impl World {
         let app = axum::Router::new()
             .fallback(answer)
             .with_state(Arc::clone(&stage));
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("bound");
-        listener.set_nonblocking(true).expect("a socket");
-        // To the end of the tests, whatever runtime a test has.
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build();
-            runtime.expect("a runtime").block_on(async {
-                let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
-                axum::serve(listener, app).await.expect("serves");
-            });
-        });
+        let address = serve(app);
         Self { address, stage }
     }
 
