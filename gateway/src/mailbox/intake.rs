@@ -59,8 +59,9 @@ impl Mailbox {
         let vault = self.vault().await?;
         self.update_alive(async |connection, now| {
             let mut left = Vec::new();
-            // What no key opens waits for its key.
-            for key in vault.names() {
+            // What no key opens waits for its key. Meanwhile values go over from older keys to the newest, which is
+            // asked last, so that none is missed on its way.
+            for key in vault.names().rev() {
                 let whose = (self.gateway.as_str(), bot, self.process.as_str());
                 left.extend(rows::left(connection, whose, key, now).await?);
             }

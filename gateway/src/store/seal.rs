@@ -100,7 +100,7 @@ impl Vault {
     }
 
     /// The names of all keys, newest first.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.keys.iter().map(|key| key.name.as_str())
     }
 
