@@ -72,7 +72,7 @@ pub struct Mailbox {
     /// The gateway, since several may share a database.
     gateway: String,
     store: Store,
-    keys: Mutex<Keys>,
+    keys: Mutex<Arc<Keys>>,
     /// Made of the keys when it is first needed.
     vault: ArcSwapOption<Vault>,
     /// The name of this process in the database.
@@ -98,7 +98,7 @@ impl Mailbox {
         let mailbox = Arc::new(Self {
             gateway: gateway.into(),
             store,
-            keys: Mutex::new(keys),
+            keys: Mutex::new(Arc::new(keys)),
             vault: ArcSwapOption::empty(),
             process: Uuid::new_v4().to_string(),
             counters,
@@ -116,8 +116,10 @@ impl Mailbox {
 
     /// Use other keys from now on.
     pub fn rekey(&self, keys: Keys) {
-        *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = keys;
+        let mut used = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        *used = Arc::new(keys);
         self.vault.store(None);
+        drop(used);
         self.rekeyed.notify_one();
     }
 
@@ -189,14 +191,20 @@ impl Mailbox {
         }
         let keys = {
             let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-            keys.clone()
+            Arc::clone(&keys)
         };
-        let made = tokio::task::spawn_blocking(move || keys.vault());
+        let made = tokio::task::spawn_blocking({
+            let keys = Arc::clone(&keys);
+            move || keys.vault()
+        });
         let made = made
             .await
             .unwrap_or_else(|error| Err(KeyFileError::other(std::io::Error::other(error)).into()));
         let vault = self.noted(std::future::ready(made)).await?;
-        self.vault.store(Some(Arc::clone(&vault)));
+        let used = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if Arc::ptr_eq(&used, &keys) {
+            self.vault.store(Some(Arc::clone(&vault)));
+        }
         Ok(vault)
     }
 

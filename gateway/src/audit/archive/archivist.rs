@@ -86,7 +86,7 @@ impl Archivist {
     /// Upload every segment that nothing is added to any more. One that was uploaded and then gone on with is uploaded
     /// again, under the same name.
     async fn advance(&mut self) -> Result<(), StorageError> {
-        let mut archived = Archived::read_or_begin(&self.chain)?;
+        let mut archived = Archived::read_or_begin(&self.chain, &self.storage.place())?;
         // Before the segments are listed: the newest of them may be closed, and never one that is begun meanwhile.
         let closed = self.own.as_ref().map(|own| own.progress.closed());
         let segments = Segment::list(&self.chain)?;

@@ -114,6 +114,11 @@ impl Storage {
         })
     }
 
+    /// Where it is, without what opens it.
+    pub(super) fn place(&self) -> String {
+        format!("{}{}", self.bucket.base_url(), self.prefix)
+    }
+
     /// Put the first bytes of a file, and make sure that they are there.
     pub(in crate::audit) async fn put_file(
         &mut self,

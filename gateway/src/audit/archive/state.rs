@@ -15,6 +15,9 @@ const VERSION: u32 = 1;
 #[serde(deny_unknown_fields)]
 pub(in crate::audit) struct Archived {
     version: u32,
+    /// The archive that this is about; what an earlier version has written does not say it.
+    #[serde(default)]
+    place: Option<String>,
     /// The chain's folder in the archive: chains of other gateways, replicas and volumes have other ones.
     pub(in crate::audit) folder: String,
     /// The record before the first that is there, once one is.
@@ -24,9 +27,10 @@ pub(in crate::audit) struct Archived {
 }
 
 impl Archived {
-    fn new() -> Self {
+    fn new(place: &str) -> Self {
         Self {
             version: VERSION,
+            place: Some(place.to_owned()),
             folder: format!("chain-{}", uuid::Uuid::new_v4().simple()),
             before: None,
             last: Link::default(),
@@ -53,8 +57,9 @@ impl Archived {
         Ok(Some(archived))
     }
 
-    /// The same, with a folder in any case. Where it cannot be known what is there, everything goes into a new one.
-    pub(in crate::audit) fn read_or_begin(chain: &Path) -> io::Result<Self> {
+    /// The same of the archive at `place`, with a folder in any case. Where it cannot be known what is there, or all of
+    /// it is in another archive, everything goes into a new one.
+    pub(in crate::audit) fn read_or_begin(chain: &Path, place: &str) -> io::Result<Self> {
         let found = match Self::read(chain) {
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 tracing::error!(
@@ -66,9 +71,23 @@ impl Archived {
             found => found?,
         };
         if let Some(archived) = found {
-            return Ok(archived);
+            match &archived.place {
+                Some(other) if other != place => tracing::warn!(
+                    chain = %chain.display(),
+                    before = other,
+                    now = place,
+                    "the archive is another one; everything that is kept is archived there, too"
+                ),
+                Some(_) => return Ok(archived),
+                None => {
+                    return Ok(Self {
+                        place: Some(place.to_owned()),
+                        ..archived
+                    });
+                }
+            }
         }
-        let archived = Self::new();
+        let archived = Self::new(place);
         archived.write(chain)?;
         Ok(archived)
     }
@@ -92,14 +111,37 @@ impl Archived {
 mod tests {
     use super::*;
 
+    const PLACE: &str = "https://s3.test/audit/";
+
     #[test]
     fn the_folder_is_kept_and_rubbish_begins_another() {
         let chain = tempfile::tempdir().expect("a folder");
-        let begun = Archived::read_or_begin(chain.path()).expect("begun");
-        let again = Archived::read_or_begin(chain.path()).expect("read");
+        let begun = Archived::read_or_begin(chain.path(), PLACE).expect("begun");
+        let again = Archived::read_or_begin(chain.path(), PLACE).expect("read");
         assert_eq!(begun, again);
         std::fs::write(Archived::path(chain.path()), "{}").expect("written");
-        let other = Archived::read_or_begin(chain.path()).expect("begun");
+        let other = Archived::read_or_begin(chain.path(), PLACE).expect("begun");
         assert_ne!(other.folder, begun.folder);
+    }
+
+    #[test]
+    fn in_another_archive_there_is_nothing_yet() {
+        let chain = tempfile::tempdir().expect("a folder");
+        let mut begun = Archived::read_or_begin(chain.path(), PLACE).expect("begun");
+        begun.last.sequence = 7;
+        begun.write(chain.path()).expect("written");
+        let other = Archived::read_or_begin(chain.path(), "https://s3.test/new/").expect("begun");
+        assert_eq!((other.last.sequence, other.before), (0, None));
+        assert_ne!(other.folder, begun.folder);
+    }
+
+    #[test]
+    fn what_an_earlier_version_has_written_is_about_the_archive_in_use() {
+        let chain = tempfile::tempdir().expect("a folder");
+        let mut earlier = Archived::new(PLACE);
+        earlier.place = None;
+        earlier.write(chain.path()).expect("written");
+        let found = Archived::read_or_begin(chain.path(), PLACE).expect("read");
+        assert_eq!(found.folder, earlier.folder);
     }
 }

@@ -274,7 +274,7 @@ fn what_is_to_be_archived_stays_until_it_is() {
         folder.segments()[0].first
     };
     assert_eq!(prune(&mut log), 1);
-    let mut archived = Archived::read_or_begin(log.directory()).expect("begun");
+    let mut archived = Archived::read_or_begin(log.directory(), "s3").expect("begun");
     archived.last.sequence = 2;
     archived.write(log.directory()).expect("written");
     assert_eq!(prune(&mut log), 3);
@@ -312,7 +312,7 @@ fn an_archived_segment_is_not_gone_on_with() {
     let mut log = folder.open();
     fill(&mut log, "2026-02-03", 1);
     let chain = log.directory().to_owned();
-    let mut archived = Archived::read_or_begin(&chain).expect("begun");
+    let mut archived = Archived::read_or_begin(&chain, "s3").expect("begun");
     archived.last = log.committed();
     drop(log);
     archived.write(&chain).expect("written");

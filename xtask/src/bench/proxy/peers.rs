@@ -191,10 +191,13 @@ pub(super) fn gateway(
         Variant::Tls => ("clawdbot-tls", ""),
         Variant::Local => ("clawdbot-local", ""),
     };
-    let local = if variant == Variant::Local {
-        "\n  - name: smollm2\n    local: {source: {path: smollm2}}"
+    let (model, local) = if variant == Variant::Local {
+        (
+            "smollm2",
+            "\n  - name: smollm2\n    local: {source: {path: smollm2}}",
+        )
     } else {
-        ""
+        ("far", "")
     };
     let manifests = directory.join(name);
     std::fs::create_dir_all(&manifests)?;
@@ -222,7 +225,7 @@ kind: ModelRoute
 metadata: {{name: bench}}
 spec:
   gatewayRef: {{name: bench}}
-  routes: [{{pattern: "^/v1/chat", model: far}}]
+  routes: [{{pattern: "^/v1/chat", model: {model}}}]
 "#
     );
     std::fs::write(manifests.join("bench.yaml"), manifest)?;
