@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures onnxruntime-genai on the same weights, as `examples/bench_decode.rs` measures ours.
+"""Measures onnxruntime-genai on the same weights, as `examples/bench_engine` measures ours.
 
     python bench_genai.py --prepare IMPORTED_DIRECTORY GENAI_DIRECTORY [--same-blocks]
     python bench_genai.py GENAI_DIRECTORY [THREADS]
@@ -12,6 +12,7 @@ Needs Python 3.11 and: onnxruntime-genai==0.18.0 onnxruntime==1.31.1 onnx==1.23.
 """
 
 import json
+import math
 import shutil
 import sys
 import time
@@ -22,6 +23,12 @@ ANSWER = 128
 PREFILL = 512
 REPEATS = 3
 BLOCK = 32
+CLIENTS = 8
+# The requests that come by chance, as in `examples/bench_engine/scenarios.rs`.
+ARRIVALS = 32
+ARRIVALS_PER_SECOND = 4.0
+SEED = 1000
+LONGEST = 1024
 
 
 def prepare(source, target, same_blocks):
@@ -137,45 +144,108 @@ def genai_config(manifest):
     }
 
 
-def measure(directory, threads):
+def tokens(seed, count):
+    """Token ids without a meaning, different for each seed: the time does not depend on it."""
+    return [100 + (seed * 131 + index * 7919) % 20000 for index in range(count)]
+
+
+def load(genai, directory, threads, more):
+    config = genai.Config(str(directory))
+    options = {"intra_op_num_threads": threads, "inter_op_num_threads": 1}
+    config.overlay(json.dumps({"model": {"decoder": {"session_options": options}}, **more}))
+    return genai.Model(config)
+
+
+def generate(genai, model, clients, prompt, answer):
+    """Seconds for the prompts, and tokens per second of all answers together."""
     import numpy
+
+    parameters = genai.GeneratorParams(model)
+    length = prompt + answer + 1
+    parameters.set_search_options(max_length=length, min_length=length, do_sample=False, batch_size=clients)
+    generator = genai.Generator(model, parameters)
+    ids = numpy.array([tokens(client, prompt) for client in range(clients)], dtype=numpy.int32)
+    begin = time.perf_counter()
+    generator.append_tokens(ids)
+    middle = time.perf_counter()
+    # The prompt's logits give the first token without a pass over the model: it belongs to neither figure.
+    generator.generate_next_token()
+    start_of_answer = time.perf_counter()
+    produced = 0
+    while produced < answer and not generator.is_done():
+        generator.generate_next_token()
+        produced += 1
+    return middle - begin, clients * produced / (time.perf_counter() - start_of_answer)
+
+
+def due_requests():
+    """Seconds after the start, length of the prompt, length of the answer."""
+    due = 0.0
+    for number in range(ARRIVALS):
+        chance = ((SEED + number * 31 + 1) * 7919 % 1009 + 1) / 1010
+        due += -math.log(chance) / ARRIVALS_PER_SECOND
+        yield due, 16 + ((SEED + number * 131) * 7919) % 400, 16 + (SEED + number * 57) * 104729 % 144
+
+
+def arrivals(genai, directory, threads):
+    """Clients that come by chance, given to the peer's own engine, which on a CPU batches those that wait together."""
+    import numpy
+
+    more = {"search": {"max_length": LONGEST}, "engine": {"static_batching": {"max_batch_size": CLIENTS}}}
+    model = load(genai, directory, threads, more)
+    engine = genai.Engine(model)
+    events = engine.create_event_buffer(1024)
+    waiting = list(due_requests())
+    running, times, start = [], [], time.perf_counter()
+    while waiting or engine.has_pending_requests():
+        now = time.perf_counter() - start
+        while waiting and waiting[0][0] <= now:
+            _, prompt, answer = waiting.pop(0)
+            request = engine.create_request()
+            options = genai.TurnOptions(request)
+            options.set_do_sample(False)
+            options.set_max_generated_tokens(answer)
+            options.set_min_generated_tokens(answer)
+            request.begin_turn(numpy.array(tokens(len(running), prompt), dtype=numpy.int32), options)
+            running.append(request)
+            times.append([])
+        if not engine.has_pending_requests():
+            time.sleep(max(0.0, waiting[0][0] - (time.perf_counter() - start)))
+            continue
+        engine.run(events)
+        now = time.perf_counter() - start
+        for index in range(len(events)):
+            event = events[index]
+            if event.flags & genai.EngineEventFlags.TOKEN:
+                times[running.index(event.request)].append(now)
+    gaps = sorted(after - before for one in times for before, after in zip(one, one[1:]))
+    produced = sum(len(one) for one in times)
+    return {
+        "arrivals_tokens_per_second": produced / max(one[-1] for one in times),
+        "arrivals_gap_p50_seconds": gaps[len(gaps) // 2],
+        "arrivals_gap_p99_seconds": gaps[len(gaps) * 99 // 100],
+        "arrivals_first_token_p50_seconds": sorted(
+            one[0] - due for one, (due, _, _) in zip(times, due_requests())
+        )[ARRIVALS // 2],
+    }
+
+
+def measure(directory, threads):
     import onnxruntime_genai as genai
 
     start = time.perf_counter()
-    config = genai.Config(str(directory))
-    options = {"intra_op_num_threads": threads, "inter_op_num_threads": 1}
-    config.overlay(json.dumps({"model": {"decoder": {"session_options": options}}}))
-    model = genai.Model(config)
-
-    def run(prompt, answer):
-        """Seconds for the prompt, and tokens per second for the answer."""
-        parameters = genai.GeneratorParams(model)
-        length = prompt + answer + 1
-        parameters.set_search_options(max_length=length, min_length=length, do_sample=False, batch_size=1)
-        generator = genai.Generator(model, parameters)
-        ids = numpy.array([[100 + index * 7919 % 20000 for index in range(prompt)]], dtype=numpy.int32)
-        begin = time.perf_counter()
-        generator.append_tokens(ids)
-        middle = time.perf_counter()
-        # The prompt's logits give the first token without a pass over the model: it belongs to neither figure.
-        generator.generate_next_token()
-        start_of_answer = time.perf_counter()
-        produced = 0
-        while produced < answer and not generator.is_done():
-            generator.generate_next_token()
-            produced += 1
-        return middle - begin, produced / (time.perf_counter() - start_of_answer)
-
-    run(1, 1)
+    model = load(genai, directory, threads, {})
+    generate(genai, model, 1, 1, 1)
     load_seconds = time.perf_counter() - start
-    prefill = max(PREFILL / run(PREFILL, 1)[0] for _ in range(REPEATS))
-    decode = max(run(PROMPT, ANSWER)[1] for _ in range(REPEATS))
+    prefill = max(PREFILL / generate(genai, model, 1, PREFILL, 1)[0] for _ in range(REPEATS))
     report = {
         "engine": f"onnxruntime-genai {genai.__version__}",
         "threads": threads,
-        "load_seconds": load_seconds,
-        "prefill_tokens_per_second": prefill,
-        "decode_tokens_per_second": decode,
+        "load_to_first_token_seconds": load_seconds,
+        "prefill_512_tokens_per_second": prefill,
+        "decode_1_tokens_per_second": generate(genai, model, 1, PROMPT, ANSWER)[1],
+        "decode_8_tokens_per_second": generate(genai, model, CLIENTS, PROMPT, ANSWER)[1],
+        **arrivals(genai, directory, threads),
     }
     print(json.dumps(report), flush=True)
 

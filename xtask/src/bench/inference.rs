@@ -1,4 +1,4 @@
-//! The engine against onnxruntime-genai: same weights, same threads, one client.
+//! The engine against onnxruntime-genai: same weights, same threads, the same requests.
 
 use std::{
     path::{Path, PathBuf},
@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context;
 use serde_json::Value;
 
-use super::samples::{Samples, table};
+use super::samples::{Samples, median, table};
 use claw_e2e::tools::cache;
 
 use crate::{command, demo, fetch, repository};
@@ -34,6 +34,58 @@ pub(crate) struct Args {
     threads: u32,
 }
 
+/// What both sides report, and how it is shown: the name, the title, and what it is multiplied by.
+const COMPARED: [(&str, &str, f64); 7] = [
+    ("decode_1_tokens_per_second", "decode, 1 client, tok/s", 1.0),
+    (
+        "decode_8_tokens_per_second",
+        "decode, 8 clients, tok/s",
+        1.0,
+    ),
+    ("prefill_512_tokens_per_second", "prefill 512, tok/s", 1.0),
+    (
+        "arrivals_tokens_per_second",
+        "arrivals by chance, tok/s",
+        1.0,
+    ),
+    ("arrivals_gap_p99_seconds", "  between tokens, p99 ms", 1e3),
+    (
+        "arrivals_first_token_p50_seconds",
+        "  first token, p50 ms",
+        1e3,
+    ),
+    (
+        "load_to_first_token_seconds",
+        "load to first token, ms",
+        1e3,
+    ),
+];
+
+/// What only ours has.
+const OURS: [(&str, &str); 9] = [
+    (
+        "decode_1_physical_limit",
+        "decode that memory allows, tok/s",
+    ),
+    ("decode_1_of_limit", "  of which one client gets"),
+    ("first_token_cold_seconds", "first token after 1,000, s"),
+    (
+        "first_token_cached_seconds",
+        "  when others had that prompt, s",
+    ),
+    ("first_token_cached_times_faster", "  times faster"),
+    (
+        "extractive_plain_tokens_per_second",
+        "copying, without guesses, tok/s",
+    ),
+    ("extractive_times_faster", "  with guesses, times faster"),
+    (
+        "open_ended_plain_tokens_per_second",
+        "telling, without guesses, tok/s",
+    ),
+    ("open_ended_times_faster", "  with guesses, times faster"),
+];
+
 /// Measure and print.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let Args { rounds, threads } = *args;
@@ -41,42 +93,39 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     demo::build(&["clawdbot"])?;
     let model = demo::imported_models()?.join("smollm2");
     let mut build = command::cargo();
-    build.args([
-        "build",
-        "--locked",
-        "--profile",
-        "quick-release",
-        "--package",
-        "claw-inference",
-        "--example",
-        "bench_decode",
-    ]);
-    command::run(&mut build)?;
-    let ours = command::binaries("quick-release")?.join("examples/bench_decode");
+    build.args(["build", "--locked", "--profile", "quick-release"]);
+    command::run(build.args(["--package", "claw-inference", "--example", "bench_engine"]))?;
+    let ours = command::binaries("quick-release")?.join("examples/bench_engine");
     let peer = Peer::prepare(&model)?;
 
-    let mut decode = Samples::new("decode 128 after 128, tok/s");
-    let mut prefill = Samples::new("prefill 512, tok/s");
+    let mut compared = COMPARED.map(|(_, title, _)| Samples::new(title));
+    let mut alone = OURS.map(|_| Vec::new());
     for round in 1..=rounds {
         let our = report(
             Command::new(&ours)
                 .arg(&model)
                 .arg(threads.to_string())
+                .arg("1")
                 .env("ORT_DYLIB_PATH", runtime),
         )?;
         let their = peer.measure(threads)?;
-        let pair = |name: &str| -> anyhow::Result<(f64, f64)> {
-            Ok((number(&our, name)?, number(&their, name)?))
-        };
-        let (ours, theirs) = pair("decode_tokens_per_second")?;
+        for ((name, _, scale), samples) in COMPARED.iter().zip(&mut compared) {
+            let pair = (number(&our, name)? * scale, number(&their, name)? * scale);
+            samples.pairs.push(pair);
+        }
+        for ((name, _), values) in OURS.iter().zip(&mut alone) {
+            values.push(number(&our, name)?);
+        }
+        let (ours, theirs) = compared[0].pairs[compared[0].pairs.len() - 1];
         println!("  round {round} of {rounds}: decode {ours:.1} and {theirs:.1} tok/s");
-        decode.pairs.push((ours, theirs));
-        prefill.pairs.push(pair("prefill_tokens_per_second")?);
     }
     println!(
         "\nint8, {threads} threads, {rounds} rounds, medians\n{}",
-        table("onnxruntime-genai", &[decode, prefill])
+        table("onnxruntime-genai", &compared)
     );
+    for ((_, title), values) in OURS.iter().zip(alone) {
+        println!("{title:<36} {:>8.2}", median(values.into_iter()));
+    }
     Ok(())
 }
 
