@@ -34,6 +34,7 @@ use crate::telemetry::ModelCall;
 use crate::types::{ChatCompletion, ChatRequest, Usage};
 use attempts::Course;
 use limits::Limits;
+use local::Asker;
 use stream::Finisher;
 
 /// An answer and the model that gave it.
@@ -123,6 +124,13 @@ impl Dispatcher {
         Ok(answered)
     }
 
+    fn asker<'a>(&'a self, permit: &'a Permit) -> Asker<'a> {
+        Asker {
+            client: permit.client(),
+            metrics: &self.metrics,
+        }
+    }
+
     fn limits(&self, candidates: &Candidates<'_>) -> Limits {
         let rule = candidates.rule.map(|rule| rule.timeouts);
         Limits::new(
@@ -159,10 +167,11 @@ impl Dispatcher {
     ) -> BoxFuture<'a, Result<ChatCompletion, GatewayError>> {
         Box::pin(async move {
             let mut charge = permit.charge(&entry.name).await?;
+            let asker = self.asker(permit);
             let mut call = ModelCall::begin(entry, request, limits.deadline.at);
             let outcome = match &entry.backend {
                 Backend::Local(slot) => {
-                    choices::complete(&entry.name, slot, limits.local, request, &self.metrics).await
+                    choices::complete(&entry.name, slot, limits.local, request, asker).await
                 }
                 Backend::Remote(remote) => {
                     remote::complete(provider, &entry.name, remote, request, &call).await
@@ -209,6 +218,7 @@ impl Dispatcher {
     ) -> BoxFuture<'a, Result<ChunkStream, GatewayError>> {
         Box::pin(async move {
             let charge = permit.charge(&entry.name).await?;
+            let asker = self.asker(permit);
             let mut call = ModelCall::begin(entry, request, limits.deadline.at);
             // Only a model that speaks costs something, so the count begins after its first content.
             let finisher = |call| {
@@ -223,7 +233,7 @@ impl Dispatcher {
             match &entry.backend {
                 Backend::Local(slot) => {
                     let (head, rest) =
-                        choices::stream(&entry.name, slot, limits.local, request, &self.metrics)
+                        choices::stream(&entry.name, slot, limits.local, request, asker)
                             .await
                             .inspect_err(|error| call.failed(error))?;
                     Ok(finisher(call).finish(head, rest, limits.deadline))

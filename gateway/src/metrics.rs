@@ -3,6 +3,7 @@
 //! Names, labels and meanings stand in [`claw_crds::metric_catalog`].
 
 mod control_group;
+mod engines;
 mod labels;
 mod log_events;
 mod pace;
@@ -23,6 +24,7 @@ use crate::mailbox;
 use crate::models::SlotState;
 use crate::types::Usage;
 
+use engines::Engines;
 use labels::{
     AuthRefusalLabels, ChannelLabels, FallbackLabels, HandlerLabels, KeyLabels, LimitLabels,
     ModelLabels, ModelStateLabels, NoLabels, RefusedLabels, ReloadLabels, RequestLabels,
@@ -47,6 +49,7 @@ pub struct Metrics {
     latencies: Family<HandlerLabels, Histogram>,
     durations: Family<HandlerLabels, Histogram>,
     pace: Pace,
+    engines: Engines,
     tokens: Family<TokenLabels, Counter>,
     fallbacks: Family<FallbackLabels, Counter>,
     retries: Family<FallbackLabels, Counter>,
@@ -103,6 +106,7 @@ impl Metrics {
             latencies: Family::new_with_constructor(histograms),
             durations: Family::new_with_constructor(histograms),
             pace: Pace::new(),
+            engines: Engines::default(),
             tokens: Family::default(),
             fallbacks: Family::default(),
             retries: Family::default(),
@@ -138,6 +142,7 @@ impl Metrics {
             latencies,
             durations,
             pace,
+            engines,
             tokens,
             fallbacks,
             retries,
@@ -168,6 +173,7 @@ impl Metrics {
         add(registry, &catalog::REQUEST_LATENCY, latencies.clone());
         add(registry, &catalog::REQUEST_DURATION, durations.clone());
         pace.register(registry);
+        engines.register(registry);
         add(registry, &catalog::TOKENS, tokens.clone());
         add(registry, &catalog::FALLBACKS, fallbacks.clone());
         add(registry, &catalog::RETRIES, retries.clone());
@@ -358,6 +364,7 @@ impl Metrics {
                 .get_or_create(&NoLabels {})
                 .set(writable.into());
         }
+        self.engines.clear();
         self.model_states.clear();
         self.resting.clear();
         self.keys_resting.clear();
@@ -388,7 +395,11 @@ impl Metrics {
             Backend::Local(slot) => {
                 // There from the start, so that the first wait is seen as one.
                 self.queue_waits(&model.name);
-                slot.state().label()
+                let state = slot.state();
+                if let SlotState::Ready(engine, _) = &state {
+                    self.engines.observe(&model.name, engine.stats());
+                }
+                state.label()
             }
             Backend::Unavailable { .. } => UNAVAILABLE,
             // Whether a remote model answers is told by its requests.

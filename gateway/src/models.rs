@@ -13,7 +13,7 @@ mod slot;
 
 pub use engine::{
     Cancellation, Engine, EngineError, EngineEvent, EngineInfo, EngineRequest, FinishReason,
-    LoadProgress, Loader, Prompt, Sink, SubmitError,
+    LoadProgress, Loader, ModelStats, Prompt, Sink, SubmitError,
 };
 pub use onnx::OnnxLoader;
 pub use pool::ModelPool;

@@ -2,7 +2,13 @@
 
 mod load;
 
-use std::{fmt, ops::ControlFlow, path::Path, sync::Arc, time::Instant};
+use std::{
+    fmt,
+    ops::ControlFlow,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use thiserror::Error;
 
@@ -12,8 +18,8 @@ use crate::{
     event::Event,
     generation::{Job, Vocabulary},
     model_dir::{Manifest, ModelDir, Quantization},
-    scheduler::{Refused, Scheduler},
-    session::{DecoderSession, Placement, SessionError, SessionOptions},
+    scheduler::{ModelStats, Refused, Scheduler},
+    session::{Graph, Placement, SessionError, SessionOptions},
     tokenizer::{EncodeError, Tokenizer},
 };
 
@@ -23,10 +29,15 @@ pub use load::{LoadError, LoadOptions};
 #[derive(Debug, Error)]
 pub enum SubmitError {
     /// Too many requests wait already.
-    #[error("the model is busy and {waiting} requests wait for it already; try again later")]
+    #[error(
+        "the model is busy and {waiting} requests wait for it already; try again in {} s",
+        retry_after.as_secs()
+    )]
     QueueFull {
         /// The requests that wait.
         waiting: usize,
+        /// When half of them will have had their turn, as fast as the model is now; at least a second.
+        retry_after: Duration,
     },
     /// The conversation is longer than the model's context.
     #[error(
@@ -88,6 +99,7 @@ struct Shared {
     tokenizer: Arc<Tokenizer>,
     template: ChatTemplate,
     scheduler: Scheduler,
+    speculation: bool,
 }
 
 impl fmt::Debug for ChatModel {
@@ -116,17 +128,17 @@ impl ChatModel {
         };
         let first_token = manifest.tokens.bos.unwrap_or(0);
         let start = move || {
-            let mut decoder = DecoderSession::load(&model, session)?;
-            load::warm_up(&mut decoder, first_token)?;
-            let placement = decoder.placement().clone();
-            Ok::<_, SessionError>((decoder, placement))
+            let mut graph = Graph::load(&model, session)?;
+            load::warm_up(&mut graph, first_token)?;
+            let placement = graph.placement().clone();
+            Ok::<_, SessionError>((graph, placement))
         };
         let vocabulary = Vocabulary {
             tokenizer: Arc::clone(&tokenizer),
             eos: manifest.tokens.eos.clone(),
         };
-        let capacity = options.queue_capacity.get();
-        let (scheduler, placement) = Scheduler::start(&manifest.name, capacity, vocabulary, start)
+        let limits = load::limits(&manifest, &options, context_length)?;
+        let (scheduler, placement) = Scheduler::start(&manifest.name, limits, vocabulary, start)
             .map_err(LoadError::Thread)??;
         let info = info(manifest, context_length, placement);
         Ok(Self {
@@ -135,6 +147,7 @@ impl ChatModel {
                 tokenizer,
                 template,
                 scheduler,
+                speculation: options.speculation,
             }),
         })
     }
@@ -147,6 +160,11 @@ impl ChatModel {
     /// The requests that wait for their turn.
     pub fn waiting(&self) -> usize {
         self.shared.scheduler.waiting()
+    }
+
+    /// What the model did so far, and does now.
+    pub fn stats(&self) -> ModelStats {
+        self.shared.scheduler.stats()
     }
 
     /// The tokens of a conversation's prompt.
@@ -184,16 +202,26 @@ impl ChatModel {
             cancellation: request.cancellation,
             sink,
             queued: Instant::now(),
+            may_speculate: self.may_speculate(request.seed),
+            client: request.client,
         };
         self.shared
             .scheduler
             .submit(job)
             .map_err(|refused| match refused {
-                Refused::Full => SubmitError::QueueFull {
+                Refused::Full { retry_after } => SubmitError::QueueFull {
                     waiting: self.waiting(),
+                    retry_after,
                 },
                 Refused::Closed => SubmitError::Closed,
             })
+    }
+
+    /// Several tokens in one run round otherwise than one by one. In floats that decides nothing; quantized activations
+    /// make more of it, and whoever gives a seed wants the same answer whatever else the model is doing.
+    fn may_speculate(&self, seed: Option<u64>) -> bool {
+        let is_exact = self.shared.info.quantization == Quantization::None;
+        self.shared.speculation && (is_exact || seed.is_none())
     }
 
     /// Ends the model at once: every request that is not answered fails with

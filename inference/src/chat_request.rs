@@ -59,6 +59,8 @@ pub struct ChatRequest {
     pub stop: Vec<String>,
     /// Lets the client leave.
     pub cancellation: Cancellation,
+    /// Who asks. While requests wait, each client has a turn before any has another.
+    pub client: String,
 }
 
 /// A field that cannot be what it is.

@@ -1,6 +1,6 @@
 //! What a generation tells its client.
 
-use std::{ops::ControlFlow, time::Duration};
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use thiserror::Error;
 
@@ -46,16 +46,18 @@ pub enum FinishReason {
 pub struct Usage {
     /// Tokens of the prompt.
     pub prompt_tokens: usize,
+    /// Of those, the ones that did not have to be computed: another prompt began alike.
+    pub cached_tokens: usize,
     /// Tokens of the answer, with the one that ended it.
     pub completion_tokens: usize,
 }
 
 /// Why a generation failed.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, Error)]
 pub enum GenerationError {
-    /// The runtime failed.
+    /// The runtime failed, for all answers that were computed together.
     #[error("failed to run the model")]
-    Session(#[from] SessionError),
+    Session(#[source] Arc<SessionError>),
     /// The model gives no token that could be chosen.
     #[error("the model computed no token that can be chosen; its weights are damaged")]
     NoToken,
@@ -68,4 +70,10 @@ pub enum GenerationError {
     /// The model was closed first.
     #[error("the model was unloaded before the answer was complete")]
     Closed,
+}
+
+impl From<SessionError> for GenerationError {
+    fn from(error: SessionError) -> Self {
+        Self::Session(Arc::new(error))
+    }
 }

@@ -34,7 +34,7 @@ pub use llama::{GraphError, LlamaError};
 pub use tokenizer_json::TokenizerError;
 
 /// Changes whenever the same source gives another model directory; part of the key of caches.
-pub const IMPORTER_VERSION: u32 = 3;
+pub const IMPORTER_VERSION: u32 = 4;
 
 /// What an import is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

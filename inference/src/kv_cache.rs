@@ -1,5 +1,7 @@
 //! How large the attention cache is, and when it must grow. The memory itself belongs to the session.
 
+use crate::model_dir::Architecture;
+
 /// The smallest cache, in positions.
 const SMALLEST: usize = 512;
 
@@ -17,6 +19,16 @@ pub struct KvShape {
 }
 
 impl KvShape {
+    /// The cache of a decoder, for conversations of at most so many tokens.
+    pub(crate) fn of(architecture: &Architecture, context_length: usize) -> Self {
+        Self {
+            layers: architecture.layers,
+            heads: architecture.kv_heads,
+            head_size: architecture.head_size,
+            context_length,
+        }
+    }
+
     /// The capacity to allocate for `positions`: steps of two, so that growing is rare and little is wasted.
     ///
     /// The runtime's attention takes scratch memory in proportion to the capacity, so it is not the whole context.
@@ -29,7 +41,12 @@ impl KvShape {
 
     /// The bytes of a cache of `capacity` positions.
     pub fn bytes(&self, capacity: usize) -> usize {
-        self.layers * 2 * self.heads * capacity * self.head_size * size_of::<f32>()
+        self.values(capacity) * size_of::<f32>()
+    }
+
+    /// The numbers in a cache of `positions`.
+    pub(crate) fn values(&self, positions: usize) -> usize {
+        self.layers * 2 * self.heads * positions * self.head_size
     }
 }
 

@@ -4,9 +4,11 @@
 //! [`ChatRequest`]s, token by token. Everything here blocks and knows nothing of HTTP or Kubernetes; each loaded model
 //! works on a thread of its own.
 
+mod answer_text;
 mod chat_model;
 mod chat_request;
 mod chat_template;
+mod decoder;
 mod device;
 mod digest;
 mod event;
@@ -14,9 +16,11 @@ mod generation;
 pub mod import;
 mod kv_cache;
 pub mod model_dir;
+mod prefix_cache;
 mod sampler;
 mod scheduler;
 mod session;
+mod speculation;
 mod stop_strings;
 mod text_stream;
 mod tokenizer;
@@ -29,5 +33,6 @@ pub use event::{Event, EventSink, FinishReason, GenerationError, Usage};
 pub use kv_cache::KvShape;
 pub use model_dir::{ModelDir, ModelDirError, Quantization};
 pub use sampler::most_likely;
+pub use scheduler::ModelStats;
 pub use session::{DecoderSession, Placement, SessionError, SessionOptions, runtime};
 pub use tokenizer::{Tokenizer, TokenizerLoadError};

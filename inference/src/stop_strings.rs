@@ -44,8 +44,8 @@ impl StopStrings {
     }
 
     /// What was held back, when no more text comes.
-    pub(crate) fn finish(self) -> String {
-        self.held
+    pub(crate) fn finish(&mut self) -> String {
+        std::mem::take(&mut self.held)
     }
 
     /// The length of the longest end of the text that begins a stop string.

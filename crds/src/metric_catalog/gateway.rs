@@ -43,6 +43,68 @@ pub const QUEUE_WAIT: Metric = Metric::histogram(
     "How long requests were in the queue of a local model until their turn came",
 )
 .measured_in(Unit::Seconds);
+/// What local models are at.
+pub const ENGINE_ACTIVE: Metric = Metric::gauge(
+    "claw_gateway_engine_active_requests",
+    &["model"],
+    "Requests that a local model answers at this moment",
+);
+/// What local models have before them.
+pub const ENGINE_WAITING: Metric = Metric::gauge(
+    "claw_gateway_engine_waiting_requests",
+    &["model"],
+    "Requests in the queue of a local model",
+);
+/// What answers take.
+pub const ENGINE_KV_BYTES: Metric = Metric::gauge(
+    "claw_gateway_engine_kv_cache_bytes",
+    &["model"],
+    "Attention cache of the answers that a local model gives",
+)
+.measured_in(Unit::Bytes);
+/// Answers that made room.
+pub const ENGINE_RESTARTS: Metric = Metric::counter(
+    "claw_gateway_engine_restarts_total",
+    &["model"],
+    "Answers of a local model that were computed again from the beginning, as others needed their memory",
+);
+/// Prompts that are compared with earlier ones.
+pub const PREFIX_LOOKUPS: Metric = Metric::counter(
+    "claw_gateway_prefix_cache_lookups_total",
+    &["model"],
+    "Prompts of a local model that were compared with those it keeps",
+);
+/// Prompts that begin as earlier ones.
+pub const PREFIX_HITS: Metric = Metric::counter(
+    "claw_gateway_prefix_cache_hits_total",
+    &["model"],
+    "Prompts of a local model whose beginning was kept",
+);
+/// What did not have to be computed.
+pub const PREFIX_TOKENS: Metric = Metric::counter(
+    "claw_gateway_prefix_cache_tokens_total",
+    &["model"],
+    "Tokens of prompts that did not have to be computed again",
+);
+/// What is kept.
+pub const PREFIX_BYTES: Metric = Metric::gauge(
+    "claw_gateway_prefix_cache_bytes",
+    &["model"],
+    "Attention cache of prompts that a local model keeps",
+)
+.measured_in(Unit::Bytes);
+/// What is kept no longer.
+pub const PREFIX_EVICTIONS: Metric = Metric::counter(
+    "claw_gateway_prefix_cache_evictions_total",
+    &["model"],
+    "Blocks of kept prompts that made room for others",
+);
+/// What repetitions save.
+pub const GUESSED_TOKENS: Metric = Metric::counter(
+    "claw_gateway_guessed_tokens_total",
+    &["model", "outcome"],
+    "Tokens that a local model took for repetitions, by whether they were: accepted or refused",
+);
 /// What models read and wrote.
 pub const TOKENS: Metric = Metric::counter(
     "claw_gateway_tokens_total",
@@ -248,6 +310,16 @@ pub const ALL: &[&Metric] = &[
     &TIME_TO_FIRST_TOKEN,
     &TIME_PER_OUTPUT_TOKEN,
     &QUEUE_WAIT,
+    &ENGINE_ACTIVE,
+    &ENGINE_WAITING,
+    &ENGINE_KV_BYTES,
+    &ENGINE_RESTARTS,
+    &PREFIX_LOOKUPS,
+    &PREFIX_HITS,
+    &PREFIX_TOKENS,
+    &PREFIX_BYTES,
+    &PREFIX_EVICTIONS,
+    &GUESSED_TOKENS,
     &TOKENS,
     &FALLBACKS,
     &RETRIES,

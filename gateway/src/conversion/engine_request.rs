@@ -1,5 +1,7 @@
 //! A request as the engine in this process gets it. What the engine cannot honour is refused by name, never dropped.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::chat::fields::{is_informative, says_nothing};
@@ -41,6 +43,7 @@ pub fn engine_request(request: &ChatRequest, model: &str) -> Result<EngineReques
         seed: request.seed,
         stop: request.stop.clone(),
         cancellation: Cancellation::default(),
+        client: Arc::default(),
     })
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use super::limits::LocalLimits;
-use super::local::{self, Generation};
+use super::local::{self, Asker, Generation};
 use super::stream::Rest;
 use crate::conversion::{Part, parts};
 use crate::error::GatewayError;
@@ -20,12 +20,12 @@ pub(super) async fn complete(
     slot: &Arc<ModelSlot>,
     limits: LocalLimits,
     request: &ChatRequest,
-    metrics: &Metrics,
+    asker: Asker<'_>,
 ) -> Result<ChatCompletion, GatewayError> {
     let mut whole: Option<ChatCompletion> = None;
     let mut usage = Usage::default();
     for part in parts(request, model)? {
-        let mut completion = local::complete(model, slot, limits, &part.request, metrics).await?;
+        let mut completion = local::complete(model, slot, limits, &part.request, asker).await?;
         add(&mut usage, &part, completion.usage.take());
         for choice in &mut completion.choices {
             choice.index = part.index;
@@ -50,11 +50,11 @@ pub(super) async fn stream(
     slot: &Arc<ModelSlot>,
     limits: LocalLimits,
     request: &ChatRequest,
-    metrics: &Arc<Metrics>,
+    asker: Asker<'_>,
 ) -> Result<(Vec<ChatChunk>, Answers), GatewayError> {
     let mut waiting: VecDeque<Part> = parts(request, model)?.into();
     let part = waiting.pop_front().ok_or(GatewayError::Internal)?;
-    let (head, generation) = local::stream(model, slot, limits, &part.request, metrics).await?;
+    let (head, generation) = local::stream(model, slot, limits, &part.request, asker).await?;
     let mut answers = Answers {
         model: model.to_owned(),
         slot: Arc::clone(slot),
@@ -67,7 +67,8 @@ pub(super) async fn stream(
         part,
         generation,
         usage: Usage::default(),
-        metrics: Arc::clone(metrics),
+        client: Arc::clone(asker.client),
+        metrics: Arc::clone(asker.metrics),
     };
     let head = answers.begin(head);
     Ok((head, answers))
@@ -87,6 +88,7 @@ pub(super) struct Answers {
     part: Part,
     generation: Generation,
     usage: Usage,
+    client: Arc<str>,
     metrics: Arc<Metrics>,
 }
 
@@ -131,7 +133,10 @@ impl Answers {
                 &self.slot,
                 self.limits,
                 &part.request,
-                &self.metrics,
+                Asker {
+                    client: &self.client,
+                    metrics: &self.metrics,
+                },
             );
             let (head, generation) = begun.await?;
             self.part = part;
@@ -152,6 +157,8 @@ fn add(usage: &mut Usage, part: &Part, more: Option<Usage>) {
     let more = more.unwrap_or_default();
     if part.is_new_prompt {
         usage.prompt_tokens += more.prompt_tokens;
+        let cached = usage.cached_tokens() + more.cached_tokens();
+        *usage = std::mem::take(usage).with_cached(cached);
     }
     usage.completion_tokens += more.completion_tokens;
     usage.total_tokens = usage.prompt_tokens + usage.completion_tokens;

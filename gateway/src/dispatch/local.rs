@@ -19,10 +19,17 @@ use crate::types::{
     ChatChunk, ChatCompletion, ChatRequest, Choice, Delta, Usage, completion_id, unix_seconds,
 };
 
-/// A full queue has moved on after about this long.
-const QUEUE_PAUSE: Duration = Duration::from_secs(1);
+/// A model that is unloaded is replaced, or gone, after about this long.
+const UNLOAD_PAUSE: Duration = Duration::from_secs(1);
 /// A model that is on its way may be there after this long.
 const LOAD_PAUSE: Duration = Duration::from_secs(5);
+
+/// Who asks a model, and where that is counted.
+#[derive(Clone, Copy)]
+pub(super) struct Asker<'a> {
+    pub(super) client: &'a Arc<str>,
+    pub(super) metrics: &'a Arc<Metrics>,
+}
 
 /// The events of one generation. Dropping it cancels the generation.
 pub(super) struct Generation {
@@ -49,13 +56,13 @@ pub(super) async fn complete(
     slot: &Arc<ModelSlot>,
     limits: LocalLimits,
     request: &ChatRequest,
-    metrics: &Metrics,
+    asker: Asker<'_>,
 ) -> Result<ChatCompletion, GatewayError> {
     within(
         limits.answer,
         model,
         "answer",
-        whole(model, slot, request, metrics),
+        whole(model, slot, request, asker),
     )
     .await
 }
@@ -65,9 +72,9 @@ pub(super) async fn stream(
     slot: &Arc<ModelSlot>,
     limits: LocalLimits,
     request: &ChatRequest,
-    metrics: &Metrics,
+    asker: Asker<'_>,
 ) -> Result<(Vec<ChatChunk>, Generation), GatewayError> {
-    let begun = begin(model, slot, request, metrics);
+    let begun = begin(model, slot, request, asker);
     let (head, mut generation) = within(limits.first_token, model, "first token", begun).await?;
     generation.idle = limits.idle;
     Ok((head, generation))
@@ -97,9 +104,9 @@ async fn whole(
     model: &str,
     slot: &Arc<ModelSlot>,
     request: &ChatRequest,
-    metrics: &Metrics,
+    asker: Asker<'_>,
 ) -> Result<ChatCompletion, GatewayError> {
-    let mut generation = Generation::start(model, slot, request, metrics).await?;
+    let mut generation = Generation::start(model, slot, request, asker).await?;
     let mut text = String::new();
     while let Some(event) = generation.event().await? {
         match event {
@@ -108,9 +115,11 @@ async fn whole(
             EngineEvent::Finished {
                 reason,
                 prompt_tokens,
+                cached_tokens,
                 completion_tokens,
             } => {
-                let usage = Usage::new(prompt_tokens, completion_tokens);
+                let usage =
+                    Usage::new(prompt_tokens, completion_tokens).with_cached(cached_tokens);
                 return Ok(completion(
                     generation.id.clone(),
                     model,
@@ -129,9 +138,9 @@ async fn begin(
     model: &str,
     slot: &Arc<ModelSlot>,
     request: &ChatRequest,
-    metrics: &Metrics,
+    asker: Asker<'_>,
 ) -> Result<(Vec<ChatChunk>, Generation), GatewayError> {
-    let mut generation = Generation::start(model, slot, request, metrics).await?;
+    let mut generation = Generation::start(model, slot, request, asker).await?;
     let mut head = vec![ChatChunk::piece(&generation.id, model, Delta::role(), None)];
     while let Some(chunk) = generation.next_chunk().await? {
         let has_content = chunk.has_content();
@@ -162,9 +171,10 @@ impl Generation {
         model: &str,
         slot: &Arc<ModelSlot>,
         request: &ChatRequest,
-        metrics: &Metrics,
+        asker: Asker<'_>,
     ) -> Result<Self, GatewayError> {
-        let engine_request = engine_request(request, model)?;
+        let mut engine_request = engine_request(request, model)?;
+        engine_request.client = Arc::clone(asker.client);
         let engine = ready(model, slot.state())?;
         let cancellation = engine_request.cancellation.clone();
         let (sender, events) = mpsc::unbounded_channel();
@@ -183,7 +193,7 @@ impl Generation {
             events,
             is_over: false,
             idle: None,
-            waits: metrics.queue_waits(model),
+            waits: asker.metrics.queue_waits(model),
             cancellation,
         })
     }
@@ -224,11 +234,13 @@ impl Generation {
                 Some(EngineEvent::Finished {
                     reason,
                     prompt_tokens,
+                    cached_tokens,
                     completion_tokens,
                 }) => {
                     self.is_over = true;
                     let mut chunk = self.piece(Delta::default(), Some(reason.as_str().to_owned()));
-                    chunk.usage = Some(Usage::new(prompt_tokens, completion_tokens));
+                    let usage = Usage::new(prompt_tokens, completion_tokens);
+                    chunk.usage = Some(usage.with_cached(cached_tokens));
                     return Ok(Some(chunk));
                 }
             }
@@ -274,9 +286,9 @@ fn ready(model: &str, state: SlotState) -> Result<Arc<dyn Engine>, GatewayError>
 fn refusal(model: &str, error: SubmitError) -> GatewayError {
     let model = model.to_owned();
     match error {
-        SubmitError::QueueFull => GatewayError::Overloaded {
+        SubmitError::QueueFull { retry_after } => GatewayError::Overloaded {
             model,
-            retry_after: QUEUE_PAUSE,
+            retry_after,
         },
         SubmitError::PromptTooLong { tokens, limit } => GatewayError::PromptTooLong {
             model,
@@ -290,7 +302,7 @@ fn refusal(model: &str, error: SubmitError) -> GatewayError {
         SubmitError::Closed => GatewayError::ModelNotReady {
             model,
             state: "unloading".to_owned(),
-            retry_after: QUEUE_PAUSE,
+            retry_after: UNLOAD_PAUSE,
         },
     }
 }

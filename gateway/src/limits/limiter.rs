@@ -18,6 +18,9 @@ use crate::error::GatewayError;
 use crate::metrics::Metrics;
 use crate::store::{Place, Store};
 
+/// What all chat platforms are together where clients take turns.
+const CHANNELS: &str = "channels";
+
 /// Where is counted.
 #[derive(Clone)]
 pub(super) enum Counting {
@@ -130,7 +133,9 @@ impl Limiter {
         candidates: &[&ModelEntry],
     ) -> Result<Permit, GatewayError> {
         let budgets = &runtime.limits.budgets;
+        let client = account.map_or_else(|| CHANNELS.into(), |account| Arc::clone(&account.name));
         let permit = Permit::new(PermitParts {
+            client,
             counting: self.counting.load_full(),
             streams: Arc::clone(&self.streams),
             metrics: Arc::clone(&self.metrics),

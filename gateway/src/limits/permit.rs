@@ -35,6 +35,7 @@ pub struct Account {
 }
 
 pub(super) struct PermitParts {
+    pub(super) client: Arc<str>,
     pub(super) counting: Arc<Counting>,
     pub(super) streams: Arc<Streams>,
     pub(super) metrics: Arc<Metrics>,
@@ -111,6 +112,11 @@ impl Permit {
         let holds = self.hold(limits, cost).await?;
         *self.holds() = holds;
         Ok(())
+    }
+
+    /// Who asks: a caller's name, or that of all chat platforms.
+    pub fn client(&self) -> &Arc<str> {
+        &self.shared.parts.client
     }
 
     /// A model is about to be asked: set aside what it may use of its own limits.
@@ -296,6 +302,7 @@ impl Charge {
     /// Of a model that costs nothing and has no limit.
     pub(crate) fn nothing() -> Self {
         let parts = PermitParts {
+            client: Arc::default(),
             counting: Arc::new(Counting::Nowhere),
             streams: Arc::default(),
             metrics: Arc::default(),

@@ -21,6 +21,12 @@ pub(super) struct ModelLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct GuessLabels {
+    pub(super) model: String,
+    pub(super) outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct TokenLabels {
     pub(super) model: String,
     pub(super) kind: &'static str,

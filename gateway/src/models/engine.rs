@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use claw_crds::gateway_config::QuantizationConfig;
-pub use claw_inference::Cancellation;
+pub use claw_inference::{Cancellation, ModelStats};
 
 use super::SlotKey;
 use crate::respond::ChatMessage;
@@ -15,6 +15,9 @@ use crate::respond::ChatMessage;
 pub trait Engine: Send + Sync + 'static {
     /// What runs where.
     fn info(&self) -> EngineInfo;
+
+    /// What it did so far, and does now.
+    fn stats(&self) -> ModelStats;
 
     /// The length of a conversation's prompt, the chat template included.
     fn count_tokens(&self, messages: &[ChatMessage]) -> Result<u64, SubmitError>;
@@ -87,6 +90,8 @@ pub struct EngineRequest {
     pub stop: Vec<String>,
     /// Tells the engine that nobody waits any more, also while the request is still queued.
     pub cancellation: Cancellation,
+    /// Who asks: clients take turns while requests wait.
+    pub client: Arc<str>,
 }
 
 /// What a generation answers.
@@ -116,6 +121,8 @@ pub enum EngineEvent {
         reason: FinishReason,
         /// Length of the prompt.
         prompt_tokens: u64,
+        /// Tokens of the prompt that an earlier one had in common with it.
+        cached_tokens: u64,
         /// Length of the answer.
         completion_tokens: u64,
     },
@@ -147,7 +154,10 @@ impl FinishReason {
 pub enum SubmitError {
     /// Too many wait already.
     #[error("the queue is full")]
-    QueueFull,
+    QueueFull {
+        /// When it will have moved on, as fast as it moves now.
+        retry_after: Duration,
+    },
     /// The prompt does not fit.
     #[error("the prompt of {tokens} tokens does not fit the context of {limit}")]
     PromptTooLong {

@@ -12,7 +12,7 @@ use claw_crds::gateway_config::{
 
 use super::{
     Engine, EngineError, EngineEvent, EngineInfo, EngineRequest, FinishReason, LoadProgress,
-    Loader, Prompt, Sink, SlotKey, SubmitError, Workshop,
+    Loader, ModelStats, Prompt, Sink, SlotKey, SubmitError, Workshop,
 };
 use crate::outbound::Outbound;
 use crate::respond::ChatMessage;
@@ -75,6 +75,15 @@ impl Engine for FakeEngine {
         }
     }
 
+    fn stats(&self) -> ModelStats {
+        ModelStats {
+            active: 1,
+            guessed_tokens: 8,
+            accepted_tokens: 5,
+            ..ModelStats::default()
+        }
+    }
+
     /// A token a word.
     fn count_tokens(&self, messages: &[ChatMessage]) -> Result<u64, SubmitError> {
         let words = |message: &ChatMessage| message.content.split_whitespace().count() as u64;
@@ -91,7 +100,9 @@ impl Engine for FakeEngine {
         };
         assert_ne!(said, "panic", "asked to");
         if said == "full" {
-            return Err(SubmitError::QueueFull);
+            return Err(SubmitError::QueueFull {
+                retry_after: Duration::from_secs(7),
+            });
         }
         let words = said.split_inclusive(' ').map(str::to_owned);
         let pieces: Vec<_> = std::iter::once("echo: ".to_owned()).chain(words).collect();
@@ -107,6 +118,7 @@ impl Engine for FakeEngine {
             EngineEvent::Finished {
                 reason: FinishReason::Stop,
                 prompt_tokens: 7,
+                cached_tokens: 2,
                 completion_tokens,
             }
         });

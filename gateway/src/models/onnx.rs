@@ -10,7 +10,7 @@ use claw_inference::{ChatModel, Device, Event, LoadOptions, Message, Quantizatio
 
 use super::{
     Engine, EngineError, EngineEvent, EngineInfo, EngineRequest, FinishReason, LoadProgress,
-    Loader, Prompt, Sink, SlotKey, SubmitError,
+    Loader, ModelStats, Prompt, Sink, SlotKey, SubmitError,
 };
 use crate::respond::ChatMessage;
 
@@ -89,6 +89,10 @@ impl Engine for OnnxEngine {
         }
     }
 
+    fn stats(&self) -> ModelStats {
+        self.0.stats()
+    }
+
     fn count_tokens(&self, messages: &[ChatMessage]) -> Result<u64, SubmitError> {
         let messages: Vec<_> = messages.iter().cloned().map(message).collect();
         self.0
@@ -107,6 +111,7 @@ impl Engine for OnnxEngine {
             seed,
             stop,
             cancellation,
+            client,
         } = request;
         let (messages, prompt) = match prompt {
             Prompt::Conversation(messages) => (messages.into_iter().map(message).collect(), None),
@@ -122,6 +127,7 @@ impl Engine for OnnxEngine {
             seed,
             stop,
             cancellation,
+            client: client.as_ref().to_owned(),
         };
         self.0
             .submit(request, Box::new(move |event| sink(translate(event))))
@@ -152,6 +158,7 @@ fn translate(event: Event) -> EngineEvent {
                 claw_inference::FinishReason::Length => FinishReason::Length,
             },
             prompt_tokens: usage.prompt_tokens as u64,
+            cached_tokens: usage.cached_tokens as u64,
             completion_tokens: usage.completion_tokens as u64,
         },
         Event::Failed(error) => EngineEvent::Failed(crate::config::chain(&error)),
@@ -161,7 +168,7 @@ fn translate(event: Event) -> EngineEvent {
 fn refusal(error: claw_inference::SubmitError) -> SubmitError {
     use claw_inference::SubmitError as Refusal;
     match error {
-        Refusal::QueueFull { .. } => SubmitError::QueueFull,
+        Refusal::QueueFull { retry_after, .. } => SubmitError::QueueFull { retry_after },
         Refusal::PromptTooLong {
             prompt_tokens,
             context_length,

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::random_digits;
 
@@ -136,6 +136,22 @@ impl Usage {
         }
     }
 
+    /// Of the prompt, so many tokens did not have to be computed.
+    #[must_use]
+    pub fn with_cached(mut self, tokens: u64) -> Self {
+        let details = json!({"cached_tokens": tokens});
+        self.extra.insert("prompt_tokens_details".into(), details);
+        self
+    }
+
+    /// The tokens of the prompt that did not have to be computed; none where nothing is said of them.
+    pub fn cached_tokens(&self) -> u64 {
+        let details = self.extra.get("prompt_tokens_details");
+        details
+            .and_then(|details| details.get("cached_tokens")?.as_u64())
+            .unwrap_or(0)
+    }
+
     /// The same where an API tells only the sum, as those do that say nothing of their own.
     #[must_use]
     pub fn completed(mut self) -> Self {
@@ -245,8 +261,6 @@ pub fn unix_seconds() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

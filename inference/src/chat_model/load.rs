@@ -6,14 +6,26 @@ use thiserror::Error;
 
 use crate::{
     chat_template::{ChatTemplate, ChatTemplateError},
+    decoder::{Decoder as _, Step},
     device::Device,
+    kv_cache::KvShape,
     model_dir::{Manifest, ModelDir, ModelDirError},
-    session::{DecoderSession, SessionError},
+    scheduler::Limits,
+    session::{Graph, SessionError},
     tokenizer::{Tokenizer, TokenizerLoadError},
 };
 
 /// A waiting request is its prompt's text, some kilobytes: what bounds the queue is how long anybody cares to wait.
 const DEFAULT_QUEUE_CAPACITY: NonZero<usize> = NonZero::new(256).expect("not zero");
+
+/// Beyond this many, each of them waits longer for its next token, and all together get hardly more.
+const DEFAULT_ACTIVE: NonZero<usize> = NonZero::new(32).expect("not zero");
+/// What a conversation has on average, with some to spare.
+const USUAL_TOKENS: usize = 1024;
+/// What nobody has to ask for.
+const MODEST_KV_CACHE: usize = 2 << 30;
+/// Some 10,000 tokens of a model with 100 million parameters.
+const DEFAULT_PREFIX_CACHE: usize = 512 << 20;
 
 /// How to load a model.
 #[derive(Debug, Clone, Copy)]
@@ -24,8 +36,17 @@ pub struct LoadOptions {
     pub threads: Option<NonZero<usize>>,
     /// The most tokens of one conversation; the model's own limit when absent.
     pub context_length: Option<usize>,
-    /// Requests that may wait while another is answered.
+    /// Requests that may wait while others are answered.
     pub queue_capacity: NonZero<usize>,
+    /// Requests that are answered at once.
+    pub active: NonZero<usize>,
+    /// Bytes of attention cache for the requests that are answered; by default, enough for all of them at 1,024 tokens,
+    /// but no more than 2 GiB, or one of the whole context where that is more.
+    pub kv_cache_bytes: Option<usize>,
+    /// Bytes of attention cache of prompts that are kept for those that begin alike; 0 keeps none.
+    pub prefix_cache_bytes: usize,
+    /// Whether several tokens may be computed at once where a text repeats itself. It changes the speed alone.
+    pub speculation: bool,
 }
 
 impl Default for LoadOptions {
@@ -35,6 +56,10 @@ impl Default for LoadOptions {
             threads: None,
             context_length: None,
             queue_capacity: DEFAULT_QUEUE_CAPACITY,
+            active: DEFAULT_ACTIVE,
+            kv_cache_bytes: None,
+            prefix_cache_bytes: DEFAULT_PREFIX_CACHE,
+            speculation: true,
         }
     }
 }
@@ -74,6 +99,18 @@ pub enum LoadError {
         wanted: usize,
         /// What the model was trained for.
         longest: usize,
+    },
+    /// Less memory than one conversation may need.
+    #[error(
+        "{given} bytes of attention cache are too few: a conversation of {context_length} tokens takes {needed}; allow more, or a shorter context"
+    )]
+    KvCache {
+        /// What was allowed.
+        given: usize,
+        /// What one conversation of the whole context takes.
+        needed: usize,
+        /// The most tokens of one conversation.
+        context_length: usize,
     },
     /// The decoder does not load, or fails its first run.
     #[error("failed to start the model")]
@@ -130,12 +167,43 @@ pub(super) fn load_template(
     Ok(ChatTemplate::new(source, bos, eos)?)
 }
 
+/// What the model may use.
+pub(super) fn limits(
+    manifest: &Manifest,
+    options: &LoadOptions,
+    context_length: usize,
+) -> Result<Limits, LoadError> {
+    let shape = KvShape::of(&manifest.architecture, context_length);
+    let needed = shape.bytes(context_length);
+    let active = options.active.get();
+    let usual = active * shape.bytes(USUAL_TOKENS.min(context_length));
+    let given = options
+        .kv_cache_bytes
+        .unwrap_or_else(|| usual.min(MODEST_KV_CACHE).max(needed));
+    if given < needed {
+        return Err(LoadError::KvCache {
+            given,
+            needed,
+            context_length,
+        });
+    }
+    Ok(Limits {
+        waiting: options.queue_capacity.get(),
+        active,
+        kv_bytes: given,
+        prefix_cache_bytes: options.prefix_cache_bytes,
+    })
+}
+
 /// A real run: the first one also pays for what the runtime puts off until it is needed.
-pub(super) fn warm_up(decoder: &mut DecoderSession, token: u32) -> Result<(), SessionError> {
-    decoder.start(2)?;
-    decoder.forward(&[token])?;
-    let logits = decoder.forward(&[token])?;
-    if logits.iter().all(|logit| logit.is_finite()) {
+pub(super) fn warm_up(decoder: &mut Graph, token: u32) -> Result<(), SessionError> {
+    let mut cache = decoder.allocate(1, decoder.shape().capacity_for(2))?;
+    let first = decoder.extend(&mut cache, 0, &[token], 1)?;
+    let mut is_finite = first.iter().all(|logit| logit.is_finite());
+    let step = Step { token, past: 1 };
+    let second = decoder.step(&mut cache, &[step])?;
+    is_finite &= second.iter().all(|logit| logit.is_finite());
+    if is_finite {
         Ok(())
     } else {
         Err(SessionError::NotFinite)

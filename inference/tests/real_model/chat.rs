@@ -78,6 +78,7 @@ fn a_question_is_answered_with_sense_up_to_its_end_a_stop_string_or_the_limit() 
         usage,
         Usage {
             prompt_tokens: 37,
+            cached_tokens: 0,
             completion_tokens: 8
         }
     );
@@ -165,6 +166,7 @@ fn a_client_that_leaves_makes_room_for_the_next() {
         Quantization::Int8,
         LoadOptions {
             queue_capacity: NonZero::<usize>::MIN,
+            active: NonZero::<usize>::MIN,
             ..cpu()
         },
     ) else {
@@ -184,7 +186,7 @@ fn a_client_that_leaves_makes_room_for_the_next() {
     let refused = model.submit(long, Box::new(|_| ControlFlow::Continue(())));
     assert!(matches!(
         refused,
-        Err(SubmitError::QueueFull { waiting: 1 })
+        Err(SubmitError::QueueFull { waiting: 1, .. })
     ));
     drop(running);
     assert!(matches!(

@@ -13,3 +13,4 @@ mod chat;
 mod exactness;
 mod fixture;
 mod perplexity;
+mod together;

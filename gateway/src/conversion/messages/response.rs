@@ -126,12 +126,7 @@ pub(super) fn stop(
 
 /// Anthropic counts what came from a cache apart.
 pub(super) fn usage(usage: &Usage) -> MessageUsage {
-    let cached = usage
-        .extra
-        .get("prompt_tokens_details")
-        .and_then(|details| details.get("cached_tokens")?.as_u64())
-        .unwrap_or(0)
-        .min(usage.prompt_tokens);
+    let cached = usage.cached_tokens().min(usage.prompt_tokens);
     MessageUsage {
         input_tokens: usage.prompt_tokens - cached,
         cache_creation_input_tokens: 0,

@@ -1,7 +1,8 @@
-//! The decoder graph: grouped-query attention over a cache that the caller owns, logits for one position a row.
+//! The decoder graph: grouped-query attention over a cache that the caller owns, logits for the positions it names.
 //!
 //! Inputs are `input_ids`, `seqlens_k` (tokens in the cache after this run, less one), `total_sequence_length`,
-//! `last_token_index` (the position whose logits are wanted) and the cache; outputs are `logits` and the cache.
+//! `logits_index` (the positions of each row whose logits are wanted: the last, or all that were guessed) and the cache;
+//! outputs are `logits` and the cache.
 
 mod inputs;
 mod layer;

@@ -19,6 +19,7 @@ pub(super) fn rows() -> Vec<Row> {
         row("Latency", latency()),
         row("Errors", errors()),
         row("Models", models()),
+        row("Local models", local_models()),
         row("Limits", limits()),
         row("Resources", resources()),
         row("Audit", audit()),
@@ -122,6 +123,61 @@ fn models() -> Vec<Panel> {
         Panel::new("Answers of each route", "reqps").line(
             rate(&metrics::ROUTED_REQUESTS, "route, model"),
             "{{route}} {{model}}",
+        ),
+    ]
+}
+
+fn local_models() -> Vec<Panel> {
+    let active = metrics::ENGINE_ACTIVE.name;
+    let waiting = metrics::ENGINE_WAITING.name;
+    let answers = metrics::ENGINE_KV_BYTES.name;
+    let prompts = metrics::PREFIX_BYTES.name;
+    let guessed = metrics::GUESSED_TOKENS.name;
+    let hits = metrics::PREFIX_HITS.name;
+    let lookups = metrics::PREFIX_LOOKUPS.name;
+    vec![
+        Panel::new("Requests", "short")
+            .line(
+                format!("sum by (model) ({active}{{{OF}}})"),
+                "{{model}} answered",
+            )
+            .line(
+                format!("sum by (model) ({waiting}{{{OF}}})"),
+                "{{model}} waiting",
+            )
+            .line(
+                rate(&metrics::ENGINE_RESTARTS, "model"),
+                "{{model}} computed again, a second",
+            ),
+        Panel::new("Attention cache", "bytes")
+            .line(
+                format!("sum by (pod, model) ({answers}{{{OF}}})"),
+                "{{pod}} {{model}} answers",
+            )
+            .line(
+                format!("sum by (pod, model) ({prompts}{{{OF}}})"),
+                "{{pod}} {{model}} kept prompts",
+            ),
+        Panel::new("Prompts that begin as kept ones", "percentunit").line(
+            format!(
+                "sum by (model) (rate({hits}{{{OF}}}[$__rate_interval])) / sum by (model) (rate({lookups}{{{OF}}}[$__rate_interval]))"
+            ),
+            "{{model}}",
+        ),
+        Panel::new("Kept prompts", "short")
+            .line(
+                rate(&metrics::PREFIX_TOKENS, "model"),
+                "{{model}} tokens saved a second",
+            )
+            .line(
+                rate(&metrics::PREFIX_EVICTIONS, "model"),
+                "{{model}} blocks dropped a second",
+            ),
+        Panel::new("Guessed tokens that came", "percentunit").line(
+            format!(
+                r#"sum by (model) (rate({guessed}{{{OF},outcome="accepted"}}[$__rate_interval])) / sum by (model) (rate({guessed}{{{OF}}}[$__rate_interval]))"#
+            ),
+            "{{model}}",
         ),
     ]
 }

@@ -21,12 +21,13 @@ impl<R: Read + Seek> Builder<'_, R> {
         self.writer.input("seqlens_k", ElementType::Int32, &[batch]);
         self.writer
             .input("total_sequence_length", ElementType::Int32, &[]);
+        let wanted = Size::Named("logits_length");
         self.writer
-            .input("last_token_index", ElementType::Int64, &[batch]);
+            .input("logits_index", ElementType::Int64, &[batch, wanted]);
         self.writer.output(
             "logits",
             ElementType::Float,
-            &[batch, Size::Fixed(shape.vocabulary_size)],
+            &[batch, wanted, Size::Fixed(shape.vocabulary_size)],
         );
         let cache = |length| {
             [

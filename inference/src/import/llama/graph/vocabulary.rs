@@ -70,15 +70,15 @@ impl<R: Read + Seek> Builder<'_, R> {
         Ok(())
     }
 
-    /// The vocabulary's logits at one position of each row.
+    /// The vocabulary's logits at the wanted positions of each row.
     pub(super) fn head(&mut self) -> Result<(), GraphError> {
         let shape = self.llama.architecture.clone();
         let (rows, columns) = (shape.vocabulary_size, shape.hidden_size);
-        self.writer.integers("one", &[1], &[1])?;
+        self.writer.integers("last_axis", &[1], &[2])?;
         self.operator(
             "Unsqueeze",
             STANDARD,
-            &["last_token_index", "one"],
+            &["logits_index", "last_axis"],
             &["last_token"],
             &[],
         );

@@ -1,0 +1,300 @@
+//! A model for tests: what comes next is a function of all tokens that its cache holds, so that a row that was mixed up,
+//! moved wrongly or overwritten gives another text.
+
+use std::{
+    ops::Range,
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use super::{Decoder, Step};
+use crate::{
+    generation::tests::EOS,
+    kv_cache::KvShape,
+    session::{Move, SessionError},
+};
+
+const VOCABULARY: usize = 300;
+pub(crate) const CONTEXT: usize = 3000;
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a test sees and decides.
+#[derive(Debug, Default)]
+pub(crate) struct Control {
+    /// Runs that may be made; without a limit when absent.
+    permits: Mutex<Option<usize>>,
+    changed: Condvar,
+    runs: Mutex<Vec<String>>,
+    /// Positions that caches have now, and had at most.
+    held: AtomicUsize,
+    most_held: AtomicUsize,
+}
+
+impl Control {
+    /// From now on, so many runs and no more.
+    pub(crate) fn permit(&self, runs: usize) {
+        let mut permits = self.permits.lock().expect("not poisoned");
+        *permits = Some(permits.unwrap_or(0) + runs);
+        drop(permits);
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn permit_all(&self) {
+        *self.permits.lock().expect("not poisoned") = None;
+        self.changed.notify_all();
+    }
+
+    /// The runs so far: `prompt 3+64` is 64 tokens after 3, `step 5,9` a token after 5 tokens, and one after 9.
+    pub(crate) fn runs(&self) -> Vec<String> {
+        self.runs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn most_held(&self) -> usize {
+        self.most_held.load(Relaxed)
+    }
+
+    fn run(&self, what: String) {
+        let mut permits = self
+            .changed
+            .wait_timeout_while(
+                self.permits.lock().expect("not poisoned"),
+                PATIENCE,
+                |permits| *permits == Some(0),
+            )
+            .expect("not poisoned")
+            .0;
+        if let Some(permits) = &mut *permits {
+            *permits = permits.checked_sub(1).expect("no permission came");
+        }
+        self.runs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(what);
+    }
+
+    fn hold(&self, positions: usize) {
+        let held = self.held.fetch_add(positions, Relaxed) + positions;
+        self.most_held.fetch_max(held, Relaxed);
+    }
+}
+
+/// How the text goes on.
+#[derive(Debug, Clone)]
+pub(crate) enum Text {
+    /// After the prompt, these tokens whatever it was; then the engine fails.
+    Fixed(Vec<u32>),
+    /// Of a few letters, with repetitions, and with an end now and then.
+    Chance,
+}
+
+pub(crate) struct Fake {
+    text: Text,
+    control: Arc<Control>,
+    can_copy: bool,
+}
+
+pub(crate) struct FakeCache {
+    values: Vec<f32>,
+    rows: usize,
+    capacity: usize,
+    logits: Vec<f32>,
+    control: Arc<Control>,
+}
+
+impl Drop for FakeCache {
+    fn drop(&mut self) {
+        self.control
+            .held
+            .fetch_sub(self.rows * self.capacity, Relaxed);
+    }
+}
+
+impl Fake {
+    pub(crate) fn new(text: Text, control: &Arc<Control>) -> Self {
+        Self {
+            text,
+            control: Arc::clone(control),
+            can_copy: true,
+        }
+    }
+
+    /// As if on a GPU.
+    pub(crate) fn without_copies(self) -> Self {
+        Self {
+            can_copy: false,
+            ..self
+        }
+    }
+
+    fn next(&self, history: &[f32]) -> Result<u32, SessionError> {
+        let tokens: Vec<u32> = history.iter().map(|value| value.to_bits()).collect();
+        match &self.text {
+            Text::Fixed(answer) => {
+                // Prompts of these tests are made of small tokens.
+                let given = tokens.iter().filter(|&&token| token >= 32).count();
+                answer.get(given).copied().ok_or(SessionError::NotFinite)
+            }
+            Text::Chance => Ok(by_chance(&tokens)),
+        }
+    }
+}
+
+/// Mostly what the last two tokens say, which repeats itself; sometimes what all tokens say.
+fn by_chance(tokens: &[u32]) -> u32 {
+    let all = mix(tokens);
+    let near = mix(&tokens[tokens.len().saturating_sub(2)..]);
+    match all % 1024 {
+        0 => EOS,
+        1..100 => 97 + u32::try_from(all / 1024 % 20).expect("small"),
+        _ => 97 + u32::try_from(near % 5).expect("small"),
+    }
+}
+
+fn mix(tokens: &[u32]) -> u64 {
+    let add = |hash: u64, &token: &u32| {
+        (hash ^ u64::from(token)).wrapping_mul(0x0100_0000_01b3) ^ (hash >> 29)
+    };
+    let hash = tokens.iter().fold(0xcbf2_9ce4_8422_2325, add);
+    hash ^ (hash >> 32)
+}
+
+impl FakeCache {
+    fn row(&mut self, row: usize) -> &mut [f32] {
+        &mut self.values[row * self.capacity..][..self.capacity]
+    }
+
+    fn say(&mut self, position: usize, token: u32) {
+        // Some spread, so that chance has a choice; the likeliest is `token`.
+        let logits = &mut self.logits[position * VOCABULARY..][..VOCABULARY];
+        logits.fill(f32::NEG_INFINITY);
+        logits[token as usize] = 2.0;
+        logits[98] = logits[98].max(1.0);
+        logits[99] = logits[99].max(0.5);
+    }
+}
+
+impl Decoder for Fake {
+    type Cache = FakeCache;
+
+    fn shape(&self) -> KvShape {
+        KvShape {
+            layers: 1,
+            heads: 1,
+            head_size: 1,
+            context_length: CONTEXT,
+        }
+    }
+
+    fn vocabulary_size(&self) -> usize {
+        VOCABULARY
+    }
+
+    fn can_copy(&self) -> bool {
+        self.can_copy
+    }
+
+    fn allocate(&mut self, rows: usize, capacity: usize) -> Result<FakeCache, SessionError> {
+        self.control.hold(rows * capacity);
+        Ok(FakeCache {
+            values: vec![f32::NAN; rows * capacity],
+            rows,
+            capacity,
+            logits: Vec::new(),
+            control: Arc::clone(&self.control),
+        })
+    }
+
+    fn resize(
+        &mut self,
+        cache: &mut FakeCache,
+        rows: usize,
+        capacity: usize,
+        moves: &[Move],
+    ) -> Result<(), SessionError> {
+        assert!(self.can_copy);
+        let mut values = vec![f32::NAN; rows * capacity];
+        for step in moves {
+            let source = &cache.values[step.from * cache.capacity..][..step.positions];
+            values[step.to * capacity..][..step.positions].copy_from_slice(source);
+        }
+        // One tensor after another: nothing is there twice.
+        self.control
+            .held
+            .fetch_sub(cache.rows * cache.capacity, Relaxed);
+        self.control.hold(rows * capacity);
+        (cache.values, cache.rows, cache.capacity) = (values, rows, capacity);
+        Ok(())
+    }
+
+    fn copy(
+        &mut self,
+        (source, from): (&FakeCache, usize),
+        (target, to): (&mut FakeCache, usize),
+        positions: usize,
+    ) {
+        assert!(self.can_copy);
+        let source = &source.values[from * source.capacity..][..positions];
+        target.row(to)[..positions].copy_from_slice(source);
+    }
+
+    fn read(&self, cache: &FakeCache, positions: Range<usize>) -> Box<[f32]> {
+        assert!(self.can_copy);
+        cache.values[positions].into()
+    }
+
+    fn write(&mut self, cache: &mut FakeCache, start: usize, positions: usize, values: &[f32]) {
+        assert_eq!(values.len(), positions);
+        cache.row(0)[start..start + positions].copy_from_slice(values);
+    }
+
+    fn extend<'a>(
+        &mut self,
+        cache: &'a mut FakeCache,
+        past: usize,
+        tokens: &[u32],
+        wanted: usize,
+    ) -> Result<&'a [f32], SessionError> {
+        assert_eq!(cache.rows, 1);
+        self.control.run(if wanted == 1 {
+            format!("prompt {past}+{}", tokens.len())
+        } else {
+            format!("guess {past}+{}", tokens.len())
+        });
+        let total = past + tokens.len();
+        for (place, &token) in cache.row(0)[past..total].iter_mut().zip(tokens) {
+            *place = f32::from_bits(token);
+        }
+        cache.logits.resize(wanted * VOCABULARY, 0.0);
+        for position in 0..wanted {
+            let known = total - wanted + position + 1;
+            let next = self.next(&cache.values[..known])?;
+            cache.say(position, next);
+        }
+        Ok(&cache.logits)
+    }
+
+    fn step<'a>(
+        &mut self,
+        cache: &'a mut FakeCache,
+        steps: &[Step],
+    ) -> Result<&'a [f32], SessionError> {
+        assert_eq!(steps.len(), cache.rows);
+        let pasts: Vec<String> = steps.iter().map(|step| step.past.to_string()).collect();
+        self.control.run(format!("step {}", pasts.join(",")));
+        cache.logits.resize(cache.rows * VOCABULARY, 0.0);
+        for (row, step) in steps.iter().enumerate() {
+            let values = cache.row(row);
+            values[step.past] = f32::from_bits(step.token);
+            let known: Vec<f32> = values[..=step.past].to_vec();
+            let next = self.next(&known)?;
+            cache.say(row, next);
+        }
+        Ok(&cache.logits)
+    }
+}

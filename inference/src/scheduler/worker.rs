@@ -1,0 +1,366 @@
+//! The thread of a model: lets jobs in, computes their prompts piece by piece, and between the pieces a token for each
+//! answer.
+
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use super::{
+    Limits,
+    batch::{Running, accept, fail},
+    batches::{Batches, Single},
+    fault::message,
+    queue::Queue,
+    stats::Stats,
+};
+use crate::{
+    decoder::Decoder,
+    event::GenerationError,
+    generation::{Generation, Job, Next, Vocabulary},
+    prefix_cache::PrefixCache,
+    session::SessionError,
+};
+
+/// Prompt tokens of one run while nothing else waits for the processor. The runtime's scratch memory grows with it, and a
+/// client can leave only between runs.
+pub(super) const LONG_CHUNK: usize = 512;
+/// Prompt tokens of one run while others wait for their next token, which is so much later.
+pub(super) const SHORT_CHUNK: usize = 64;
+/// An answer begins with room for so many tokens, if it may become so long.
+const FIRST_ROOM: usize = 128;
+
+/// A prompt that is being computed.
+struct Prompt<C> {
+    generation: Generation,
+    number: u64,
+    single: Single<C>,
+    /// Its tokens that are in the cache.
+    past: usize,
+}
+
+/// An answer that made room for others, and begins again.
+struct Paused {
+    generation: Generation,
+    number: u64,
+}
+
+pub(super) struct Worker<'a, D: Decoder> {
+    decoder: D,
+    vocabulary: &'a Vocabulary,
+    queue: &'a Queue,
+    stats: &'a Stats,
+    limits: Limits,
+    batches: Batches<D::Cache>,
+    prompt: Option<Prompt<D::Cache>>,
+    /// The one that came first is the first.
+    paused: VecDeque<Paused>,
+    /// Answers in progress when one of them made room: until one of these is over, nobody is let in.
+    crowded: Option<usize>,
+    prefixes: PrefixCache,
+    next_number: u64,
+}
+
+impl<'a, D: Decoder> Worker<'a, D> {
+    pub(super) fn new(
+        decoder: D,
+        vocabulary: &'a Vocabulary,
+        queue: &'a Queue,
+        stats: &'a Stats,
+        limits: Limits,
+    ) -> Self {
+        let kept = if decoder.can_copy() {
+            limits.prefix_cache_bytes
+        } else {
+            0
+        };
+        Self {
+            batches: Batches::new(decoder.shape(), limits.kv_bytes),
+            decoder,
+            vocabulary,
+            queue,
+            stats,
+            limits,
+            prompt: None,
+            paused: VecDeque::new(),
+            crowded: None,
+            prefixes: PrefixCache::new(kept),
+            next_number: 0,
+        }
+    }
+
+    /// Works until the queue is finished or closed.
+    pub(super) fn run(mut self) {
+        loop {
+            if self.queue.is_closed() {
+                return self.close();
+            }
+            self.drop_cancelled();
+            self.admit();
+            if self.prompt.is_none() && self.batches.count() == 0 {
+                if self.paused.is_empty() && self.queue.is_over() {
+                    return self.publish();
+                }
+                continue;
+            }
+            self.compute_prompt();
+            self.grow();
+            self.step();
+            self.batches.tidy(&mut self.decoder, self.prompt.is_some());
+            self.publish();
+        }
+    }
+
+    fn active(&self) -> usize {
+        self.batches.count() + usize::from(self.prompt.is_some())
+    }
+
+    fn publish(&self) {
+        let bytes = self.batches.bytes() + self.prompt_bytes();
+        self.stats.working(self.active() + self.paused.len(), bytes);
+    }
+
+    fn prompt_bytes(&self) -> usize {
+        let prompt = self.prompt.as_ref();
+        prompt.map_or(0, |prompt| {
+            self.decoder.shape().bytes(prompt.single.capacity)
+        })
+    }
+
+    fn close(mut self) {
+        let prompt = self.prompt.take().map(|prompt| prompt.generation);
+        let paused = self.paused.drain(..).map(|paused| paused.generation);
+        let running = self.batches.each().filter_map(Option::take);
+        let running = running.map(|running| running.generation);
+        for mut generation in running.chain(prompt).chain(paused) {
+            fail(&mut generation, GenerationError::Closed);
+        }
+        self.publish();
+    }
+
+    fn drop_cancelled(&mut self) {
+        self.queue.drop_cancelled();
+        self.paused
+            .retain(|paused| !paused.generation.is_cancelled());
+        for row in self.batches.each() {
+            row.take_if(|running| running.generation.is_cancelled());
+        }
+        let left = self
+            .prompt
+            .take_if(|prompt| prompt.generation.is_cancelled());
+        if let Some(prompt) = left {
+            self.batches.give_back(prompt.single);
+        }
+    }
+
+    /// Lets the next answer in, if there is a place and memory for it. Waits for one where nothing else is to do.
+    fn admit(&mut self) {
+        let active = self.active();
+        if active >= self.limits.active || self.prompt.is_some() {
+            return;
+        }
+        if self.crowded.is_some_and(|crowd| active >= crowd) && active > 0 {
+            return;
+        }
+        self.crowded = None;
+        if let Some(paused) = self.paused.pop_front() {
+            return self.resume(paused);
+        }
+        let job = if active == 0 {
+            self.queue.next()
+        } else {
+            let (batches, decoder) = (&self.batches, &self.decoder);
+            self.queue
+                .next_if(|job| batches.fits(capacity(decoder, job.prompt.len(), job.max_tokens)))
+        };
+        let Some(generation) = job.and_then(start) else {
+            return;
+        };
+        let number = self.next_number;
+        self.next_number += 1;
+        self.resume(Paused { generation, number });
+    }
+
+    /// Begins to compute an answer's prompt.
+    fn resume(&mut self, paused: Paused) {
+        let Paused {
+            mut generation,
+            number,
+        } = paused;
+        let tokens = generation.tokens().len();
+        let capacity = capacity(&self.decoder, tokens, generation.remaining());
+        match self.batches.single(&mut self.decoder, capacity) {
+            Ok(Some(single)) => {
+                let prompt = Prompt {
+                    generation,
+                    number,
+                    single,
+                    past: 0,
+                };
+                self.begin(prompt);
+            }
+            Ok(None) => {
+                self.crowded = Some(self.active());
+                self.paused.push_front(Paused { generation, number });
+            }
+            Err(error) => fail(&mut generation, error.into()),
+        }
+    }
+
+    /// Takes what is known of a prompt already.
+    fn begin(&mut self, mut prompt: Prompt<D::Cache>) {
+        let (decoder, single) = (&mut self.decoder, &mut prompt.single);
+        let tokens = prompt.generation.prompt();
+        // A run of a single token takes another path through the processor, whose sums round otherwise.
+        let most = tokens.len().saturating_sub(2);
+        prompt.past = self.prefixes.find(tokens, most, |start, values| {
+            decoder.write(&mut single.cache, start, crate::prefix_cache::BLOCK, values);
+        });
+        prompt.generation.found_cached(prompt.past);
+        self.stats.prefixes(&self.prefixes);
+        self.prompt = Some(prompt);
+    }
+
+    /// Computes the next piece of the prompt in progress.
+    fn compute_prompt(&mut self) {
+        let Some(mut prompt) = self.prompt.take() else {
+            return;
+        };
+        let tokens = prompt.generation.prompt();
+        let is_alone = self.batches.count() == 0;
+        let longest = if is_alone { LONG_CHUNK } else { SHORT_CHUNK };
+        let length = piece(tokens.len() - prompt.past, longest);
+        let chunk = &tokens[prompt.past..prompt.past + length];
+        let is_last = prompt.past + length == tokens.len();
+        let (decoder, cache, past) = (&mut self.decoder, &mut prompt.single.cache, prompt.past);
+        let logits = match guard(move || decoder.extend(cache, past, chunk, 1)) {
+            Ok(logits) => logits,
+            Err(error) => return fail(&mut prompt.generation, error),
+        };
+        prompt.past += length;
+        if !is_last {
+            self.prompt = Some(prompt);
+            return;
+        }
+        let next = if prompt.generation.tokens().len() == prompt.past {
+            accept(&mut prompt.generation, logits, self.vocabulary)
+        } else {
+            // It is computed again, and what follows is known.
+            Next::Token(0)
+        };
+        self.keep(&prompt);
+        if next == Next::Ended {
+            return self.batches.give_back(prompt.single);
+        }
+        let Prompt {
+            generation,
+            number,
+            single,
+            past,
+        } = prompt;
+        let running = Running::new(generation, past, number);
+        self.batches.join(&mut self.decoder, running, single);
+    }
+
+    /// Keeps a computed prompt for those that begin alike.
+    fn keep(&mut self, prompt: &Prompt<D::Cache>) {
+        let (decoder, cache) = (&self.decoder, &prompt.single.cache);
+        self.prefixes.keep(prompt.generation.prompt(), |start| {
+            decoder.read(cache, start..start + crate::prefix_cache::BLOCK)
+        });
+        self.stats.prefixes(&self.prefixes);
+    }
+
+    /// Gives every answer room for its next token. Where there is none, those that came last make room.
+    fn grow(&mut self) {
+        while let Some(full) = self.batches.full_row() {
+            let beside = self.prompt_bytes();
+            if self.batches.grow(&mut self.decoder, full, beside) {
+                continue;
+            }
+            let paused = match self.prompt.take() {
+                Some(Prompt {
+                    generation, number, ..
+                }) => Some(Paused { generation, number }),
+                None => self.batches.pause_youngest().map(
+                    |Running {
+                         generation, number, ..
+                     }| Paused { generation, number },
+                ),
+            };
+            self.stats.restarted();
+            self.paused.extend(paused);
+            let by_age = self.paused.make_contiguous();
+            by_age.sort_by_key(|paused| paused.number);
+            self.crowded = Some(self.active());
+        }
+    }
+
+    /// Computes the next token of every answer.
+    fn step(&mut self) {
+        let is_alone = self.prompt.is_none() && self.batches.count() == 1;
+        let mut index = 0;
+        while let Some(batch) = self.batches.list.get_mut(index) {
+            if batch.count() == 0 {
+                index += 1;
+                continue;
+            }
+            let (decoder, vocabulary) = (&mut self.decoder, self.vocabulary);
+            let speculated = &self.stats.speculated;
+            let stepped = guard(|| {
+                if is_alone {
+                    batch.step_by_guess(decoder, vocabulary, speculated)
+                } else {
+                    batch.step(decoder, vocabulary)
+                }
+            });
+            match stepped {
+                Ok(()) => index += 1,
+                Err(error) => self.batches.give_up(index, error),
+            }
+        }
+    }
+}
+
+/// The positions to make room for at first.
+fn capacity(decoder: &impl Decoder, tokens: usize, remaining: usize) -> usize {
+    let room = if decoder.can_copy() {
+        remaining.min(FIRST_ROOM)
+    } else {
+        remaining
+    };
+    decoder.shape().capacity_for(tokens + room)
+}
+
+/// The tokens of the next run, of those that are left: never all but one.
+fn piece(left: usize, longest: usize) -> usize {
+    if left == longest + 1 {
+        longest - 1
+    } else {
+        left.min(longest)
+    }
+}
+
+/// Tells the client that its turn has come; none where it left.
+fn start(job: Job) -> Option<Generation> {
+    let waited = job.queued.elapsed();
+    let mut generation = Generation::new(job);
+    match catch_unwind(AssertUnwindSafe(|| generation.start(waited))) {
+        Ok(flow) => flow.is_continue().then_some(generation),
+        Err(panic) => {
+            let message = message(&*panic);
+            fail(&mut generation, GenerationError::Panicked { message });
+            None
+        }
+    }
+}
+
+/// What a run ends with, be it a panic.
+fn guard<T>(run: impl FnOnce() -> Result<T, SessionError>) -> Result<T, GenerationError> {
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(outcome) => Ok(outcome?),
+        Err(panic) => Err(GenerationError::Panicked {
+            message: message(&*panic),
+        }),
+    }
+}
