@@ -118,8 +118,7 @@ async fn whole(
                 cached_tokens,
                 completion_tokens,
             } => {
-                let usage =
-                    Usage::new(prompt_tokens, completion_tokens).with_cached(cached_tokens);
+                let usage = Usage::new(prompt_tokens, completion_tokens).with_cached(cached_tokens);
                 return Ok(completion(
                     generation.id.clone(),
                     model,
@@ -286,10 +285,7 @@ fn ready(model: &str, state: SlotState) -> Result<Arc<dyn Engine>, GatewayError>
 fn refusal(model: &str, error: SubmitError) -> GatewayError {
     let model = model.to_owned();
     match error {
-        SubmitError::QueueFull { retry_after } => GatewayError::Overloaded {
-            model,
-            retry_after,
-        },
+        SubmitError::QueueFull { retry_after } => GatewayError::Overloaded { model, retry_after },
         SubmitError::PromptTooLong { tokens, limit } => GatewayError::PromptTooLong {
             model,
             tokens,

@@ -11,7 +11,7 @@ use crate::binary::{Binary, chat, events, said, stream, until};
 use crate::traces::{told, traced};
 use crate::upstream::Upstream;
 
-fn model() -> Option<PathBuf> {
+pub(crate) fn model() -> Option<PathBuf> {
     let model = std::env::var_os("CLAW_TEST_MODELS")
         .map(|folder| PathBuf::from(folder).join("smollm2.gguf"));
     let model = model.filter(|path| path.is_file() && std::env::var_os("ORT_DYLIB_PATH").is_some());

@@ -22,6 +22,7 @@ mod logs;
 mod metrics;
 mod passed_on;
 mod providers;
+mod random_bodies;
 mod redaction;
 mod reload;
 mod route_tasks;
