@@ -3,6 +3,7 @@
 pub mod anthropic;
 mod blocks;
 mod chat;
+mod engine_answer;
 mod engine_request;
 mod failure;
 mod fault;
@@ -25,7 +26,8 @@ mod target;
 mod text_shape;
 mod upstream_body;
 
-pub use engine_request::{HONOURED as HONOURED_IN_ALL, engine_messages, engine_request};
+pub use engine_answer::{EngineAnswer, Whole};
+pub use engine_request::{HONOURED as HONOURED_IN_ALL, engine_request, format_field};
 pub use failure::Failure;
 pub use fault::{Fault, Piece};
 pub use field_names::FieldNames;

@@ -12,8 +12,9 @@ mod preparation;
 mod slot;
 
 pub use engine::{
-    Cancellation, Engine, EngineError, EngineEvent, EngineInfo, EngineRequest, FinishReason,
-    LoadProgress, Loader, ModelStats, Prompt, Sink, SubmitError,
+    AnswerFormat, Cancellation, Engine, EngineError, EngineEvent, EngineInfo, EngineMessage,
+    EngineRequest, FinishReason, LoadProgress, Loader, ModelStats, Sink, SubmitError,
+    TokenLogProbabilities, TokenLogProbability, Tool, ToolCall, ToolCallPiece, ToolChoice,
 };
 pub use onnx::OnnxLoader;
 pub use pool::ModelPool;

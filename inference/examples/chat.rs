@@ -26,10 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let model = ChatModel::load(directory, LoadOptions::default())?;
     let (sender, events) = mpsc::channel();
     let request = ChatRequest {
-        messages: vec![Message {
-            role: "user".to_owned(),
-            content: question.clone(),
-        }],
+        messages: vec![Message::new("user", &question)],
         max_tokens: Some(200),
         temperature: Some(0.0),
         ..ChatRequest::default()
@@ -45,7 +42,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut terminal = std::io::stdout();
     for event in events {
         match event {
-            Event::Started { .. } => {}
+            Event::Started { .. } | Event::ToolCall(_) | Event::LogProbabilities(_) => {}
             Event::Text(text) => write!(terminal, "{text}")?,
             Event::Finished { reason, usage } => writeln!(terminal, "\n[{reason:?}, {usage:?}]")?,
             Event::Failed(error) => return Err(error.into()),

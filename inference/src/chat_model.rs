@@ -1,6 +1,7 @@
 //! A loaded chat model: the handle that clients hold.
 
 mod load;
+mod preparation;
 
 use std::{
     fmt,
@@ -17,10 +18,13 @@ use crate::{
     chat_template::{ChatTemplate, ChatTemplateError},
     event::Event,
     generation::{Job, Vocabulary},
+    grammar::GrammarCompiler,
     model_dir::{Manifest, ModelDir, Quantization},
+    sampler::Sampler,
     scheduler::{ModelStats, Refused, Scheduler},
     session::{Graph, Placement, SessionError, SessionOptions},
     tokenizer::{EncodeError, Tokenizer},
+    tools::Tool,
 };
 
 pub use load::{LoadError, LoadOptions};
@@ -55,6 +59,14 @@ pub enum SubmitError {
         /// The field's name in the OpenAI API.
         field: &'static str,
         /// What is wrong with it, and what would be right.
+        problem: String,
+    },
+    /// A form of the answer that cannot be kept, or would take too much work.
+    #[error("{field} {problem}")]
+    UnsupportedForm {
+        /// `response_format`, or `tools`.
+        field: &'static str,
+        /// What is wrong with it.
         problem: String,
     },
     /// The chat template fails on this conversation.
@@ -98,6 +110,7 @@ struct Shared {
     info: ModelInfo,
     tokenizer: Arc<Tokenizer>,
     template: ChatTemplate,
+    grammars: GrammarCompiler,
     scheduler: Scheduler,
     speculation: bool,
 }
@@ -140,12 +153,14 @@ impl ChatModel {
         let limits = load::limits(&manifest, &options, context_length)?;
         let (scheduler, placement) = Scheduler::start(&manifest.name, limits, vocabulary, start)
             .map_err(LoadError::Thread)??;
+        let grammars = GrammarCompiler::new(Arc::clone(&tokenizer), manifest.tokens.eos.clone());
         let info = info(manifest, context_length, placement);
         Ok(Self {
             shared: Arc::new(Shared {
                 info,
                 tokenizer,
                 template,
+                grammars,
                 scheduler,
                 speculation: options.speculation,
             }),
@@ -167,12 +182,13 @@ impl ChatModel {
         self.shared.scheduler.stats()
     }
 
-    /// The tokens of a conversation's prompt.
-    pub fn count_tokens(&self, messages: &[Message]) -> Result<usize, SubmitError> {
-        Ok(self.prompt(messages)?.len())
+    /// The tokens of a conversation's prompt, in which the model is told of these tools.
+    pub fn count_tokens(&self, messages: &[Message], tools: &[Tool]) -> Result<usize, SubmitError> {
+        Ok(self.prompt(messages, tools)?.len())
     }
 
-    /// Puts a request into the queue. `sink` learns what becomes of it, on the model's thread, and must not block.
+    /// Prepares a request on this thread, which takes as long as its prompt and its form are large, and puts it into the
+    /// queue. `sink` learns what becomes of it, on the model's thread, and must not block.
     pub fn submit(
         &self,
         request: ChatRequest,
@@ -181,7 +197,7 @@ impl ChatModel {
         let sampling = request.validate()?;
         let prompt = match &request.prompt {
             Some(text) => self.shared.tokenizer.encode(text)?,
-            None => self.prompt(&request.messages)?,
+            None => self.prompt(&request.messages, request.offered_tools())?,
         };
         let context_length = self.shared.info.context_length;
         let room = context_length.saturating_sub(prompt.len());
@@ -194,13 +210,14 @@ impl ChatModel {
         let wanted = request
             .max_tokens
             .and_then(|tokens| usize::try_from(tokens).ok());
+        let grammar = self.grammar(&request)?;
         let job = Job {
+            sampler: Sampler::new(sampling, &prompt, grammar),
             prompt,
             max_tokens: wanted.unwrap_or(room).min(room),
-            sampling,
-            stop: request.stop,
+            stop: self.stop_strings(&request),
+            sink: self.sink(&request, sink),
             cancellation: request.cancellation,
-            sink,
             queued: Instant::now(),
             may_speculate: self.may_speculate(request.seed),
             client: request.client,
@@ -228,26 +245,6 @@ impl ChatModel {
     /// [`GenerationError::Closed`](crate::GenerationError::Closed).
     pub fn close(&self) {
         self.shared.scheduler.close();
-    }
-
-    fn prompt(&self, messages: &[Message]) -> Result<Vec<u32>, SubmitError> {
-        let guard = |message: &Message| Message {
-            role: message.model_role().to_owned(),
-            content: self.shared.tokenizer.guard(&message.content),
-        };
-        let messages: Vec<_> = messages.iter().map(guard).collect();
-        let prompt = self
-            .shared
-            .template
-            .render(&messages)
-            .map_err(|error| match error {
-                ChatTemplateError::Refused { reason } => SubmitError::InvalidRequest {
-                    field: "messages",
-                    problem: format!("cannot be put to this model: {reason}"),
-                },
-                other => SubmitError::Template(other),
-            })?;
-        Ok(self.shared.tokenizer.encode(&prompt)?)
     }
 }
 

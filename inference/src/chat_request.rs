@@ -5,21 +5,37 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use crate::sampler::Sampling;
+use crate::{
+    grammar::AnswerFormat,
+    sampler::{Penalties, Sampling},
+    tools::{MAX_TOOLS, Tool, ToolCall, ToolChoice},
+};
 
 const ROLES: [&str; 4] = ["system", "user", "assistant", "tool"];
 /// The newer name of the system role, which models do not know.
 const DEVELOPER: &str = "developer";
 const MAX_TEMPERATURE: f32 = 2.0;
 const MAX_STOP_STRINGS: usize = 16;
+/// Of either sign.
+const MAX_PENALTY: f32 = 2.0;
+const MAX_BIAS: f32 = 100.0;
+const MAX_BIASES: usize = 1024;
+const MAX_LOG_PROBABILITIES: u32 = 20;
+const MAX_NAME_BYTES: usize = 64;
 
 /// One turn of a conversation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Message {
     /// `system`, `developer` (which is the same), `user`, `assistant` or `tool`.
     pub role: String,
     /// The text. It is never taken as markup.
     pub content: String,
+    /// What an `assistant` called.
+    pub tool_calls: Vec<ToolCall>,
+    /// The call that this is the result of (role `tool`).
+    pub tool_call_id: Option<String>,
+    /// The tool that this is the result of (role `tool`).
+    pub name: Option<String>,
 }
 
 /// Tells a model that nobody waits for an answer any more. Clones are one and the same.
@@ -45,6 +61,14 @@ pub struct ChatRequest {
     pub messages: Vec<Message>,
     /// A text to go on with, in place of a conversation: no template is put around it, and markup in it is markup.
     pub prompt: Option<String>,
+    /// Functions that the model may call.
+    pub tools: Vec<Tool>,
+    /// Whether it calls them.
+    pub tool_choice: ToolChoice,
+    /// At most one call in an answer.
+    pub single_tool_call: bool,
+    /// The form of an answer that is no call.
+    pub format: Option<AnswerFormat>,
     /// The most tokens of the answer; without it, as many as the context has room for.
     pub max_tokens: Option<u32>,
     /// 0 always takes the most likely token, 1 (the default) is the model's own distribution, 2 is the most.
@@ -53,6 +77,18 @@ pub struct ChatRequest {
     pub top_p: Option<f32>,
     /// Chooses among this many of the most likely tokens; without it, or at 0, among all.
     pub top_k: Option<u32>,
+    /// Chooses among tokens at least this likely, as a share of the most likely one; the default is 0, all of them.
+    pub min_p: Option<f32>,
+    /// Makes tokens that the answer has already less likely, from -2 to 2.
+    pub presence_penalty: Option<f32>,
+    /// Makes them less likely each time that they came, from -2 to 2.
+    pub frequency_penalty: Option<f32>,
+    /// Makes tokens of the prompt and of the answer less likely; 1 changes nothing, 2 is the most.
+    pub repetition_penalty: Option<f32>,
+    /// Makes tokens more or less likely: what is added to their logits, from -100 to 100.
+    pub logit_bias: Vec<(u32, f32)>,
+    /// Tells how likely each token was, and so many of the most likely ones; 20 are the most.
+    pub log_probabilities: Option<u32>,
     /// The same seed gives the same answer to the same request; without it, chance decides.
     pub seed: Option<u64>,
     /// Ends the answer before the first of these texts.
@@ -77,20 +113,66 @@ impl ChatRequest {
         if self.max_tokens == Some(0) {
             return Err(invalid("max_tokens", "must be at least 1"));
         }
-        let temperature = self.temperature.unwrap_or(1.0);
-        if !(0.0..=MAX_TEMPERATURE).contains(&temperature) {
-            return Err(invalid(
-                "temperature",
-                format!("is {temperature}, and must lie between 0 and {MAX_TEMPERATURE}"),
-            ));
+        self.validate_stop()?;
+        self.validate_tools()?;
+        let within = |field, value: Option<f32>, default, least, most| {
+            let value = value.unwrap_or(default);
+            if (least..=most).contains(&value) {
+                return Ok(value);
+            }
+            let problem = format!("is {value}, and must lie between {least} and {most}");
+            Err(invalid(field, problem))
+        };
+        let penalty =
+            |field, value: Option<f32>| within(field, value, 0.0, -MAX_PENALTY, MAX_PENALTY);
+        let repetition = self.repetition_penalty;
+        let repetition = within("repetition_penalty", repetition, 1.0, 0.0, MAX_PENALTY)?;
+        if repetition == 0.0 {
+            return Err(invalid("repetition_penalty", "is 0, and must be more"));
         }
-        let top_p = self.top_p.unwrap_or(1.0);
-        if !(0.0..=1.0).contains(&top_p) {
-            return Err(invalid(
-                "top_p",
-                format!("is {top_p}, and must lie between 0 and 1"),
-            ));
+        let most = self.log_probabilities;
+        if most.is_some_and(|most| most > MAX_LOG_PROBABILITIES) {
+            let problem = format!("must lie between 0 and {MAX_LOG_PROBABILITIES}");
+            return Err(invalid("top_logprobs", problem));
         }
+        let size = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+        Ok(Sampling {
+            temperature: within("temperature", self.temperature, 1.0, 0.0, MAX_TEMPERATURE)?,
+            top_p: within("top_p", self.top_p, 1.0, 0.0, 1.0)?,
+            top_k: self.top_k.map_or(0, size),
+            min_p: within("min_p", self.min_p, 0.0, 0.0, 1.0)?,
+            penalties: Penalties {
+                presence: penalty("presence_penalty", self.presence_penalty)?,
+                frequency: penalty("frequency_penalty", self.frequency_penalty)?,
+                repetition,
+            },
+            biases: self.biases()?,
+            log_probabilities: most.map(size),
+            seed: self.seed.unwrap_or_else(rand::random),
+        })
+    }
+
+    fn biases(&self) -> Result<Vec<(u32, f32)>, InvalidField> {
+        if self.logit_bias.len() > MAX_BIASES {
+            let problem = format!(
+                "has {} tokens, and {MAX_BIASES} are the most",
+                self.logit_bias.len()
+            );
+            return Err(invalid("logit_bias", problem));
+        }
+        let is_wrong = |bias: &f32| !(-MAX_BIAS..=MAX_BIAS).contains(bias);
+        match self.logit_bias.iter().find(|(_, bias)| is_wrong(bias)) {
+            None => Ok(self.logit_bias.clone()),
+            Some((token, bias)) => {
+                let problem = format!(
+                    "of token {token} is {bias}, and must lie between -{MAX_BIAS} and {MAX_BIAS}"
+                );
+                Err(invalid("logit_bias", problem))
+            }
+        }
+    }
+
+    fn validate_stop(&self) -> Result<(), InvalidField> {
         if self.stop.len() > MAX_STOP_STRINGS {
             let problem = format!(
                 "has {} texts, and {MAX_STOP_STRINGS} are the most",
@@ -104,15 +186,61 @@ impl ChatRequest {
                 "has an empty text, which would end every answer at once",
             ));
         }
-        let top_k = self
-            .top_k
-            .map_or(0, |count| usize::try_from(count).unwrap_or(usize::MAX));
-        Ok(Sampling {
-            temperature,
-            top_p,
-            top_k,
-            seed: self.seed.unwrap_or_else(rand::random),
-        })
+        Ok(())
+    }
+
+    fn validate_tools(&self) -> Result<(), InvalidField> {
+        if self.tools.len() > MAX_TOOLS {
+            let problem = format!(
+                "has {} tools, and {MAX_TOOLS} are the most",
+                self.tools.len()
+            );
+            return Err(invalid("tools", problem));
+        }
+        let is_letter = |letter: char| letter.is_ascii_alphanumeric() || "_-.".contains(letter);
+        for (tool, place) in self.tools.iter().zip(0..) {
+            let name = &tool.name;
+            if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.chars().all(is_letter) {
+                let problem = format!(
+                    "has the name {name:?}, but a name has 1 to {MAX_NAME_BYTES} letters, digits, _, - and ."
+                );
+                return Err(invalid("tools", problem));
+            }
+            if self.tools[..place]
+                .iter()
+                .any(|before| before.name == *name)
+            {
+                return Err(invalid(
+                    "tools",
+                    format!("has two tools with the name {name:?}"),
+                ));
+            }
+        }
+        match &self.tool_choice {
+            ToolChoice::Auto | ToolChoice::None => Ok(()),
+            ToolChoice::Required if self.tools.is_empty() => Err(invalid(
+                "tool_choice",
+                "is required, but there are no tools",
+            )),
+            ToolChoice::Required => Ok(()),
+            ToolChoice::Named(name) => {
+                if self.tools.iter().any(|tool| tool.name == *name) {
+                    return Ok(());
+                }
+                Err(invalid(
+                    "tool_choice",
+                    format!("names {name:?}, which is none of the tools"),
+                ))
+            }
+        }
+    }
+
+    /// The tools that the model is told of.
+    pub fn offered_tools(&self) -> &[Tool] {
+        match self.tool_choice {
+            ToolChoice::None => &[],
+            ToolChoice::Auto | ToolChoice::Required | ToolChoice::Named(_) => &self.tools,
+        }
     }
 
     fn validate_messages(&self) -> Result<(), InvalidField> {
@@ -155,6 +283,15 @@ impl ChatRequest {
 }
 
 impl Message {
+    /// A text that somebody said.
+    pub fn new(role: &str, content: &str) -> Self {
+        Self {
+            role: role.to_owned(),
+            content: content.to_owned(),
+            ..Self::default()
+        }
+    }
+
     /// The role as models know it.
     pub(crate) fn model_role(&self) -> &str {
         if self.role == DEVELOPER {
@@ -179,23 +316,29 @@ mod tests {
     use super::*;
 
     fn request() -> ChatRequest {
-        let message = Message {
-            role: "user".to_owned(),
-            content: "Hi".to_owned(),
-        };
         ChatRequest {
-            messages: vec![message],
+            messages: vec![Message::new("user", "Hi")],
             ..ChatRequest::default()
+        }
+    }
+
+    fn tool(name: &str) -> Tool {
+        Tool {
+            name: name.to_owned(),
+            description: None,
+            parameters: None,
+            is_strict: false,
         }
     }
 
     #[test]
     fn a_plain_request_has_the_defaults_of_the_openai_api() {
         let sampling = request().validate().expect("valid");
-        assert_eq!(
-            (sampling.temperature, sampling.top_p, sampling.top_k),
-            (1.0, 1.0, 0)
-        );
+        let expected = Sampling {
+            seed: sampling.seed,
+            ..Sampling::default()
+        };
+        assert_eq!(sampling, expected);
     }
 
     #[test]
@@ -221,6 +364,18 @@ mod tests {
     #[case::hot("temperature", ChatRequest { temperature: Some(2.1), ..request() })]
     #[case::no_number("temperature", ChatRequest { temperature: Some(f32::NAN), ..request() })]
     #[case::more_than_all("top_p", ChatRequest { top_p: Some(1.1), ..request() })]
+    #[case::less_than_nothing("min_p", ChatRequest { min_p: Some(-0.1), ..request() })]
+    #[case::strong_penalty("presence_penalty", ChatRequest { presence_penalty: Some(2.5), ..request() })]
+    #[case::strong_reward("frequency_penalty", ChatRequest { frequency_penalty: Some(-2.5), ..request() })]
+    #[case::no_division("repetition_penalty", ChatRequest { repetition_penalty: Some(0.0), ..request() })]
+    #[case::strong_bias("logit_bias", ChatRequest { logit_bias: vec![(5, 101.0)], ..request() })]
+    #[case::many_biases("logit_bias", ChatRequest { logit_bias: vec![(5, 1.0); 1025], ..request() })]
+    #[case::many_told("top_logprobs", ChatRequest { log_probabilities: Some(21), ..request() })]
+    #[case::unnamed_tool("tools", ChatRequest { tools: vec![tool("")], ..request() })]
+    #[case::odd_tool("tools", ChatRequest { tools: vec![tool("a b")], ..request() })]
+    #[case::twins("tools", ChatRequest { tools: vec![tool("a"), tool("a")], ..request() })]
+    #[case::nothing_to_call("tool_choice", ChatRequest { tool_choice: ToolChoice::Required, ..request() })]
+    #[case::nobody("tool_choice", ChatRequest { tools: vec![tool("a")], tool_choice: ToolChoice::Named("b".into()), ..request() })]
     #[case::empty_stop("stop", ChatRequest { stop: vec![String::new()], ..request() })]
     #[case::many_stops("stop", ChatRequest { stop: vec!["x".to_owned(); 17], ..request() })]
     fn impossible_values_name_their_field(#[case] field: &str, #[case] request: ChatRequest) {
@@ -240,10 +395,6 @@ mod tests {
 
     #[test]
     fn developers_are_the_system_to_models() {
-        let message = Message {
-            role: "developer".to_owned(),
-            content: String::new(),
-        };
-        assert_eq!(message.model_role(), "system");
+        assert_eq!(Message::new("developer", "").model_role(), "system");
     }
 }

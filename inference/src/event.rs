@@ -4,7 +4,7 @@ use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use thiserror::Error;
 
-use crate::session::SessionError;
+use crate::{grammar::GrammarError, session::SessionError, tools::ToolCallPiece};
 
 /// Receives a generation's events, on the model's thread. `Break` ends the generation at once.
 pub type EventSink = Box<dyn FnMut(Event) -> ControlFlow<()> + Send>;
@@ -21,6 +21,10 @@ pub enum Event {
     },
     /// More text; never a part of a character, never empty.
     Text(String),
+    /// More of a call of a tool.
+    ToolCall(ToolCallPiece),
+    /// How likely a token of the answer was, where that is wanted; its text comes later, perhaps with that of others.
+    LogProbabilities(TokenLogProbabilities),
     /// The answer is complete.
     Finished {
         /// Why it ends here.
@@ -37,8 +41,31 @@ pub enum Event {
 pub enum FinishReason {
     /// The model ended it, or a stop string did.
     Stop,
+    /// The same, and it calls tools.
+    ToolCalls,
     /// It reached `max_tokens`, or the end of the context.
     Length,
+}
+
+/// A token and how likely it was, by the model's own distribution: temperature, penalties, biases and grammars change
+/// what is chosen, and not this.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TokenLogProbability {
+    /// The token.
+    pub token: u32,
+    /// What it stands for; a part of a character perhaps.
+    pub bytes: Vec<u8>,
+    /// The natural logarithm of its probability.
+    pub log_probability: f32,
+}
+
+/// A token of an answer, among those that were most likely.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TokenLogProbabilities {
+    /// The token of the answer.
+    pub chosen: TokenLogProbability,
+    /// As many of the most likely as are wanted, falling.
+    pub top: Vec<TokenLogProbability>,
 }
 
 /// The tokens of a request.
@@ -61,6 +88,9 @@ pub enum GenerationError {
     /// The model gives no token that could be chosen.
     #[error("the model computed no token that can be chosen; its weights are damaged")]
     NoToken,
+    /// The grammar of the answer has become too large to go on with.
+    #[error("the form of the answer is too complex to go on with: {0}; make it simpler")]
+    Grammar(#[from] GrammarError),
     /// A fault of ours. The model goes on with the next request.
     #[error("an internal fault ended the generation: {message}")]
     Panicked {

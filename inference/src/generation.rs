@@ -11,8 +11,11 @@ use std::{
 use crate::{
     answer_text::AnswerText,
     chat_request::Cancellation,
-    event::{Event, EventSink, FinishReason, GenerationError, Usage},
-    sampler::{Sampler, Sampling},
+    event::{
+        Event, EventSink, FinishReason, GenerationError, TokenLogProbabilities,
+        TokenLogProbability, Usage,
+    },
+    sampler::{LogProbabilities, Sampler},
     stop_strings::Passed,
     tokenizer::Tokenizer,
 };
@@ -22,7 +25,8 @@ pub(crate) struct Job {
     pub(crate) prompt: Vec<u32>,
     /// At least 1, and no more than the context has room for after the prompt.
     pub(crate) max_tokens: usize,
-    pub(crate) sampling: Sampling,
+    /// Chooses every token of the answer, in order.
+    pub(crate) sampler: Sampler,
     pub(crate) stop: Vec<String>,
     pub(crate) cancellation: Cancellation,
     pub(crate) sink: EventSink,
@@ -39,6 +43,31 @@ pub(crate) struct Job {
 pub(crate) struct Vocabulary {
     pub(crate) tokenizer: Arc<Tokenizer>,
     pub(crate) eos: Vec<u32>,
+}
+
+impl Vocabulary {
+    fn describe(&self, token: u32, probabilities: LogProbabilities) -> TokenLogProbabilities {
+        let LogProbabilities { chosen, top } = probabilities;
+        let one = |(token, log_probability)| TokenLogProbability {
+            token,
+            bytes: self.told_bytes(token),
+            log_probability,
+        };
+        TokenLogProbabilities {
+            chosen: one((token, chosen)),
+            top: top.into_iter().map(one).collect(),
+        }
+    }
+
+    /// What a token is called; markup is called by its name.
+    fn told_bytes(&self, token: u32) -> Vec<u8> {
+        let bytes = self.tokenizer.token_bytes(token);
+        if bytes.is_empty() {
+            let markup = self.tokenizer.markup_text(token).unwrap_or_default();
+            return markup.into_bytes();
+        }
+        bytes.to_vec()
+    }
 }
 
 /// What a generation wants after some logits.
@@ -71,7 +100,7 @@ impl Generation {
             tokens: job.prompt,
             cached_tokens: 0,
             max_tokens: job.max_tokens,
-            sampler: Sampler::new(job.sampling),
+            sampler: job.sampler,
             text: AnswerText::new(job.stop),
             cancellation: job.cancellation,
             sink: job.sink,
@@ -116,12 +145,20 @@ impl Generation {
 
     /// Chooses the token that follows the last one, and tells the client.
     pub(crate) fn accept(&mut self, logits: &[f32], vocabulary: &Vocabulary) -> Next {
-        let Some(token) = self.sampler.choose(logits) else {
-            return self.fail(GenerationError::NoToken);
+        let chosen = match self.sampler.choose(logits) {
+            Ok(chosen) => chosen,
+            Err(error) => return self.fail(error),
         };
+        let token = chosen.token;
         self.tokens.push(token);
         if vocabulary.eos.contains(&token) {
             return self.finish(FinishReason::Stop);
+        }
+        if let Some(probabilities) = chosen.log_probabilities {
+            let told = vocabulary.describe(token, probabilities);
+            if self.emit(Event::LogProbabilities(told)).is_break() {
+                return Next::Ended;
+            }
         }
         let flow = match self.text.push(vocabulary.tokenizer.token_bytes(token)) {
             Passed::Text(piece) => self.emit_text(piece),
@@ -185,7 +222,7 @@ pub(crate) mod tests {
     use std::sync::{Mutex, PoisonError};
 
     use super::*;
-    use crate::tokenizer::tests::bytes_tokenizer;
+    use crate::{sampler::Sampling, tokenizer::tests::bytes_tokenizer};
 
     pub(crate) const EOS: u32 = 257;
 
@@ -205,6 +242,13 @@ pub(crate) mod tests {
             .clone()
     }
 
+    pub(crate) fn greedy() -> Sampling {
+        Sampling {
+            temperature: 0.0,
+            ..Sampling::default()
+        }
+    }
+
     /// A greedy job that writes down its events.
     pub(crate) fn job(max_tokens: usize) -> (Job, Seen) {
         let events = Seen::default();
@@ -212,12 +256,7 @@ pub(crate) mod tests {
         let job = Job {
             prompt: vec![1, 2, 3],
             max_tokens,
-            sampling: Sampling {
-                temperature: 0.0,
-                top_p: 1.0,
-                top_k: 0,
-                seed: 0,
-            },
+            sampler: Sampler::new(greedy(), &[], None),
             stop: Vec::new(),
             cancellation: Cancellation::default(),
             sink: Box::new(move |event| {
@@ -238,6 +277,12 @@ pub(crate) mod tests {
         match event {
             Event::Started { prompt_tokens, .. } => format!("started {prompt_tokens}"),
             Event::Text(text) => format!("text {text}"),
+            Event::ToolCall(piece) => format!("call {}", piece.arguments),
+            Event::LogProbabilities(told) => format!(
+                "{} of {}",
+                String::from_utf8_lossy(&told.chosen.bytes),
+                told.top.len()
+            ),
             Event::Finished { reason, usage } => format!("{reason:?} {}", usage.completion_tokens),
             Event::Failed(error) => format!("failed {error}"),
         }
@@ -273,6 +318,19 @@ pub(crate) mod tests {
         let (job, events) = job(10);
         run(job, &tokens("ok"));
         assert_eq!(seen(&events), ["started 3", "text o", "text k", "Stop 3"]);
+    }
+
+    #[test]
+    fn how_likely_tokens_were_is_told_before_their_text() {
+        let (mut job, events) = job(10);
+        let sampling = Sampling {
+            log_probabilities: Some(2),
+            ..greedy()
+        };
+        job.sampler = Sampler::new(sampling, &[], None);
+        run(job, &tokens("é"));
+        let part = "\u{fffd} of 2";
+        assert_eq!(seen(&events), ["started 3", part, part, "text é", "Stop 3"]);
     }
 
     #[test]

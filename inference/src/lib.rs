@@ -13,6 +13,7 @@ mod device;
 mod digest;
 mod event;
 mod generation;
+mod grammar;
 pub mod import;
 mod kv_cache;
 pub mod model_dir;
@@ -24,15 +25,23 @@ mod speculation;
 mod stop_strings;
 mod text_stream;
 mod tokenizer;
+mod tools;
 
 pub use chat_model::{ChatModel, LoadError, LoadOptions, ModelInfo, SubmitError};
 pub use chat_request::{Cancellation, ChatRequest, Message};
 pub use chat_template::{ChatTemplate, ChatTemplateError};
 pub use device::Device;
-pub use event::{Event, EventSink, FinishReason, GenerationError, Usage};
+pub use event::{
+    Event, EventSink, FinishReason, GenerationError, TokenLogProbabilities, TokenLogProbability,
+    Usage,
+};
+pub use grammar::{
+    AnswerFormat, GrammarError, MAX_CHOICES, MAX_REGEX_BYTES, MAX_SCHEMA_BYTES, MAX_SCHEMA_VALUES,
+};
 pub use kv_cache::KvShape;
 pub use model_dir::{ModelDir, ModelDirError, Quantization};
 pub use sampler::most_likely;
 pub use scheduler::ModelStats;
 pub use session::{DecoderSession, Placement, SessionError, SessionOptions, runtime};
 pub use tokenizer::{Tokenizer, TokenizerLoadError};
+pub use tools::{Tool, ToolCall, ToolCallBegin, ToolCallPiece, ToolChoice};

@@ -1,16 +1,24 @@
 //! Chooses the next token from logits: greedy at temperature 0, otherwise by chance, reproducibly from a seed.
 //!
-//! Values that are no number are never chosen.
+//! The order of the rules is vLLM's: biases and penalties change logits, the grammar excludes tokens, the temperature
+//! flattens what is left, `min_p`, `top_k` and `top_p` leave out what is unlikely, and one number of the random sequence
+//! decides. Values that are no number are never chosen.
 
-use std::cmp::Ordering;
+mod candidates;
+mod history;
+mod log_probabilities;
 
 use rand::{RngExt as _, SeedableRng as _, rngs::ChaCha12Rng};
 
-/// How many candidates are sorted at first; most distributions need no more for any `top_p`.
-const FIRST_CANDIDATES: usize = 64;
+use crate::{event::GenerationError, grammar::Grammar};
+use candidates::Candidates;
+use history::History;
+pub(crate) use history::Penalties;
+pub(crate) use log_probabilities::LogProbabilities;
+use log_probabilities::log_probabilities;
 
 /// How to choose.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Sampling {
     /// 0 is greedy; 1 is the model's own distribution.
     pub(crate) temperature: f32,
@@ -18,144 +26,143 @@ pub(crate) struct Sampling {
     pub(crate) top_p: f32,
     /// Only this many of the most likely tokens; 0 is all.
     pub(crate) top_k: usize,
+    /// Only tokens at least this likely, as a share of the most likely one; 0 is all.
+    pub(crate) min_p: f32,
+    pub(crate) penalties: Penalties,
+    /// What is added to the logits of tokens.
+    pub(crate) biases: Vec<(u32, f32)>,
+    /// How many of the most likely tokens are told with each token; none tells nothing.
+    pub(crate) log_probabilities: Option<usize>,
     /// The start of the random sequence.
     pub(crate) seed: u64,
 }
 
-/// Chooses tokens for one generation.
+impl Default for Sampling {
+    /// The model's own distribution.
+    fn default() -> Self {
+        Self {
+            temperature: 1.0,
+            top_p: 1.0,
+            top_k: 0,
+            min_p: 0.0,
+            penalties: Penalties::NONE,
+            biases: Vec::new(),
+            log_probabilities: None,
+            seed: 0,
+        }
+    }
+}
+
+/// A token of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Chosen {
+    pub(crate) token: u32,
+    /// Where they are wanted.
+    pub(crate) log_probabilities: Option<LogProbabilities>,
+}
+
+/// Chooses the tokens of one answer, one after the other, and remembers them.
 #[derive(Debug)]
 pub(crate) struct Sampler {
     sampling: Sampling,
     /// Named, since its sequence stays the same with every version of the library.
     random: ChaCha12Rng,
-    /// Kept between tokens, so that none of them allocates.
-    candidates: Vec<Candidate>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Candidate {
-    token: u32,
-    /// First the logit, then the weight in proportion to the probability.
-    weight: f32,
+    candidates: Candidates,
+    history: Option<History>,
+    grammar: Option<Grammar>,
+    /// Logits after what changes them; kept between tokens, so that none of them allocates.
+    changed: Vec<f32>,
 }
 
 impl Sampler {
-    pub(crate) fn new(sampling: Sampling) -> Self {
+    /// For the answer to a prompt. A grammar is one that has seen nothing yet.
+    pub(crate) fn new(sampling: Sampling, prompt: &[u32], grammar: Option<Grammar>) -> Self {
         Self {
-            sampling,
             random: ChaCha12Rng::seed_from_u64(sampling.seed),
-            candidates: Vec::new(),
+            candidates: Candidates::default(),
+            history: History::new(sampling.penalties, prompt),
+            grammar,
+            changed: Vec::new(),
+            sampling,
         }
     }
 
-    /// The next token, unless no logit is a number.
-    pub(crate) fn choose(&mut self, logits: &[f32]) -> Option<u32> {
+    /// The answer's next token, which counts as said from now on. Each token takes one number of the random sequence, and
+    /// greedy ones take none.
+    ///
+    /// Fails where no token can be chosen, or where the grammar has become too large to go on with.
+    pub(crate) fn choose(&mut self, logits: &[f32]) -> Result<Chosen, GenerationError> {
+        let changes =
+            self.history.is_some() || self.grammar.is_some() || !self.sampling.biases.is_empty();
+        let token = if changes {
+            let mut changed = std::mem::take(&mut self.changed);
+            changed.clear();
+            changed.extend_from_slice(logits);
+            self.change(&mut changed)?;
+            let token = self.pick(&changed);
+            let is_excluded = |token: &u32| changed[*token as usize] == f32::NEG_INFINITY;
+            let token = token.filter(|token| self.grammar.is_none() || !is_excluded(token));
+            self.changed = changed;
+            token
+        } else {
+            self.pick(logits)
+        };
+        let token = token.ok_or(GenerationError::NoToken)?;
+        if let Some(history) = &mut self.history {
+            history.add(token);
+        }
+        if let Some(grammar) = &mut self.grammar {
+            grammar.commit(token)?;
+        }
+        let most = self.sampling.log_probabilities;
+        Ok(Chosen {
+            token,
+            log_probabilities: most.map(|most| log_probabilities(logits, token, most)),
+        })
+    }
+
+    fn change(&mut self, logits: &mut [f32]) -> Result<(), GenerationError> {
+        for &(token, bias) in &self.sampling.biases {
+            if let Some(logit) = logits.get_mut(token as usize) {
+                *logit += bias;
+            }
+        }
+        if let Some(history) = &self.history {
+            history.penalize(logits);
+        }
+        if let Some(grammar) = &mut self.grammar {
+            grammar.restrict(logits)?;
+        }
+        Ok(())
+    }
+
+    /// A token by the rules of chance; none where no logit is a number.
+    fn pick(&mut self, logits: &[f32]) -> Option<u32> {
         let best = most_likely(logits)?;
         let Sampling {
             temperature,
             top_p,
             top_k,
+            min_p,
             ..
         } = self.sampling;
         if temperature <= 0.0 || top_k == 1 {
             return Some(best);
         }
         let largest = logits[usize::try_from(best).expect("an index")];
-        self.collect(logits, largest, temperature);
+        self.candidates.collect(logits, largest, temperature);
+        if min_p > 0.0 {
+            self.candidates.keep_likely(min_p);
+        }
         if top_k > 0 {
-            self.keep_most_likely(top_k);
+            self.candidates.keep_most_likely(top_k);
         }
         if top_p < 1.0 {
-            self.keep_nucleus(top_p);
+            self.candidates.keep_nucleus(top_p);
         }
-        Some(self.draw().unwrap_or(best))
+        let place = self.random.random::<f32>();
+        Some(self.candidates.at(place).unwrap_or(best))
     }
-
-    /// Every token with its weight; the most likely has the weight 1.
-    #[expect(clippy::float_cmp, reason = "the largest is one of them, unchanged")]
-    fn collect(&mut self, logits: &[f32], largest: f32, temperature: f32) {
-        self.candidates.clear();
-        let all = logits
-            .iter()
-            .zip(0_u32..)
-            .filter(|(logit, _)| !logit.is_nan());
-        self.candidates.extend(all.map(|(logit, token)| {
-            // Infinite logits would subtract to no number.
-            let weight = if *logit == largest {
-                1.0
-            } else {
-                ((logit - largest) / temperature).exp()
-            };
-            Candidate { token, weight }
-        }));
-        self.candidates.retain(|candidate| candidate.weight > 0.0);
-    }
-
-    fn keep_most_likely(&mut self, count: usize) {
-        if count < self.candidates.len() {
-            self.candidates
-                .select_nth_unstable_by(count - 1, descending);
-            self.candidates.truncate(count);
-        }
-    }
-
-    /// Keeps the fewest of the most likely candidates that reach the probability.
-    fn keep_nucleus(&mut self, top_p: f32) {
-        let total: f32 = self
-            .candidates
-            .iter()
-            .map(|candidate| candidate.weight)
-            .sum();
-        let wanted = total * top_p;
-        let mut sorted = FIRST_CANDIDATES;
-        loop {
-            let all = sorted >= self.candidates.len();
-            if !all {
-                self.candidates
-                    .select_nth_unstable_by(sorted - 1, descending);
-            }
-            let head = sorted.min(self.candidates.len());
-            self.candidates[..head].sort_unstable_by(descending);
-            let mut sum = 0.0;
-            let reached = self.candidates[..head].iter().position(|candidate| {
-                sum += candidate.weight;
-                sum >= wanted
-            });
-            match reached {
-                Some(last) => return self.candidates.truncate(last + 1),
-                None if all => return,
-                None => sorted *= 4,
-            }
-        }
-    }
-
-    fn draw(&mut self) -> Option<u32> {
-        let total: f32 = self
-            .candidates
-            .iter()
-            .map(|candidate| candidate.weight)
-            .sum();
-        let mut left = self.random.random::<f32>() * total;
-        for candidate in &self.candidates {
-            left -= candidate.weight;
-            if left < 0.0 {
-                return Some(candidate.token);
-            }
-        }
-        self.candidates.last().map(|candidate| candidate.token)
-    }
-}
-
-/// Larger weights first, and smaller tokens among equals, so that the order never depends on the sorting.
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the signature that sorting wants"
-)]
-fn descending(left: &Candidate, right: &Candidate) -> Ordering {
-    right
-        .weight
-        .total_cmp(&left.weight)
-        .then(left.token.cmp(&right.token))
 }
 
 /// The token with the largest logit, the first of equals; none where no logit is a number.
@@ -186,17 +193,17 @@ mod tests {
 
     use super::*;
 
-    const PLAIN: Sampling = Sampling {
-        temperature: 1.0,
-        top_p: 1.0,
-        top_k: 0,
-        seed: 7,
-    };
+    fn plain() -> Sampling {
+        Sampling {
+            seed: 7,
+            ..Sampling::default()
+        }
+    }
 
     fn draws(sampling: Sampling, logits: &[f32], count: usize) -> Vec<u32> {
-        let mut sampler = Sampler::new(sampling);
+        let mut sampler = Sampler::new(sampling, &[], None);
         (0..count)
-            .map(|_| sampler.choose(logits).expect("a number"))
+            .map(|_| sampler.choose(logits).expect("a number").token)
             .collect()
     }
 
@@ -206,7 +213,7 @@ mod tests {
             draws(
                 Sampling {
                     temperature: 0.0,
-                    ..PLAIN
+                    ..plain()
                 },
                 &[1.0, 3.0, 3.0, 2.0],
                 3
@@ -218,17 +225,17 @@ mod tests {
     #[test]
     fn the_same_seed_gives_the_same_tokens_and_another_seed_others() {
         let logits: Vec<f32> = (0_u8..100).map(|token| f32::from(token % 7)).collect();
-        assert_eq!(draws(PLAIN, &logits, 50), draws(PLAIN, &logits, 50));
+        assert_eq!(draws(plain(), &logits, 50), draws(plain(), &logits, 50));
         assert_ne!(
-            draws(PLAIN, &logits, 50),
-            draws(Sampling { seed: 8, ..PLAIN }, &logits, 50)
+            draws(plain(), &logits, 50),
+            draws(Sampling { seed: 8, ..plain() }, &logits, 50)
         );
     }
 
     #[test]
     fn tokens_come_as_often_as_the_distribution_says() {
         let logits = [0.0, 3_f32.ln()];
-        let drawn = draws(PLAIN, &logits, 4000);
+        let drawn = draws(plain(), &logits, 4000);
         let share = drawn.iter().filter(|&&token| token == 1).count();
         assert!(
             (2880..3120).contains(&share),
@@ -238,7 +245,14 @@ mod tests {
 
     #[test]
     fn top_k_leaves_only_the_most_likely() {
-        let drawn = draws(Sampling { top_k: 2, ..PLAIN }, &[0.0, 1.0, 0.9, 0.8], 200);
+        let drawn = draws(
+            Sampling {
+                top_k: 2,
+                ..plain()
+            },
+            &[0.0, 1.0, 0.9, 0.8],
+            200,
+        );
         assert!(drawn.contains(&1) && drawn.contains(&2));
         assert!(!drawn.contains(&0) && !drawn.contains(&3));
     }
@@ -249,7 +263,7 @@ mod tests {
         let drawn = draws(
             Sampling {
                 top_p: 0.7,
-                ..PLAIN
+                ..plain()
             },
             &logits,
             200,
@@ -259,7 +273,7 @@ mod tests {
             draws(
                 Sampling {
                     top_p: 0.0,
-                    ..PLAIN
+                    ..plain()
                 },
                 &logits,
                 20
@@ -274,7 +288,7 @@ mod tests {
         let drawn = draws(
             Sampling {
                 top_p: 0.5,
-                ..PLAIN
+                ..plain()
             },
             &logits,
             2000,
@@ -286,19 +300,91 @@ mod tests {
         assert!(drawn.iter().any(|&token| token > 400));
     }
 
+    #[test]
+    fn min_p_leaves_what_is_nearly_as_likely_as_the_most_likely() {
+        let logits = [0.5_f32.ln(), 0.3_f32.ln(), 0.2_f32.ln()];
+        let drawn = draws(
+            Sampling {
+                min_p: 0.5,
+                ..plain()
+            },
+            &logits,
+            200,
+        );
+        assert!(drawn.contains(&0) && drawn.contains(&1) && !drawn.contains(&2));
+    }
+
+    #[test]
+    fn biases_forbid_and_force_tokens() {
+        let logits = [1.0, 2.0, 3.0];
+        for temperature in [0.0, 1.0] {
+            let sampling = Sampling {
+                temperature,
+                biases: vec![(2, -100.0), (0, 100.0), (77, 5.0)],
+                ..plain()
+            };
+            assert_eq!(draws(sampling, &logits, 20), [0; 20]);
+        }
+    }
+
+    #[test]
+    fn penalties_make_greedy_answers_change() {
+        let sampling = Sampling {
+            temperature: 0.0,
+            penalties: Penalties {
+                frequency: 0.6,
+                ..Penalties::NONE
+            },
+            ..plain()
+        };
+        assert_eq!(draws(sampling, &[1.0, 0.5, 0.0], 4), [0, 1, 0, 2]);
+    }
+
+    #[test]
+    fn log_probabilities_are_the_models_own_whatever_was_changed() {
+        let sampling = Sampling {
+            biases: vec![(0, 100.0)],
+            log_probabilities: Some(1),
+            ..plain()
+        };
+        let chosen = Sampler::new(sampling, &[], None)
+            .choose(&[0.25_f32.ln(), 0.75_f32.ln()])
+            .expect("a number");
+        let told = chosen.log_probabilities.expect("wanted");
+        assert_eq!((chosen.token, told.top[0].0), (0, 1));
+        assert!((told.chosen - 0.25_f32.ln()).abs() < 1e-5, "{told:?}");
+    }
+
+    #[test]
+    fn each_token_takes_one_number_whatever_is_asked() {
+        // Who draws a token among several takes as many numbers as who has but one to take.
+        let free = [0.0; 8];
+        let mut forced = [-1000.0; 8];
+        forced[3] = 1000.0;
+        let mut one = Sampler::new(plain(), &[], None);
+        let mut other = Sampler::new(plain(), &[], None);
+        for _ in 0..3 {
+            one.choose(&free).expect("a token");
+            assert_eq!(other.choose(&forced).expect("a token").token, 3);
+        }
+        assert_eq!(one.random, other.random);
+    }
+
     #[rstest]
     #[case::nothing(&[])]
     #[case::no_numbers(&[f32::NAN, f32::NAN])]
     fn logits_without_a_number_choose_nothing(#[case] logits: &[f32]) {
-        assert_eq!(Sampler::new(PLAIN).choose(logits), None);
-        assert_eq!(
-            Sampler::new(Sampling {
-                temperature: 0.0,
-                ..PLAIN
-            })
-            .choose(logits),
-            None
-        );
+        for temperature in [0.0, 1.0] {
+            let sampling = Sampling {
+                temperature,
+                ..plain()
+            };
+            let chosen = Sampler::new(sampling, &[], None).choose(logits);
+            assert!(
+                matches!(chosen, Err(GenerationError::NoToken)),
+                "{chosen:?}"
+            );
+        }
     }
 
     #[rstest]
@@ -310,7 +396,7 @@ mod tests {
             draws(
                 Sampling {
                     top_p: 0.9,
-                    ..PLAIN
+                    ..plain()
                 },
                 logits,
                 20
@@ -335,12 +421,13 @@ mod tests {
             temperature in 0_f32..3.0,
             top_p in 0_f32..=1.0,
             top_k in 0_usize..50,
+            min_p in 0_f32..=1.0,
             seed in any::<u64>(),
         ) {
-            let chosen = Sampler::new(Sampling { temperature, top_p, top_k, seed }).choose(&logits);
-            match chosen {
-                Some(token) => prop_assert!(!logits[token as usize].is_nan()),
-                None => prop_assert!(logits.iter().all(|logit| logit.is_nan())),
+            let sampling = Sampling { temperature, top_p, top_k, min_p, seed, ..Sampling::default() };
+            match Sampler::new(sampling, &[], None).choose(&logits) {
+                Ok(chosen) => prop_assert!(!logits[chosen.token as usize].is_nan()),
+                Err(_) => prop_assert!(logits.iter().all(|logit| logit.is_nan())),
             }
         }
     }

@@ -26,6 +26,14 @@ pub struct TokenizerLoadError {
 #[error("failed to turn text into tokens")]
 pub struct EncodeError(#[source] Box<dyn std::error::Error + Send + Sync>);
 
+/// Markup by which models call tools: part of what they say, where all other markup ends it or has no meaning there.
+const SPOKEN_MARKUP: [&str; 4] = [
+    "<tool_call>",
+    "</tool_call>",
+    "<|python_tag|>",
+    "[TOOL_CALLS]",
+];
+
 /// A model's tokenizer.
 #[derive(Debug)]
 pub struct Tokenizer {
@@ -33,6 +41,8 @@ pub struct Tokenizer {
     literal: tokenizers::Tokenizer,
     special: Vec<String>,
     bytes: Vec<Box<[u8]>>,
+    /// Markup that has bytes all the same.
+    spoken: Vec<u32>,
 }
 
 impl Tokenizer {
@@ -60,8 +70,13 @@ impl Tokenizer {
         let vocabulary = markup.get_vocab(true);
         let mut bytes =
             vec![Box::default(); vocabulary.values().max().map_or(0, |&id| id as usize + 1)];
+        let mut spoken = Vec::new();
         for (token, id) in vocabulary {
             bytes[id as usize] = match added.get(&id) {
+                Some(token) if token.special && SPOKEN_MARKUP.contains(&token.content.as_str()) => {
+                    spoken.push(id);
+                    token.content.as_bytes().into()
+                }
                 Some(token) if token.special => Box::default(),
                 Some(token) => token.content.as_bytes().into(),
                 None => byte_level::decode(&token),
@@ -72,6 +87,7 @@ impl Tokenizer {
             literal,
             special,
             bytes,
+            spoken,
         }
     }
 
@@ -80,9 +96,25 @@ impl Tokenizer {
         self.bytes.len()
     }
 
-    /// The bytes that a token stands for; none for markup and for tokens that do not exist.
+    /// The bytes that a token stands for; none for tokens that do not exist and for markup, but for that by which models
+    /// call tools.
     pub fn token_bytes(&self, token: u32) -> &[u8] {
         self.bytes.get(token as usize).map_or(&[], AsRef::as_ref)
+    }
+
+    /// The bytes of a token that is text; none for all markup.
+    pub(crate) fn text_bytes(&self, token: u32) -> &[u8] {
+        if self.spoken.contains(&token) {
+            &[]
+        } else {
+            self.token_bytes(token)
+        }
+    }
+
+    /// Turns text into tokens, none of which is markup.
+    pub(crate) fn encode_text(&self, text: &str) -> Result<Vec<u32>, EncodeError> {
+        let encoding = self.literal.encode_fast(text, false);
+        Ok(encoding.map_err(EncodeError)?.get_ids().to_vec())
     }
 
     /// The text of a token that is markup.

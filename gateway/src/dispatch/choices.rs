@@ -1,16 +1,20 @@
-//! Requests for several answers, of engines in this process: one generation after the other.
+//! Requests for several answers, of engines in this process.
+//!
+//! The first answer goes ahead: the others begin once it speaks, when the engine has taken in the prompt that they share.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use futures::future::BoxFuture;
+use futures::StreamExt as _;
+use futures::future::{BoxFuture, try_join_all};
+use futures::stream::FuturesUnordered;
+use tokio::sync::oneshot;
 
 use super::limits::LocalLimits;
 use super::local::{self, Asker, Generation};
 use super::stream::Rest;
 use crate::conversion::{Part, parts};
 use crate::error::GatewayError;
-use crate::metrics::Metrics;
 use crate::models::ModelSlot;
 use crate::types::{ChatChunk, ChatCompletion, ChatRequest, Delta, Usage};
 
@@ -22,14 +26,30 @@ pub(super) async fn complete(
     request: &ChatRequest,
     asker: Asker<'_>,
 ) -> Result<ChatCompletion, GatewayError> {
-    let mut whole: Option<ChatCompletion> = None;
+    let parts = parts(request, model)?;
+    let (first, others) = parts.split_first().ok_or(GatewayError::Internal)?;
+    let (begins, begun) = oneshot::channel();
+    let begins = (!others.is_empty()).then_some(begins);
+    let first = local::complete(model, slot, limits, &first.request, asker, begins);
+    let others = async {
+        // Also where it is over without a word.
+        let _ = begun.await;
+        let answers = others
+            .iter()
+            .map(|part| local::complete(model, slot, limits, &part.request, asker, None));
+        try_join_all(answers).await
+    };
+    let (first, others) = futures::try_join!(first, others)?;
     let mut usage = Usage::default();
-    for part in parts(request, model)? {
-        let mut completion = local::complete(model, slot, limits, &part.request, asker).await?;
-        add(&mut usage, &part, completion.usage.take());
+    let mut whole: Option<ChatCompletion> = None;
+    let completions = std::iter::once(first).chain(others);
+    for (part, mut completion) in parts.iter().zip(completions) {
+        add(&mut usage, part, completion.usage.take());
         for choice in &mut completion.choices {
             choice.index = part.index;
-            if let Some(said) = choice.message.get_mut("content") {
+            if let Some(said) = choice.message.get_mut("content")
+                && !part.echo.is_empty()
+            {
                 let text = said.as_str().unwrap_or_default();
                 *said = format!("{}{text}", part.echo).into();
             }
@@ -44,7 +64,7 @@ pub(super) async fn complete(
     Ok(whole)
 }
 
-/// The pieces of all answers, one answer after the other.
+/// The pieces of all answers, as they come.
 pub(super) async fn stream(
     model: &str,
     slot: &Arc<ModelSlot>,
@@ -52,97 +72,97 @@ pub(super) async fn stream(
     request: &ChatRequest,
     asker: Asker<'_>,
 ) -> Result<(Vec<ChatChunk>, Answers), GatewayError> {
-    let mut waiting: VecDeque<Part> = parts(request, model)?.into();
-    let part = waiting.pop_front().ok_or(GatewayError::Internal)?;
+    let mut parts = parts(request, model)?.into_iter();
+    let part = parts.next().ok_or(GatewayError::Internal)?;
     let (head, generation) = local::stream(model, slot, limits, &part.request, asker).await?;
     let mut answers = Answers {
         model: model.to_owned(),
-        slot: Arc::clone(slot),
-        limits,
         id: head
             .first()
             .map_or_else(String::new, |chunk| chunk.id.clone()),
-        waiting,
         head: VecDeque::new(),
-        part,
-        generation,
         usage: Usage::default(),
-        client: Arc::clone(asker.client),
-        metrics: Arc::clone(asker.metrics),
+        first: None,
+        others: FuturesUnordered::new(),
     };
-    let head = answers.begin(head);
+    let head = answers.begin(&part, head);
+    answers.first = Some(Line { part, generation });
+    for part in parts {
+        let (head, generation) = local::start(model, slot, limits, &part.request, asker).await?;
+        let head = answers.begin(&part, head);
+        answers.head.extend(head);
+        answers.others.push(step(Line { part, generation }));
+    }
+    if !answers.others.is_empty()
+        && let Some(first) = answers.first.take()
+    {
+        answers.others.push(step(first));
+    }
     Ok((head, answers))
+}
+
+/// One answer under way.
+struct Line {
+    part: Part,
+    generation: Generation,
+}
+
+/// An answer and what it says next.
+type Step = BoxFuture<'static, (Line, Result<Option<ChatChunk>, GatewayError>)>;
+
+fn step(mut line: Line) -> Step {
+    Box::pin(async move {
+        let next = line.generation.next().await;
+        (line, next)
+    })
 }
 
 /// The rest of several answers.
 pub(super) struct Answers {
     model: String,
-    slot: Arc<ModelSlot>,
-    /// Of each answer.
-    limits: LocalLimits,
     /// The same for all pieces.
     id: String,
-    waiting: VecDeque<Part>,
-    /// Pieces of the answer under way that were made to begin it.
+    /// Pieces that begin answers.
     head: VecDeque<ChatChunk>,
-    part: Part,
-    generation: Generation,
     usage: Usage,
-    client: Arc<str>,
-    metrics: Arc<Metrics>,
+    /// The only answer.
+    first: Option<Line>,
+    /// All answers, where there are several.
+    others: FuturesUnordered<Step>,
 }
 
 impl Answers {
     /// The first pieces of an answer, after what it repeats of its prompt.
-    fn begin(&mut self, head: Vec<ChatChunk>) -> Vec<ChatChunk> {
-        let echo = (!self.part.echo.is_empty()).then(|| {
-            let delta = Delta::text(std::mem::take(&mut self.part.echo));
+    fn begin(&mut self, part: &Part, head: Vec<ChatChunk>) -> Vec<ChatChunk> {
+        let echo = (!part.echo.is_empty()).then(|| {
+            let delta = Delta::text(part.echo.clone());
             ChatChunk::piece(&self.id, &self.model, delta, None)
         });
-        echo.into_iter()
-            .chain(head)
-            .map(|chunk| self.place(chunk))
-            .collect()
-    }
-
-    fn place(&mut self, mut chunk: ChatChunk) -> ChatChunk {
-        chunk.id.clone_from(&self.id);
-        for choice in &mut chunk.choices {
-            choice.index = self.part.index;
-        }
-        if chunk.usage.is_some() {
-            add(&mut self.usage, &self.part, chunk.usage.take());
-            chunk.usage = Some(self.usage.clone());
-        }
-        chunk
+        let pieces: Vec<_> = echo.into_iter().chain(head).collect();
+        let placed = pieces
+            .into_iter()
+            .map(|chunk| place(&mut self.usage, &self.id, part, chunk));
+        placed.collect()
     }
 
     async fn next_chunk(&mut self) -> Result<Option<ChatChunk>, GatewayError> {
-        loop {
-            if let Some(chunk) = self.head.pop_front() {
-                return Ok(Some(chunk));
-            }
-            if let Some(chunk) = self.generation.next().await? {
-                return Ok(Some(self.place(chunk)));
-            }
-            let Some(part) = self.waiting.pop_front() else {
+        if let Some(chunk) = self.head.pop_front() {
+            return Ok(Some(chunk));
+        }
+        if let Some(only) = &mut self.first {
+            let Some(chunk) = only.generation.next().await? else {
                 return Ok(None);
             };
-            let begun = local::stream(
-                &self.model,
-                &self.slot,
-                self.limits,
-                &part.request,
-                Asker {
-                    client: &self.client,
-                    metrics: &self.metrics,
-                },
-            );
-            let (head, generation) = begun.await?;
-            self.part = part;
-            self.generation = generation;
-            self.head = self.begin(head).into();
+            return Ok(Some(place(&mut self.usage, &self.id, &only.part, chunk)));
         }
+        while let Some((line, next)) = self.others.next().await {
+            if let Some(chunk) = next? {
+                let chunk = place(&mut self.usage, &self.id, &line.part, chunk);
+                self.others.push(step(line));
+                return Ok(Some(chunk));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -150,6 +170,19 @@ impl Rest for Answers {
     fn next(&mut self) -> BoxFuture<'_, Result<Option<ChatChunk>, GatewayError>> {
         Box::pin(self.next_chunk())
     }
+}
+
+/// A piece of one answer as one of all.
+fn place(usage: &mut Usage, id: &str, part: &Part, mut chunk: ChatChunk) -> ChatChunk {
+    id.clone_into(&mut chunk.id);
+    for choice in &mut chunk.choices {
+        choice.index = part.index;
+    }
+    if chunk.usage.is_some() {
+        add(usage, part, chunk.usage.take());
+        chunk.usage = Some(usage.clone());
+    }
+    chunk
 }
 
 /// A prompt counts once, however many answers it gets.

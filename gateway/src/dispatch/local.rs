@@ -6,17 +6,18 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use prometheus_client::metrics::histogram::Histogram;
-use serde_json::{Map, json};
-use tokio::sync::mpsc;
+use serde_json::Map;
+use tokio::sync::{mpsc, oneshot};
 
 use super::limits::LocalLimits;
 use super::stream::Rest;
-use crate::conversion::{engine_messages, engine_request};
+use crate::conversion::{EngineAnswer, Whole, engine_request, format_field};
 use crate::error::{EngineFailure, GatewayError};
 use crate::metrics::Metrics;
 use crate::models::{Cancellation, Engine, EngineEvent, ModelSlot, SlotState, SubmitError};
 use crate::types::{
-    ChatChunk, ChatCompletion, ChatRequest, Choice, Delta, Usage, completion_id, unix_seconds,
+    ChatChunk, ChatCompletion, ChatRequest, Choice, ChunkChoice, Delta, Usage, completion_id,
+    unix_seconds,
 };
 
 /// A model that is unloaded is replaced, or gone, after about this long.
@@ -35,6 +36,7 @@ pub(super) struct Asker<'a> {
 pub(super) struct Generation {
     model: String,
     id: String,
+    answer: EngineAnswer,
     /// Unbounded, because the engine's thread must never wait for a slow client; what can pile up is one answer,
     /// whose length the context bounds.
     events: mpsc::UnboundedReceiver<EngineEvent>,
@@ -51,18 +53,20 @@ impl Drop for Generation {
     }
 }
 
+/// `begins` is told when the answer begins.
 pub(super) async fn complete(
     model: &str,
     slot: &Arc<ModelSlot>,
     limits: LocalLimits,
     request: &ChatRequest,
     asker: Asker<'_>,
+    begins: Option<oneshot::Sender<()>>,
 ) -> Result<ChatCompletion, GatewayError> {
     within(
         limits.answer,
         model,
         "answer",
-        whole(model, slot, request, asker),
+        whole(model, slot, request, asker, begins),
     )
     .await
 }
@@ -76,6 +80,19 @@ pub(super) async fn stream(
 ) -> Result<(Vec<ChatChunk>, Generation), GatewayError> {
     let begun = begin(model, slot, request, asker);
     let (head, mut generation) = within(limits.first_token, model, "first token", begun).await?;
+    generation.idle = limits.idle;
+    Ok((head, generation))
+}
+
+/// The same without waiting for the first token.
+pub(super) async fn start(
+    model: &str,
+    slot: &Arc<ModelSlot>,
+    limits: LocalLimits,
+    request: &ChatRequest,
+    asker: Asker<'_>,
+) -> Result<(Vec<ChatChunk>, Generation), GatewayError> {
+    let (head, mut generation) = queue(model, slot, request, asker).await?;
     generation.idle = limits.idle;
     Ok((head, generation))
 }
@@ -105,13 +122,21 @@ async fn whole(
     slot: &Arc<ModelSlot>,
     request: &ChatRequest,
     asker: Asker<'_>,
+    mut begins: Option<oneshot::Sender<()>>,
 ) -> Result<ChatCompletion, GatewayError> {
     let mut generation = Generation::start(model, slot, request, asker).await?;
-    let mut text = String::new();
+    let mut whole = Whole::default();
     while let Some(event) = generation.event().await? {
+        let has_begun = !matches!(event, EngineEvent::Started { .. });
+        if has_begun && let Some(begins) = begins.take() {
+            // Nobody waits for it where the request is over.
+            let _ = begins.send(());
+        }
         match event {
             EngineEvent::Started { .. } => {}
-            EngineEvent::Text(piece) => text.push_str(&piece),
+            EngineEvent::Text(piece) => whole.text(&piece),
+            EngineEvent::ToolCall(piece) => whole.call(&piece),
+            EngineEvent::LogProbabilities(told) => generation.answer.log_probabilities(told),
             EngineEvent::Finished {
                 reason,
                 prompt_tokens,
@@ -119,13 +144,8 @@ async fn whole(
                 completion_tokens,
             } => {
                 let usage = Usage::new(prompt_tokens, completion_tokens).with_cached(cached_tokens);
-                return Ok(completion(
-                    generation.id.clone(),
-                    model,
-                    &text,
-                    reason.as_str(),
-                    usage,
-                ));
+                let choice = generation.answer.whole(whole, reason);
+                return Ok(completion(generation.id.clone(), model, choice, usage));
             }
             EngineEvent::Failed(detail) => return Err(generation.failed(detail)),
         }
@@ -139,8 +159,7 @@ async fn begin(
     request: &ChatRequest,
     asker: Asker<'_>,
 ) -> Result<(Vec<ChatChunk>, Generation), GatewayError> {
-    let mut generation = Generation::start(model, slot, request, asker).await?;
-    let mut head = vec![ChatChunk::piece(&generation.id, model, Delta::role(), None)];
+    let (mut head, mut generation) = queue(model, slot, request, asker).await?;
     while let Some(chunk) = generation.next_chunk().await? {
         let has_content = chunk.has_content();
         head.push(chunk);
@@ -151,18 +170,30 @@ async fn begin(
     Err(generation.failed("the engine ended without an event".to_owned()))
 }
 
+/// An answer that is in the queue, with its first piece, which says nothing.
+async fn queue(
+    model: &str,
+    slot: &Arc<ModelSlot>,
+    request: &ChatRequest,
+    asker: Asker<'_>,
+) -> Result<(Vec<ChatChunk>, Generation), GatewayError> {
+    let generation = Generation::start(model, slot, request, asker).await?;
+    let head = vec![ChatChunk::piece(&generation.id, model, Delta::role(), None)];
+    Ok((head, generation))
+}
+
 /// The length of a prompt, as the model itself counts it.
 pub(super) async fn count_tokens(
     model: &str,
     slot: Arc<ModelSlot>,
     request: &ChatRequest,
 ) -> Result<u64, GatewayError> {
-    let messages = engine_messages(request, model)?;
+    let engine_request = engine_request(request, model)?;
     let engine = ready(model, slot.state())?;
-    tokio::task::spawn_blocking(move || engine.count_tokens(&messages))
+    tokio::task::spawn_blocking(move || engine.count_tokens(&engine_request))
         .await
         .map_err(|_| GatewayError::Internal)?
-        .map_err(|error| refusal(model, error))
+        .map_err(|error| refusal(model, request, error))
 }
 
 impl Generation {
@@ -173,7 +204,7 @@ impl Generation {
         asker: Asker<'_>,
     ) -> Result<Self, GatewayError> {
         let mut engine_request = engine_request(request, model)?;
-        engine_request.client = Arc::clone(asker.client);
+        asker.client.as_ref().clone_into(&mut engine_request.client);
         let engine = ready(model, slot.state())?;
         let cancellation = engine_request.cancellation.clone();
         let (sender, events) = mpsc::unbounded_channel();
@@ -181,14 +212,15 @@ impl Generation {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
         });
-        // Tokenizing a long conversation takes a while, which other requests must not wait for.
+        // Tokenizing a long conversation and preparing a form take a while, which other requests must not wait for.
         tokio::task::spawn_blocking(move || engine.submit(engine_request, sink))
             .await
             .map_err(|_| GatewayError::Internal)?
-            .map_err(|error| refusal(model, error))?;
+            .map_err(|error| refusal(model, request, error))?;
         Ok(Self {
             model: model.to_owned(),
             id: completion_id(),
+            answer: EngineAnswer::new(request),
             events,
             is_over: false,
             idle: None,
@@ -217,8 +249,11 @@ impl Generation {
         }
     }
 
-    fn piece(&self, delta: Delta, finish_reason: Option<String>) -> ChatChunk {
-        ChatChunk::piece(&self.id, &self.model, delta, finish_reason)
+    fn piece(&self, choice: ChunkChoice) -> ChatChunk {
+        ChatChunk {
+            choices: vec![choice],
+            ..ChatChunk::of_usage(&self.id, &self.model, None)
+        }
     }
 
     async fn next_chunk(&mut self) -> Result<Option<ChatChunk>, GatewayError> {
@@ -227,8 +262,14 @@ impl Generation {
                 None => break,
                 Some(EngineEvent::Started { .. }) => {}
                 Some(EngineEvent::Text(text)) => {
-                    return Ok(Some(self.piece(Delta::text(text), None)));
+                    let choice = self.answer.text(text);
+                    return Ok(Some(self.piece(choice)));
                 }
+                Some(EngineEvent::ToolCall(piece)) => {
+                    let choice = self.answer.call(&piece);
+                    return Ok(Some(self.piece(choice)));
+                }
+                Some(EngineEvent::LogProbabilities(told)) => self.answer.log_probabilities(told),
                 Some(EngineEvent::Failed(detail)) => return Err(self.failed(detail)),
                 Some(EngineEvent::Finished {
                     reason,
@@ -237,7 +278,8 @@ impl Generation {
                     completion_tokens,
                 }) => {
                     self.is_over = true;
-                    let mut chunk = self.piece(Delta::default(), Some(reason.as_str().to_owned()));
+                    let choice = self.answer.end(reason);
+                    let mut chunk = self.piece(choice);
                     let usage = Usage::new(prompt_tokens, completion_tokens);
                     chunk.usage = Some(usage.with_cached(cached_tokens));
                     return Ok(Some(chunk));
@@ -282,7 +324,7 @@ fn ready(model: &str, state: SlotState) -> Result<Arc<dyn Engine>, GatewayError>
     }
 }
 
-fn refusal(model: &str, error: SubmitError) -> GatewayError {
+fn refusal(model: &str, request: &ChatRequest, error: SubmitError) -> GatewayError {
     let model = model.to_owned();
     match error {
         SubmitError::QueueFull { retry_after } => GatewayError::Overloaded { model, retry_after },
@@ -295,6 +337,16 @@ fn refusal(model: &str, error: SubmitError) -> GatewayError {
             message,
             param: field,
         },
+        SubmitError::UnsupportedForm { field, problem } => GatewayError::UnsupportedByProvider {
+            model,
+            provider: "the gateway",
+            field: match field {
+                "response_format" => format_field(&request.body),
+                other => other,
+            }
+            .to_owned(),
+            remedy: problem,
+        },
         SubmitError::Closed => GatewayError::ModelNotReady {
             model,
             state: "unloading".to_owned(),
@@ -303,28 +355,13 @@ fn refusal(model: &str, error: SubmitError) -> GatewayError {
     }
 }
 
-fn completion(
-    id: String,
-    model: &str,
-    text: &str,
-    finish_reason: &str,
-    usage: Usage,
-) -> ChatCompletion {
-    let message = Map::from_iter([
-        ("role".to_owned(), json!("assistant")),
-        ("content".to_owned(), json!(text)),
-    ]);
+fn completion(id: String, model: &str, choice: Choice, usage: Usage) -> ChatCompletion {
     ChatCompletion {
         id,
         object: "chat.completion".to_owned(),
         created: unix_seconds(),
         model: model.to_owned(),
-        choices: vec![Choice {
-            index: 0,
-            message,
-            finish_reason: Some(finish_reason.to_owned()),
-            extra: Map::new(),
-        }],
+        choices: vec![choice],
         usage: Some(usage),
         extra: Map::new(),
     }

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use claw_crds::gateway_config::QuantizationConfig;
-pub use claw_inference::{Cancellation, ModelStats};
+pub use claw_inference::{
+    AnswerFormat, Cancellation, ChatRequest as EngineRequest, Message as EngineMessage, ModelStats,
+    TokenLogProbabilities, TokenLogProbability, Tool, ToolCall, ToolCallPiece, ToolChoice,
+};
 
 use super::SlotKey;
-use crate::respond::ChatMessage;
 
 /// A loaded model. Generation runs on threads of the engine's own.
 pub trait Engine: Send + Sync + 'static {
@@ -19,8 +21,8 @@ pub trait Engine: Send + Sync + 'static {
     /// What it did so far, and does now.
     fn stats(&self) -> ModelStats;
 
-    /// The length of a conversation's prompt, the chat template included.
-    fn count_tokens(&self, messages: &[ChatMessage]) -> Result<u64, SubmitError>;
+    /// The length of a conversation's prompt, the chat template and the tools included.
+    fn count_tokens(&self, request: &EngineRequest) -> Result<u64, SubmitError>;
 
     /// Queue a request; its events go to the sink, on a thread of the engine, until the sink breaks.
     fn submit(&self, request: EngineRequest, sink: Sink) -> Result<(), SubmitError>;
@@ -71,40 +73,8 @@ pub struct EngineInfo {
     pub context_length: u64,
 }
 
-/// A chat for a local model, every field checked.
-#[derive(Clone, Debug)]
-pub struct EngineRequest {
-    /// What is answered.
-    pub prompt: Prompt,
-    /// Most tokens of the answer; absent means up to the context's end.
-    pub max_tokens: Option<u32>,
-    /// Absent means the model's own default.
-    pub temperature: Option<f32>,
-    /// Absent means the model's own default.
-    pub top_p: Option<f32>,
-    /// Absent, or 0, means all tokens.
-    pub top_k: Option<u32>,
-    /// Absent means a fresh one.
-    pub seed: Option<u64>,
-    /// Texts that end the answer.
-    pub stop: Vec<String>,
-    /// Tells the engine that nobody waits any more, also while the request is still queued.
-    pub cancellation: Cancellation,
-    /// Who asks: clients take turns while requests wait.
-    pub client: Arc<str>,
-}
-
-/// What a generation answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Prompt {
-    /// A conversation, put into the model's chat template.
-    Conversation(Vec<ChatMessage>),
-    /// A text to go on with, which the model gets as it is.
-    Text(String),
-}
-
 /// What a generation tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum EngineEvent {
     /// The prompt was taken in.
     Started {
@@ -115,6 +85,10 @@ pub enum EngineEvent {
     },
     /// A piece of text.
     Text(String),
+    /// A piece of a call of a tool.
+    ToolCall(ToolCallPiece),
+    /// How likely a token of the next piece was.
+    LogProbabilities(TokenLogProbabilities),
     /// The end.
     Finished {
         /// Why.
@@ -135,6 +109,8 @@ pub enum EngineEvent {
 pub enum FinishReason {
     /// The model was done, or said a stop text.
     Stop,
+    /// The model was done, and calls tools.
+    ToolCalls,
     /// `max_tokens` or the context's end.
     Length,
 }
@@ -144,6 +120,7 @@ impl FinishReason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Stop => "stop",
+            Self::ToolCalls => "tool_calls",
             Self::Length => "length",
         }
     }
@@ -173,6 +150,14 @@ pub enum SubmitError {
         field: Option<String>,
         /// What is wrong.
         message: String,
+    },
+    /// A form of the answer that the engine cannot hold a model to.
+    #[error("`{field}` {problem}")]
+    UnsupportedForm {
+        /// `response_format`, or `tools`.
+        field: &'static str,
+        /// Why not.
+        problem: String,
     },
     /// The model was unloaded.
     #[error("the model was unloaded")]

@@ -11,11 +11,10 @@ use claw_crds::gateway_config::{
 };
 
 use super::{
-    Engine, EngineError, EngineEvent, EngineInfo, EngineRequest, FinishReason, LoadProgress,
-    Loader, ModelStats, Prompt, Sink, SlotKey, SubmitError, Workshop,
+    Engine, EngineError, EngineEvent, EngineInfo, EngineMessage, EngineRequest, FinishReason,
+    LoadProgress, Loader, ModelStats, Sink, SlotKey, SubmitError, Workshop,
 };
 use crate::outbound::Outbound;
-use crate::respond::ChatMessage;
 
 /// Counts what it is asked to do.
 #[derive(Default)]
@@ -85,18 +84,19 @@ impl Engine for FakeEngine {
     }
 
     /// A token a word.
-    fn count_tokens(&self, messages: &[ChatMessage]) -> Result<u64, SubmitError> {
-        let words = |message: &ChatMessage| message.content.split_whitespace().count() as u64;
-        Ok(messages.iter().map(words).sum())
+    fn count_tokens(&self, request: &EngineRequest) -> Result<u64, SubmitError> {
+        let words = |message: &EngineMessage| message.content.split_whitespace().count() as u64;
+        Ok(request.messages.iter().map(words).sum())
     }
 
     fn submit(&self, request: EngineRequest, mut sink: Sink) -> Result<(), SubmitError> {
         let said = match &request.prompt {
-            Prompt::Conversation(messages) => messages
+            None => request
+                .messages
                 .last()
                 .map(|message| message.content.clone())
                 .unwrap_or_default(),
-            Prompt::Text(text) => text.clone(),
+            Some(text) => text.clone(),
         };
         assert_ne!(said, "panic", "asked to");
         if said == "full" {

@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use claw_crds::gateway_config::{DeviceConfig, QuantizationConfig};
 use claw_inference::import::{IMPORTER_VERSION, ImportStep, import_gguf};
-use claw_inference::{ChatModel, Device, Event, LoadOptions, Message, Quantization};
+use claw_inference::{ChatModel, Device, Event, LoadOptions, Quantization};
 
 use super::{
     Engine, EngineError, EngineEvent, EngineInfo, EngineRequest, FinishReason, LoadProgress,
-    Loader, ModelStats, Prompt, Sink, SlotKey, SubmitError,
+    Loader, ModelStats, Sink, SlotKey, SubmitError,
 };
-use crate::respond::ChatMessage;
 
 /// Loads models into ONNX Runtime.
 #[derive(Clone, Copy, Debug, Default)]
@@ -93,52 +92,17 @@ impl Engine for OnnxEngine {
         self.0.stats()
     }
 
-    fn count_tokens(&self, messages: &[ChatMessage]) -> Result<u64, SubmitError> {
-        let messages: Vec<_> = messages.iter().cloned().map(message).collect();
+    fn count_tokens(&self, request: &EngineRequest) -> Result<u64, SubmitError> {
         self.0
-            .count_tokens(&messages)
+            .count_tokens(&request.messages, request.offered_tools())
             .map(|tokens| tokens as u64)
             .map_err(refusal)
     }
 
     fn submit(&self, request: EngineRequest, mut sink: Sink) -> Result<(), SubmitError> {
-        let EngineRequest {
-            prompt,
-            max_tokens,
-            temperature,
-            top_p,
-            top_k,
-            seed,
-            stop,
-            cancellation,
-            client,
-        } = request;
-        let (messages, prompt) = match prompt {
-            Prompt::Conversation(messages) => (messages.into_iter().map(message).collect(), None),
-            Prompt::Text(text) => (Vec::new(), Some(text)),
-        };
-        let request = claw_inference::ChatRequest {
-            messages,
-            prompt,
-            max_tokens,
-            temperature,
-            top_p,
-            top_k,
-            seed,
-            stop,
-            cancellation,
-            client: client.as_ref().to_owned(),
-        };
         self.0
             .submit(request, Box::new(move |event| sink(translate(event))))
             .map_err(refusal)
-    }
-}
-
-fn message(message: ChatMessage) -> Message {
-    Message {
-        role: message.role.as_str().to_owned(),
-        content: message.content,
     }
 }
 
@@ -152,9 +116,12 @@ fn translate(event: Event) -> EngineEvent {
             waited,
         },
         Event::Text(text) => EngineEvent::Text(text),
+        Event::ToolCall(piece) => EngineEvent::ToolCall(piece),
+        Event::LogProbabilities(told) => EngineEvent::LogProbabilities(told),
         Event::Finished { reason, usage } => EngineEvent::Finished {
             reason: match reason {
                 claw_inference::FinishReason::Stop => FinishReason::Stop,
+                claw_inference::FinishReason::ToolCalls => FinishReason::ToolCalls,
                 claw_inference::FinishReason::Length => FinishReason::Length,
             },
             prompt_tokens: usage.prompt_tokens as u64,
@@ -184,6 +151,9 @@ fn refusal(error: claw_inference::SubmitError) -> SubmitError {
             field: Some("messages".to_owned()),
             message: crate::config::chain(&error),
         },
+        Refusal::UnsupportedForm { field, problem } => {
+            SubmitError::UnsupportedForm { field, problem }
+        }
         Refusal::Closed => SubmitError::Closed,
     }
 }

@@ -37,18 +37,45 @@ pub struct ChatBody {
     pub top_p: Option<f64>,
     /// Only so many of the likeliest tokens.
     pub top_k: Option<u32>,
+    /// Only tokens at least this likely, as a share of the likeliest.
+    #[schemars(range(min = 0, max = 1))]
+    pub min_p: Option<f64>,
+    /// Makes what the answer has already less likely.
+    #[schemars(range(min = -2, max = 2))]
+    pub presence_penalty: Option<f64>,
+    /// The same, each time that it came.
+    #[schemars(range(min = -2, max = 2))]
+    pub frequency_penalty: Option<f64>,
+    /// Makes what the prompt or the answer has less likely; 1 changes nothing.
+    #[schemars(range(min = 0, max = 2))]
+    pub repetition_penalty: Option<f64>,
+    /// Makes tokens more or less likely: their numbers, and from -100 to 100 what is added to their logits.
+    pub logit_bias: Option<Map<String, Value>>,
     /// For repeatable answers.
     pub seed: Option<i64>,
     /// Texts that end the answer.
     pub stop: Option<OneOrMany>,
-    /// Functions that the model may call (remote models).
+    /// Functions that the model may call.
     pub tools: Option<Vec<Map<String, Value>>>,
-    /// Which of them (remote models).
+    /// `auto`, `none`, `required`, or a function by its name.
     pub tool_choice: Option<Value>,
-    /// The shape of the answer (remote models).
+    /// Whether one answer may call several.
+    pub parallel_tool_calls: Option<bool>,
+    /// The form of the answer: `text`, `json_object` or `json_schema`.
     pub response_format: Option<Map<String, Value>>,
-    /// Whether the probabilities of tokens are told (remote models).
+    /// The same in the words of vLLM: one of `json`, `json_object`, `regex` and `choice`.
+    pub structured_outputs: Option<Map<String, Value>>,
+    /// A JSON schema of the answer, in older words of vLLM.
+    pub guided_json: Option<Value>,
+    /// A regular expression that the whole answer matches, in older words of vLLM.
+    pub guided_regex: Option<String>,
+    /// Texts one of which is the answer, in older words of vLLM.
+    pub guided_choice: Option<Vec<String>>,
+    /// Whether the probabilities of tokens are told.
     pub logprobs: Option<bool>,
+    /// How many of the likeliest tokens are told with each.
+    #[schemars(range(min = 0, max = 20))]
+    pub top_logprobs: Option<u32>,
 }
 
 /// One message.
@@ -58,6 +85,10 @@ pub struct ChatMessage {
     pub role: String,
     /// A text, or a list of parts.
     pub content: Option<Value>,
+    /// What an `assistant` called.
+    pub tool_calls: Option<Vec<Map<String, Value>>>,
+    /// The call that a `tool` answers.
+    pub tool_call_id: Option<String>,
 }
 
 /// What else a stream tells.
@@ -89,6 +120,9 @@ pub struct CompletionBody {
     pub n: Option<u32>,
     /// Whether answers begin with their text.
     pub echo: Option<bool>,
+    /// How many of the likeliest tokens are told with each token of an answer.
+    #[schemars(range(min = 0, max = 20))]
+    pub logprobs: Option<u32>,
     /// Most tokens of an answer; a local model gives 16 where it is absent.
     #[schemars(range(min = 1))]
     pub max_tokens: Option<u32>,

@@ -51,10 +51,21 @@ local = create(model="smollm2", max_tokens=16, messages=question, extra_body={"t
 check("Paris" in local.content[0].text, f"a local model answers: {local.content[0].text!r}")
 count = client.messages.count_tokens(model="smollm2", messages=question)
 check(count.input_tokens == local.usage.input_tokens, f"a local model counts {count.input_tokens} tokens exactly")
+tool = {"name": "capital", "input_schema": {"type": "object", "properties": {"of": {"enum": ["France"]}}, "required": ["of"], "additionalProperties": False}}
+chosen = {"type": "tool", "name": "capital", "disable_parallel_tool_use": True}
+used = create(model="smollm2", max_tokens=200, messages=question, tools=[tool], tool_choice=chosen)
+check(used.content[0].input == {"of": "France"} and used.stop_reason == "tool_use", "a local model uses a tool")
+with client.messages.stream(model="smollm2", max_tokens=200, messages=question, tools=[tool], tool_choice={"type": "any"}) as stream:
+    final = stream.get_final_message()
+check(final.content[0].input == {"of": "France"}, "also in pieces")
+result = {"type": "tool_result", "tool_use_id": used.content[0].id, "content": "Paris"}
+turns = [*question, {"role": "assistant", "content": [used.content[0].model_dump()]}, {"role": "user", "content": [result]}]
+told = create(model="smollm2", max_tokens=40, messages=turns, extra_body={"temperature": 0})
+check("Paris" in told.content[0].text, f"and tells its result: {told.content[0].text!r}")
 raw = client.messages.with_raw_response.count_tokens(model="good", messages=question)
 check(raw.headers["x-claw-token-count"] == "estimate" and raw.parse().input_tokens > 0, "a remote one is estimated")
 
-refused(anthropic.BadRequestError, 400, "invalid_request_error", lambda: create(model="smollm2", max_tokens=9, messages=WORDS, tools=[TOOL]), "a tool of a local model")
+refused(anthropic.BadRequestError, 400, "invalid_request_error", lambda: create(model="smollm2", max_tokens=9, messages=WORDS, thinking={"type": "enabled", "budget_tokens": 1024}), "thinking of a local model")
 refused(anthropic.AuthenticationError, 401, "authentication_error", lambda: client.with_options(api_key="wrong").messages.create(model="good", max_tokens=9, messages=WORDS), "a wrong key")
 refused(anthropic.NotFoundError, 404, "not_found_error", lambda: create(model="nope", max_tokens=9, messages=WORDS), "an unknown model")
 refused(anthropic.APIStatusError, 413, "request_too_large", lambda: create(model="good", max_tokens=9, messages=[{"role": "user", "content": "x" * 70_000}]), "a long body")

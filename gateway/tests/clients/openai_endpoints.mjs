@@ -73,6 +73,15 @@ const local = await client.responses.create({ model: "smollm2", input: "What is 
 check(local.output_text.includes("Paris"), `a local model gives a response: ${local.output_text}`);
 await breaks(() => client.responses.create({ model: "cut", input: "hi", stream: true }), "a response that breaks");
 
+const place = { type: "object", properties: { city: { enum: ["Oslo"] } }, required: ["city"], additionalProperties: false };
+const weather = [{ type: "function", function: { name: "weather", parameters: place } }];
+const runner = client.chat.completions.stream({ model: "smollm2", messages, tools: weather, tool_choice: "required", parallel_tool_calls: false, max_tokens: 200 });
+const [use] = (await runner.finalMessage()).tool_calls;
+check(JSON.parse(use.function.arguments).city === "Oslo", `a local model calls a tool: ${use.function.arguments}`);
+const response_format = { type: "json_schema", json_schema: { name: "place", strict: true, schema: place } };
+const formed = await client.chat.completions.create({ model: "smollm2", messages, response_format, logprobs: true, n: 2, max_tokens: 200 });
+check(formed.choices.every((choice, index) => choice.index === index && JSON.parse(choice.message.content).city === "Oslo"), "and answers in a form, twice");
+check(formed.choices[1].logprobs.content.length > 0, "and tells probabilities");
 await refused(400, () => client.responses.create({ model: "good", input: "x", store: true }), "a stored response");
 await refused(401, () => client.withOptions({ apiKey: "wrong" }).models.list(), "a wrong key");
 await refused(404, () => client.chat.completions.create({ model: "nope", messages }), "an unknown model");

@@ -72,7 +72,7 @@ check(last.type == "response.failed" and last.response.error.message, "a respons
 # Errors.
 chat = client.chat.completions.create
 refused(openai.BadRequestError, 400, lambda: client.responses.create(model="good", input="x", previous_response_id="r"), "a stored response")
-refused(openai.BadRequestError, 400, lambda: chat(model="smollm2", messages=WORDS, tools=tools), "tools of a local model")
+refused(openai.BadRequestError, 400, lambda: chat(model="smollm2", messages=WORDS, modalities=["audio"]), "sounds of a local model")
 refused(openai.BadRequestError, 400, lambda: client.embeddings.create(model="smollm2", input="x"), "vectors of a chat model")
 refused(openai.AuthenticationError, 401, lambda: client.with_options(api_key="wrong").models.list(), "a wrong key")
 refused(openai.NotFoundError, 404, lambda: client.responses.retrieve("resp_1"), "a response that was never stored")

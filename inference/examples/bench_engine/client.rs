@@ -43,7 +43,7 @@ impl Asked {
         let mut times = Vec::new();
         for (time, event) in self.events {
             match event {
-                Event::Started { .. } => {}
+                Event::Started { .. } | Event::ToolCall(_) | Event::LogProbabilities(_) => {}
                 Event::Text(_) => times.push(time),
                 Event::Finished { usage, .. } => {
                     return Ok(Answer {

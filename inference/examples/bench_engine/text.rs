@@ -42,6 +42,7 @@ pub(crate) fn chat(content: String, answer_tokens: u32, temperature: f32) -> Cha
     let message = Message {
         role: "user".to_owned(),
         content,
+        ..Message::default()
     };
     ChatRequest {
         messages: vec![message],

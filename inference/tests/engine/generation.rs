@@ -27,10 +27,7 @@ fn cpu() -> LoadOptions {
 }
 
 fn ask(content: &str) -> ChatRequest {
-    let message = Message {
-        role: "user".to_owned(),
-        content: content.to_owned(),
-    };
+    let message = Message::new("user", content);
     ChatRequest {
         messages: vec![message],
         temperature: Some(0.0),
@@ -57,7 +54,7 @@ fn answer(model: &ChatModel, request: ChatRequest) -> (String, FinishReason) {
     let mut text = String::new();
     loop {
         match events.recv_timeout(PATIENCE).expect("an event") {
-            Event::Started { .. } => {}
+            Event::Started { .. } | Event::ToolCall(_) | Event::LogProbabilities(_) => {}
             Event::Text(piece) => text.push_str(&piece),
             Event::Finished { reason, .. } => return (text, reason),
             Event::Failed(error) => panic!("{error:?}"),
@@ -234,7 +231,7 @@ fn a_prompt_longer_than_the_context_is_refused_with_both_numbers() {
     assert_eq!(
         prompt_tokens,
         model
-            .count_tokens(&ask(&"x".repeat(50)).messages)
+            .count_tokens(&ask(&"x".repeat(50)).messages, &[])
             .expect("countable")
     );
 }

@@ -9,34 +9,30 @@ use claw_inference::{
 
 use crate::fixture::model;
 
-const PATIENCE: Duration = Duration::from_mins(2);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
-fn load(quantization: Quantization, options: LoadOptions) -> Option<ChatModel> {
+pub(crate) fn load(quantization: Quantization, options: LoadOptions) -> Option<ChatModel> {
     let model = model(quantization)?;
     Some(ChatModel::load(model.path(), options).expect("the model loads"))
 }
 
-fn cpu() -> LoadOptions {
+pub(crate) fn cpu() -> LoadOptions {
     LoadOptions {
         device: Device::Cpu,
         ..LoadOptions::default()
     }
 }
 
-fn ask(content: &str) -> ChatRequest {
-    let message = Message {
-        role: "user".to_owned(),
-        content: content.to_owned(),
-    };
+pub(crate) fn ask(content: &str) -> ChatRequest {
     ChatRequest {
-        messages: vec![message],
+        messages: vec![Message::new("user", content)],
         temperature: Some(0.0),
         max_tokens: Some(60),
         ..ChatRequest::default()
     }
 }
 
-fn submit(model: &ChatModel, request: ChatRequest) -> mpsc::Receiver<Event> {
+pub(crate) fn submit(model: &ChatModel, request: ChatRequest) -> mpsc::Receiver<Event> {
     let (sender, events) = mpsc::channel();
     let send = move |event| {
         if sender.send(event).is_ok() {
@@ -49,12 +45,12 @@ fn submit(model: &ChatModel, request: ChatRequest) -> mpsc::Receiver<Event> {
     events
 }
 
-fn answer(model: &ChatModel, request: ChatRequest) -> (String, FinishReason, Usage) {
+pub(crate) fn answer(model: &ChatModel, request: ChatRequest) -> (String, FinishReason, Usage) {
     let events = submit(model, request);
     let mut text = String::new();
     loop {
         match events.recv_timeout(PATIENCE).expect("an event") {
-            Event::Started { .. } => {}
+            Event::Started { .. } | Event::ToolCall(_) | Event::LogProbabilities(_) => {}
             Event::Text(piece) => text.push_str(&piece),
             Event::Finished { reason, usage } => return (text, reason, usage),
             Event::Failed(error) => panic!("{error:?}"),

@@ -29,7 +29,7 @@ fn conversations_become_the_same_prompts_and_tokens() {
     let template =
         ChatTemplate::new(&source, String::new(), String::new()).expect("a valid template");
     for case in reference().cases {
-        let prompt = template.render(&case.messages()).expect("a prompt");
+        let prompt = template.render(&case.messages(), &[]).expect("a prompt");
         assert_eq!(prompt, case.prompt, "{}", case.name);
         assert_eq!(
             tokenizer.encode(&prompt).expect("tokens"),

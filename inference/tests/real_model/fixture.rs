@@ -52,10 +52,7 @@ pub(crate) struct Logits {
 
 impl Case {
     pub(crate) fn messages(&self) -> Vec<Message> {
-        let message = |turn: &Turn| Message {
-            role: turn.role.clone(),
-            content: turn.content.clone(),
-        };
+        let message = |turn: &Turn| Message::new(&turn.role, &turn.content);
         self.messages.iter().map(message).collect()
     }
 }

@@ -9,8 +9,12 @@
     reason = "tests end by panicking, and say why they are skipped"
 )]
 
+mod adversaries;
 mod chat;
 mod exactness;
 mod fixture;
+mod forms;
+mod options;
 mod perplexity;
 mod together;
+mod tools;

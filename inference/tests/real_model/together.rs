@@ -37,6 +37,7 @@ fn ask(content: &str, max_tokens: u32) -> ChatRequest {
     let message = Message {
         role: "user".to_owned(),
         content: content.to_owned(),
+        ..Message::default()
     };
     ChatRequest {
         messages: vec![message],
@@ -60,7 +61,7 @@ fn read(events: &mpsc::Receiver<Event>) -> (String, Usage) {
     let mut text = String::new();
     loop {
         match events.recv_timeout(PATIENCE).expect("an event") {
-            Event::Started { .. } => {}
+            Event::Started { .. } | Event::ToolCall(_) | Event::LogProbabilities(_) => {}
             Event::Text(piece) => text.push_str(&piece),
             Event::Finished { usage, .. } => return (text, usage),
             Event::Failed(error) => panic!("{error:?}"),

@@ -44,6 +44,13 @@ pub(crate) fn run() -> anyhow::Result<()> {
     )?;
     command::run(
         Command::new(&packages.python)
+            .arg(scripts.join("local_model.py"))
+            .env("OPENAI_BASE_URL", format!("{url}/v1"))
+            .env("OPENAI_API_KEY", "clients-key-of-openai-for-python")
+            .env("SSL_CERT_FILE", ca),
+    )?;
+    command::run(
+        Command::new(&packages.python)
             .arg(scripts.join("anthropic_endpoints.py"))
             .env("ANTHROPIC_BASE_URL", &url)
             .env("ANTHROPIC_API_KEY", "clients-key-of-anthropic-for-python")

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::sampler::Sampling;
+use crate::sampler::{Sampler, Sampling};
 
 /// What a job is made of.
 #[derive(Debug, Clone)]
@@ -36,11 +36,12 @@ fn job_of(request: &Request) -> (Job, Seen) {
     let (mut job, events) = job(request.max_tokens);
     job.prompt = vec![request.beginning; request.beginning_tokens];
     job.prompt.extend(&request.end);
-    job.sampling = Sampling {
+    let sampling = Sampling {
         temperature: request.temperature,
         seed: request.seed,
-        ..job.sampling
+        ..Sampling::default()
     };
+    job.sampler = Sampler::new(sampling, &job.prompt, None);
     if let Some(last) = request.leaves_after {
         let written = Arc::clone(&events);
         job.sink = Box::new(move |event| {

@@ -1,0 +1,187 @@
+//! The tokens that a draw is between, after what is unlikely was left out.
+
+use std::cmp::Ordering;
+
+/// How many candidates are sorted at first; most distributions need no more for any `top_p`.
+const FIRST_CANDIDATES: usize = 64;
+
+/// Tokens in proportion to their probability. Kept between tokens of an answer, so that none of them allocates.
+#[derive(Debug, Default)]
+pub(super) struct Candidates(Vec<Candidate>);
+
+#[derive(Debug, Clone, Copy)]
+struct Candidate {
+    token: u32,
+    /// In proportion to the probability; the most likely has 1.
+    weight: f32,
+}
+
+impl Candidates {
+    /// Every token of these logits; `largest` is the largest of them.
+    #[expect(clippy::float_cmp, reason = "the largest is one of them, unchanged")]
+    pub(super) fn collect(&mut self, logits: &[f32], largest: f32, temperature: f32) {
+        self.0.clear();
+        let all = logits
+            .iter()
+            .zip(0_u32..)
+            .filter(|(logit, _)| !logit.is_nan());
+        self.0.extend(all.map(|(logit, token)| {
+            // Infinite logits would subtract to no number.
+            let weight = if *logit == largest {
+                1.0
+            } else {
+                ((logit - largest) / temperature).exp()
+            };
+            Candidate { token, weight }
+        }));
+        self.0.retain(|candidate| candidate.weight > 0.0);
+    }
+
+    /// Leaves out what is less likely than this share of the most likely.
+    pub(super) fn keep_likely(&mut self, min_p: f32) {
+        self.0.retain(|candidate| candidate.weight >= min_p);
+    }
+
+    pub(super) fn keep_most_likely(&mut self, count: usize) {
+        if count < self.0.len() {
+            self.0.select_nth_unstable_by(count - 1, descending);
+            self.0.truncate(count);
+        }
+    }
+
+    /// Keeps the fewest of the most likely candidates that reach the probability.
+    pub(super) fn keep_nucleus(&mut self, top_p: f32) {
+        let wanted = self.total() * top_p;
+        let mut sorted = FIRST_CANDIDATES;
+        loop {
+            let all = sorted >= self.0.len();
+            if !all {
+                self.0.select_nth_unstable_by(sorted - 1, descending);
+            }
+            let head = sorted.min(self.0.len());
+            self.0[..head].sort_unstable_by(descending);
+            let mut sum = 0.0;
+            let reached = self.0[..head].iter().position(|candidate| {
+                sum += candidate.weight;
+                sum >= wanted
+            });
+            match reached {
+                Some(last) => return self.0.truncate(last + 1),
+                None if all => return,
+                None => sorted *= 4,
+            }
+        }
+    }
+
+    /// The candidate at a place from 0 to 1 of all their probability.
+    pub(super) fn at(&self, place: f32) -> Option<u32> {
+        let mut left = place * self.total();
+        for candidate in &self.0 {
+            left -= candidate.weight;
+            if left < 0.0 {
+                return Some(candidate.token);
+            }
+        }
+        self.0.last().map(|candidate| candidate.token)
+    }
+
+    fn total(&self) -> f32 {
+        self.0.iter().map(|candidate| candidate.weight).sum()
+    }
+}
+
+/// Larger weights first, and smaller tokens among equals, so that the order never depends on the sorting.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that sorting wants"
+)]
+fn descending(left: &Candidate, right: &Candidate) -> Ordering {
+    right
+        .weight
+        .total_cmp(&left.weight)
+        .then(left.token.cmp(&right.token))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn collected(logits: &[f32]) -> Candidates {
+        let mut candidates = Candidates::default();
+        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        candidates.collect(logits, largest, 1.0);
+        candidates
+    }
+
+    fn tokens(candidates: &Candidates) -> Vec<u32> {
+        let mut tokens: Vec<u32> = candidates.0.iter().map(|one| one.token).collect();
+        tokens.sort_unstable();
+        tokens
+    }
+
+    /// Tokens by falling probability, and the probabilities.
+    fn by_probability(logits: &[f32]) -> Vec<(u32, f64)> {
+        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let mut all: Vec<(u32, f64)> = (0..)
+            .zip(logits)
+            .map(|(token, logit)| (token, f64::from((logit - largest).exp())))
+            .collect();
+        let total: f64 = all.iter().map(|(_, weight)| weight).sum();
+        all.iter_mut().for_each(|(_, weight)| *weight /= total);
+        all.sort_by(|left, right| right.1.total_cmp(&left.1).then(left.0.cmp(&right.0)));
+        all
+    }
+
+    fn sorted(tokens: impl Iterator<Item = u32>) -> Vec<u32> {
+        let mut tokens: Vec<u32> = tokens.collect();
+        tokens.sort_unstable();
+        tokens
+    }
+
+    proptest! {
+        #[test]
+        fn each_rule_keeps_what_sorting_everything_would_keep(
+            logits in proptest::collection::vec((-400_i32..400).prop_map(|cents| cents as f32 / 100.0), 1..300),
+            count in 1_usize..40,
+            share in 0.01_f32..1.0,
+        ) {
+            let all = by_probability(&logits);
+            let mut some = collected(&logits);
+            some.keep_most_likely(count);
+            prop_assert_eq!(tokens(&some), sorted(all.iter().take(count).map(|(token, _)| *token)));
+
+            let mut some = collected(&logits);
+            some.keep_likely(share);
+            let least = all[0].1 * f64::from(share);
+            // Away from the threshold, where single precision decides.
+            for (token, probability) in &all {
+                if (probability / least - 1.0).abs() > 1e-4 {
+                    prop_assert_eq!(tokens(&some).contains(token), *probability > least);
+                }
+            }
+
+            let mut some = collected(&logits);
+            some.keep_nucleus(share);
+            let mut sum = 0.0;
+            for (token, probability) in &all {
+                let is_needed = sum < f64::from(share);
+                if (sum - f64::from(share)).abs() > 1e-4 {
+                    prop_assert_eq!(tokens(&some).contains(token), is_needed);
+                }
+                sum += probability;
+            }
+        }
+    }
+
+    #[test]
+    fn a_place_is_a_tokens_in_proportion_to_its_probability() {
+        let candidates = collected(&[0.0, 3_f32.ln()]);
+        assert_eq!(candidates.at(0.0), Some(0));
+        assert_eq!(candidates.at(0.24), Some(0));
+        assert_eq!(candidates.at(0.26), Some(1));
+        assert_eq!(candidates.at(1.0), Some(1));
+        assert_eq!(Candidates::default().at(0.5), None);
+    }
+}
