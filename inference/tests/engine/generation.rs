@@ -342,6 +342,23 @@ fn a_context_longer_than_the_models_is_refused() {
 }
 
 #[test]
+fn memory_for_less_than_one_conversation_is_refused_with_what_is_needed() {
+    let (_workspace, directory) = imported(Quantization::Int8);
+    let error = ChatModel::load(
+        directory.path(),
+        LoadOptions {
+            kv_cache_bytes: Some(100_000),
+            ..cpu()
+        },
+    )
+    .expect_err("too little");
+    assert_eq!(
+        error.to_string(),
+        "100000 bytes of attention cache are too few: a conversation of 256 tokens takes 131072; allow more, or a shorter context"
+    );
+}
+
+#[test]
 fn a_model_without_a_chat_template_is_refused() {
     let mut file = tiny_llama();
     file.remove("tokenizer.chat_template");
