@@ -74,7 +74,11 @@ impl Scheduler {
             .spawn(move || match load() {
                 Ok((decoder, facts)) => {
                     if sender.send(Ok(facts)).is_ok() {
-                        Worker::new(decoder, &vocabulary, &its_queue, &its_stats, limits).run();
+                        let worker =
+                            Worker::new(decoder, &vocabulary, &its_queue, &its_stats, limits);
+                        // Nobody is left waiting for a thread that is no more, even if the fault is ours.
+                        let _ = catch_unwind(AssertUnwindSafe(|| worker.run()));
+                        close(&its_queue);
                     }
                 }
                 Err(error) => drop(sender.send(Err(error))),
@@ -102,12 +106,16 @@ impl Scheduler {
 
     /// Answers every job with [`GenerationError::Closed`], the running ones too, and ends the thread.
     pub(crate) fn close(&self) {
-        for mut job in self.queue.close() {
-            // Nothing follows, so neither the sink's answer nor its panic makes a difference.
-            let _ = catch_unwind(AssertUnwindSafe(|| {
-                (job.sink)(Event::Failed(GenerationError::Closed))
-            }));
-        }
+        close(&self.queue);
+    }
+}
+
+fn close(queue: &Queue) {
+    for mut job in queue.close() {
+        // Nothing follows, so neither the sink's answer nor its panic makes a difference.
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            (job.sink)(Event::Failed(GenerationError::Closed))
+        }));
     }
 }
 

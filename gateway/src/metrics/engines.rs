@@ -121,3 +121,35 @@ impl Engines {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn totals_are_told_as_the_engine_has_them() {
+        let (engines, mut registry) = (Engines::default(), Registry::default());
+        engines.register(&mut registry);
+        for guessed_tokens in [4, 9] {
+            engines.clear();
+            let stats = ModelStats {
+                active: 3,
+                prefix_tokens: 64,
+                guessed_tokens,
+                accepted_tokens: 4,
+                ..ModelStats::default()
+            };
+            engines.observe("tiny", stats);
+        }
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).expect("encodes");
+        for line in [
+            r#"claw_gateway_engine_active_requests{model="tiny"} 3"#,
+            r#"claw_gateway_prefix_cache_tokens_total{model="tiny"} 64"#,
+            r#"claw_gateway_guessed_tokens_total{model="tiny",outcome="accepted"} 4"#,
+            r#"claw_gateway_guessed_tokens_total{model="tiny",outcome="refused"} 5"#,
+        ] {
+            assert!(text.contains(line), "{line} is missing in:\n{text}");
+        }
+    }
+}

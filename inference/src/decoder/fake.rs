@@ -97,6 +97,7 @@ pub(crate) struct Fake {
     text: Text,
     control: Arc<Control>,
     can_copy: bool,
+    has_memory: bool,
 }
 
 pub(crate) struct FakeCache {
@@ -121,6 +122,7 @@ impl Fake {
             text,
             control: Arc::clone(control),
             can_copy: true,
+            has_memory: true,
         }
     }
 
@@ -128,6 +130,14 @@ impl Fake {
     pub(crate) fn without_copies(self) -> Self {
         Self {
             can_copy: false,
+            ..self
+        }
+    }
+
+    /// As if there were a fault where nobody expects one.
+    pub(crate) fn without_memory(self) -> Self {
+        Self {
+            has_memory: false,
             ..self
         }
     }
@@ -200,6 +210,7 @@ impl Decoder for Fake {
     }
 
     fn allocate(&mut self, rows: usize, capacity: usize) -> Result<FakeCache, SessionError> {
+        assert!(self.has_memory, "asked to");
         self.control.hold(rows * capacity);
         Ok(FakeCache {
             values: vec![f32::NAN; rows * capacity],

@@ -119,10 +119,9 @@ impl<C> Batches<C> {
         beside: usize,
     ) -> Option<(usize, usize)> {
         let (shape, budget) = (self.shape, self.budget);
-        let wide_enough =
-            |batch: &&Batch<C>| (capacity..=capacity * WIDEST_STRETCH).contains(&batch.capacity);
+        let wide_enough = capacity..=capacity * WIDEST_STRETCH;
         let mut candidates: Vec<usize> = (0..self.list.len())
-            .filter(|&index| wide_enough(&&self.list[index]))
+            .filter(|&index| wide_enough.contains(&self.list[index].capacity))
             .collect();
         candidates.sort_by_key(|&index| self.list[index].capacity);
         if let Some((index, row)) = candidates

@@ -348,6 +348,19 @@ fn a_failing_engine_fails_the_answers_of_its_run_and_goes_on() {
 }
 
 #[test]
+fn nobody_waits_for_a_thread_that_a_fault_has_ended() {
+    let fixture = Fixture::with(limits(), |control| {
+        Fake::new(Text::Fixed(vec![97, EOS]), control).without_memory()
+    });
+    let (lost, _) = job(5);
+    fixture.submit(lost).expect("room");
+    wait_until(
+        || fixture.submit(job(5).0) == Err(Refused::Closed),
+        || "it still accepts".to_owned(),
+    );
+}
+
+#[test]
 fn the_last_handle_leaves_accepted_jobs_their_answers() {
     let mut fixture = Fixture::gated(one_at_a_time());
     let running = fixture.occupy(5);

@@ -52,8 +52,12 @@ async fn a_local_model_answers_in_anthropics_dialect() {
         json!([{"type": "text", "text": "echo: hello there"}])
     );
     assert_eq!(
-        (&answer["stop_reason"], &answer["usage"]["input_tokens"]),
-        (&json!("end_turn"), &json!(7))
+        (
+            &answer["stop_reason"],
+            &answer["usage"]["input_tokens"],
+            &answer["usage"]["cache_read_input_tokens"]
+        ),
+        (&json!("end_turn"), &json!(5), &json!(2))
     );
 }
 
@@ -83,7 +87,7 @@ async fn a_stream_of_messages_has_the_documented_events_in_order() {
             &events[6].1["usage"]["input_tokens"],
             &events[6].1["usage"]["output_tokens"]
         ),
-        (&json!(7), &json!(2))
+        (&json!(5), &json!(2))
     );
     body["messages"][0]["content"] = "fail".into();
     let (name, error) = self::events(&text(gateway.send("/v1/messages", &body).await).await)
@@ -279,7 +283,10 @@ async fn a_local_model_goes_on_with_texts() {
     );
     assert_eq!(
         answer["usage"],
-        json!({"prompt_tokens": 14, "completion_tokens": 10, "total_tokens": 24}),
+        json!({
+            "prompt_tokens": 14, "completion_tokens": 10, "total_tokens": 24,
+            "prompt_tokens_details": {"cached_tokens": 4},
+        }),
         "each prompt once, every answer"
     );
 }
@@ -313,7 +320,10 @@ async fn several_local_answers_come_one_after_the_other() {
     assert_eq!(last["usage"], whole["usage"]);
     assert_eq!(
         last["usage"],
-        json!({"prompt_tokens": 7, "completion_tokens": 4, "total_tokens": 11})
+        json!({
+            "prompt_tokens": 7, "completion_tokens": 4, "total_tokens": 11,
+            "prompt_tokens_details": {"cached_tokens": 2},
+        })
     );
 }
 
