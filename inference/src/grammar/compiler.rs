@@ -69,7 +69,10 @@ impl GrammarCompiler {
         let grammar = TopLevelGrammar::from_lark(source.text().to_owned());
         let prepare = || {
             let parser = factory.create_parser(grammar).map_err(told)?;
-            Ok(Matcher::new(Ok(parser)))
+            let mut matcher = Matcher::new(Ok(parser));
+            // What nothing can begin, or too much, is told now and not in the midst of an answer.
+            matcher.compute_mask_or_eos().map_err(told)?;
+            Ok(matcher)
         };
         thread::scope(|scope| {
             let worker = thread::Builder::new()
@@ -97,15 +100,44 @@ impl GrammarCompiler {
     }
 }
 
-/// The compiler's own words, without what is only for its authors.
+/// The compiler's own words, without what is only for its authors: the place in our text of the grammar, and backtraces.
 #[expect(clippy::needless_pass_by_value, reason = "errors are mapped by it")]
 pub(super) fn told(error: impl ToString) -> GrammarError {
+    const UNTOLD: &str = "cannot be prepared";
     let text = error.to_string();
-    let text = text.split("\n<").next().unwrap_or_default();
-    let lines: Vec<_> = text.lines().map(str::trim).collect();
-    let mut reason: String = lines.join(" ").chars().take(LONGEST_REASON).collect();
-    if reason.is_empty() {
-        "cannot be prepared".clone_into(&mut reason);
+    let mut reason = text.lines().next().unwrap_or_default().trim();
+    if let Some(place) = reason.strip_prefix("at ")
+        && let Some((_, after)) = place.split_once("): ")
+    {
+        reason = after;
     }
-    GrammarError(reason)
+    let in_schema = "failed to compile JSON schema: ";
+    let reason = reason.strip_prefix(in_schema).unwrap_or(reason);
+    if reason.is_empty() || reason.starts_with("panic:") {
+        return GrammarError(UNTOLD.to_owned());
+    }
+    GrammarError(reason.chars().take(LONGEST_REASON).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_those_of_the_schema() {
+        for (error, expected) in [
+            (
+                "at 1(8): failed to compile JSON schema: Unimplemented keys: [\"not\"]\n1 | start: %json {}",
+                "Unimplemented keys: [\"not\"]",
+            ),
+            ("too complex\n<non-verbose/>", "too complex"),
+            (
+                "panic: attempt to multiply\n<backtrace>",
+                "cannot be prepared",
+            ),
+            ("", "cannot be prepared"),
+        ] {
+            assert_eq!(told(error), GrammarError(expected.to_owned()));
+        }
+    }
 }
