@@ -172,6 +172,8 @@ pub enum QuantizationConfig {
     None,
     /// 8-bit blocks of 32 weights.
     Int8,
+    /// 4-bit blocks of 32 weights in layers, 8-bit ones for the vocabulary.
+    Int4,
 }
 
 /// One chat channel, served at `/channels/<name>`.

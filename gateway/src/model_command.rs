@@ -1,11 +1,13 @@
 //! `clawdbot model …`: models as files, with progress for people.
 
+mod report;
+
 use std::path::Path;
 use std::time::Duration;
 
 use claw_crds::gateway_config::{OutboundConfig, QuantizationConfig};
 use claw_inference::Quantization;
-use claw_inference::import::IMPORTER_VERSION;
+use claw_inference::import::{IMPORTER_VERSION, source_digest};
 use claw_inference::model_dir::{MANIFEST_FILE, Manifest, ModelDir};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -13,7 +15,7 @@ use crate::args::{FetchArgs, ImportArgs, ModelCommand, Weights};
 use crate::config::chain;
 use crate::exit::Failure;
 use crate::models::fetch::{Download, FetchError, fetch};
-use crate::models::{LoadProgress, Loader as _, OnnxLoader, file_sha256};
+use crate::models::{LoadProgress, Loader as _, OnnxLoader};
 use crate::outbound::Outbound;
 
 /// Run one of the commands.
@@ -30,6 +32,7 @@ fn import(args: &ImportArgs) -> Result<(), Failure> {
         target,
         quantization,
         update,
+        report,
     } = args;
     if let Err(error) = std::fs::File::open(source) {
         return Err(Failure::Io(format!(
@@ -37,14 +40,38 @@ fn import(args: &ImportArgs) -> Result<(), Failure> {
             source.display()
         )));
     }
+    if *report && *quantization == Weights::None {
+        return Err(Failure::Usage(
+            "--report compares quantized weights with 32-bit ones: choose --quantization int8 or int4"
+                .to_owned(),
+        ));
+    }
     if *update && target.exists() {
         if is_up_to_date(source, target, *quantization)? {
-            return say(&format!("{} is up to date", target.display()));
+            say(&format!("{} is up to date", target.display()))?;
+            return if *report {
+                report::report(source, target)
+            } else {
+                Ok(())
+            };
         }
         std::fs::remove_dir_all(target).map_err(|error| {
             Failure::Io(format!("{}: cannot be replaced: {error}", target.display()))
         })?;
     }
+    import_into(source, target, *quantization)?;
+    say(&format!(
+        "imported {} into {}",
+        source.display(),
+        target.display()
+    ))?;
+    if *report {
+        report::report(source, target)?;
+    }
+    Ok(())
+}
+
+fn import_into(source: &Path, target: &Path, quantization: Weights) -> Result<(), Failure> {
     let bar = progress_bar();
     let mut report = |LoadProgress { step, done, total }| {
         bar.set_message(step);
@@ -54,18 +81,14 @@ fn import(args: &ImportArgs) -> Result<(), Failure> {
     let weights = match quantization {
         Weights::None => QuantizationConfig::None,
         Weights::Int8 => QuantizationConfig::Int8,
+        Weights::Int4 => QuantizationConfig::Int4,
     };
     let imported = OnnxLoader::default().import(source, target, weights, &mut report);
     bar.finish_and_clear();
-    imported.map_err(|error| Failure::Data(chain(&error)))?;
-    say(&format!(
-        "imported {} into {}",
-        source.display(),
-        target.display()
-    ))
+    imported.map_err(|error| Failure::Data(chain(&error)))
 }
 
-/// Whether this version imported the directory from this file. Only what an import wrote may be replaced.
+/// Whether this version imported the directory from this source. Only what an import wrote may be replaced.
 fn is_up_to_date(source: &Path, target: &Path, quantization: Weights) -> Result<bool, Failure> {
     let manifest = target.join(MANIFEST_FILE);
     if !manifest.is_file()
@@ -87,12 +110,13 @@ fn is_up_to_date(source: &Path, target: &Path, quantization: Weights) -> Result<
     let wanted = match quantization {
         Weights::None => Quantization::None,
         Weights::Int8 => Quantization::Int8,
+        Weights::Int4 => Quantization::Int4,
     };
     if from.importer_version != IMPORTER_VERSION || *weights != wanted {
         return Ok(false);
     }
-    let sha256 = file_sha256(source)
-        .map_err(|error| Failure::Io(format!("{}: cannot be read: {error}", source.display())))?;
+    let sha256 =
+        source_digest(source, &mut |_, _| {}).map_err(|error| Failure::Io(chain(&error)))?;
     Ok(from.sha256 == sha256)
 }
 

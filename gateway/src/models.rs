@@ -19,5 +19,4 @@ pub use engine::{
 pub use onnx::OnnxLoader;
 pub use pool::ModelPool;
 pub use preparation::Workshop;
-pub(crate) use preparation::file_sha256;
 pub use slot::{ModelSlot, SlotKey, SlotState};

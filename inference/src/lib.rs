@@ -1,6 +1,6 @@
 //! Runs chat models on ONNX Runtime, in the process that calls it.
 //!
-//! [`import::import_gguf`] turns a GGUF file into a model directory; [`ChatModel::load`] loads one and answers
+//! [`import::import_model`] turns a model as it is published into a model directory; [`ChatModel::load`] loads one and answers
 //! [`ChatRequest`]s, token by token. Everything here blocks and knows nothing of HTTP or Kubernetes; each loaded model
 //! works on a thread of its own.
 
@@ -18,6 +18,7 @@ pub mod import;
 mod kv_cache;
 pub mod model_dir;
 mod prefix_cache;
+pub mod quality;
 mod sampler;
 mod scheduler;
 mod session;

@@ -6,13 +6,13 @@ mod manifest;
 
 use std::{
     fs::{self, File},
-    io,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
 use thiserror::Error;
 
-use crate::digest;
+use crate::{digest, quality::Quality};
 
 pub use manifest::{
     Architecture, FORMAT_VERSION, FileRecord, Manifest, ManifestError, Quantization, Source, Tokens,
@@ -33,6 +33,14 @@ pub enum ModelDirError {
     /// A file cannot be read.
     #[error("failed to read {}; {}", path.display(), remedy(source))]
     Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The description cannot be changed.
+    #[error("failed to write {}; make the directory writable", path.display())]
+    Unwritable {
         /// The file.
         path: PathBuf,
         /// What the operating system says.
@@ -92,6 +100,23 @@ impl ModelDir {
     /// Compares every file with its digest, which takes as long as reading it.
     pub fn verify(&self) -> Result<(), ModelDirError> {
         self.check(|_| true)
+    }
+
+    /// Writes what the model's quantization cost into its description.
+    pub fn record_quality(&mut self, quality: Quality) -> Result<(), ModelDirError> {
+        let path = self.path.join(MANIFEST_FILE);
+        self.manifest.quality = Some(quality);
+        let text = self.manifest.to_json();
+        let write = || -> io::Result<()> {
+            let mut file = tempfile::NamedTempFile::new_in(&self.path)?;
+            file.write_all(text.as_bytes())?;
+            file.as_file()
+                .set_permissions(path.metadata()?.permissions())?;
+            file.as_file().sync_all()?;
+            file.persist(&path)?;
+            Ok(())
+        };
+        write().map_err(|source| ModelDirError::Unwritable { path, source })
     }
 
     /// The description of the model.

@@ -4,6 +4,7 @@
 //! text, or users could forge turns of the conversation: [`Tokenizer::guard`] marks it before the template sees it.
 
 mod byte_level;
+mod sentence_piece;
 
 use std::path::{Path, PathBuf};
 
@@ -46,7 +47,8 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Loads a `tokenizer.json` of a byte-level BPE tokenizer.
+    /// Loads a `tokenizer.json` of a tokenizer whose tokens stand for bytes (GPT-2, Llama 3, Qwen) or for text with
+    /// another letter for spaces (SentencePiece: Llama 2, Mistral, Gemma).
     pub fn load(path: &Path) -> Result<Self, TokenizerLoadError> {
         let load = || {
             let markup = tokenizers::Tokenizer::from_file(path)?;
@@ -68,6 +70,7 @@ impl Tokenizer {
             .map(|token| token.content.clone())
             .collect();
         let vocabulary = markup.get_vocab(true);
+        let is_sentence_piece = sentence_piece::is_decoder(markup.get_decoder());
         let mut bytes =
             vec![Box::default(); vocabulary.values().max().map_or(0, |&id| id as usize + 1)];
         let mut spoken = Vec::new();
@@ -79,6 +82,7 @@ impl Tokenizer {
                 }
                 Some(token) if token.special => Box::default(),
                 Some(token) => token.content.as_bytes().into(),
+                None if is_sentence_piece => sentence_piece::decode(&token),
                 None => byte_level::decode(&token),
             };
         }

@@ -54,8 +54,9 @@ pub struct LocalModel {
     #[schemars(transform = without_default)]
     pub task: Task,
 
-    /// How the weights of a GGUF file are stored: Int8 is fastest on a CPU, None keeps 32-bit floating point.
-    /// A path to an already imported directory must say what it was imported with. Int8 when absent.
+    /// How the weights are stored: Int8 is exact enough for nearly all uses, Int4 is smaller and less exact, None keeps
+    /// 32-bit floating point. A directory that is imported already, or that holds an ONNX graph, keeps what it has, which
+    /// this must say. Int8 when absent.
     #[serde(default)]
     #[schemars(transform = without_default)]
     pub quantization: Quantization,
@@ -76,8 +77,8 @@ fn without_default(schema: &mut Schema) {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[x_kube(validation = Rule::new("has(self.path) != has(self.http)").message("set exactly one of path and http"))]
 pub struct ModelSource {
-    /// A GGUF file, or a directory made by `clawdbot model import`, on the gateway's own file system (part of
-    /// the image, say). Absolute in a cluster.
+    /// A GGUF file, a directory with config.json and safetensors files or an ONNX graph, or a directory made by
+    /// `clawdbot model import`, on the gateway's own file system (part of the image, say). Absolute in a cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub path: Option<String>,
@@ -115,4 +116,6 @@ pub enum Quantization {
     /// 8 bits, with a scale for every 32 or 64 weights.
     #[default]
     Int8,
+    /// 4 bits in layers, with a scale for every 32 weights, and 8 bits for the vocabulary.
+    Int4,
 }

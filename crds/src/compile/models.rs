@@ -121,6 +121,7 @@ fn local(
         quantization: match model.quantization {
             Quantization::None => QuantizationConfig::None,
             Quantization::Int8 => QuantizationConfig::Int8,
+            Quantization::Int4 => QuantizationConfig::Int4,
         },
         context_length: model
             .context_length

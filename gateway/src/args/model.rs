@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 /// What can be done with models.
 #[derive(Debug, Subcommand)]
 pub enum ModelCommand {
-    /// Turn a GGUF file into a model directory that the gateway loads at once.
+    /// Turn a model as it is published (GGUF, safetensors or ONNX) into a directory that the gateway loads at once.
     Import(ImportArgs),
     /// Download a file and check its SHA-256.
     Fetch(FetchArgs),
@@ -16,18 +16,24 @@ pub enum ModelCommand {
 /// Flags of `clawdbot model import`.
 #[derive(Debug, Args)]
 pub struct ImportArgs {
-    /// The GGUF file: a llama-architecture chat model with its tokenizer.
-    #[arg(value_name = "SOURCE.gguf")]
+    /// A GGUF file, or a directory with config.json, tokenizer.json and either safetensors files or an ONNX decoder.
+    /// Families: llama, mistral, qwen2, qwen3, gemma, gemma2, gemma3 (text); an ONNX decoder may be of any.
+    #[arg(value_name = "SOURCE")]
     pub source: PathBuf,
     /// The model directory to write; it must not exist yet, or be empty.
     #[arg(value_name = "TARGET_DIR")]
     pub target: PathBuf,
-    /// How the weights are stored: int8 is fastest on a CPU, none keeps 32-bit floating point.
+    /// How the weights are stored: int8 is exact enough for nearly all uses, int4 is smaller and less exact, none keeps
+    /// 32-bit floating point. An ONNX decoder keeps what it has, which this must say.
     #[arg(long, value_enum, default_value_t = Weights::Int8, env = "CLAWDBOT_QUANTIZATION")]
     pub quantization: Weights,
     /// Keep a model directory that this version imported from the same file, and replace any other one.
     #[arg(long, env = "CLAWDBOT_UPDATE")]
     pub update: bool,
+    /// Measure what the quantization costs against 32-bit weights, print it, and keep it in the directory's model.json.
+    /// Needs ONNX Runtime, room for the 32-bit weights beside the target, and a minute or more.
+    #[arg(long, env = "CLAWDBOT_REPORT")]
+    pub report: bool,
 }
 
 /// Flags of `clawdbot model fetch`.
@@ -47,6 +53,8 @@ pub struct FetchArgs {
 pub enum Weights {
     /// 32-bit floating point.
     None,
-    /// 8-bit blocks of 32 weights.
+    /// 8-bit blocks of 32 or 64 weights.
     Int8,
+    /// 4-bit blocks of 32 weights in layers, and 8-bit ones for the vocabulary.
+    Int4,
 }

@@ -33,7 +33,7 @@ pub trait Loader: Send + Sync + 'static {
     /// Which version of the importer wrote a model directory: another one imports anew.
     fn importer_version(&self) -> String;
 
-    /// Turn a GGUF file into a model directory at a path that does not exist yet.
+    /// Turn a model as it is published into a model directory at a path that does not exist yet.
     fn import(
         &self,
         source: &Path,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use claw_crds::gateway_config::{DeviceConfig, QuantizationConfig};
-use claw_inference::import::{IMPORTER_VERSION, ImportStep, import_gguf};
+use claw_inference::import::{IMPORTER_VERSION, ImportStep, import_model};
 use claw_inference::{ChatModel, Device, Event, LoadOptions, Quantization};
 
 use super::{
@@ -43,7 +43,7 @@ impl Loader for OnnxLoader {
                 total: at.total,
             });
         };
-        import_gguf(source, target, weights(quantization), &mut report)
+        import_model(source, target, weights(quantization), &mut report)
             .map(drop)
             .map_err(EngineError::new)
     }
@@ -73,6 +73,7 @@ fn weights(quantization: QuantizationConfig) -> Quantization {
     match quantization {
         QuantizationConfig::None => Quantization::None,
         QuantizationConfig::Int8 => Quantization::Int8,
+        QuantizationConfig::Int4 => Quantization::Int4,
     }
 }
 

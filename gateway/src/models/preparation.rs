@@ -1,16 +1,16 @@
-//! From a source to a loaded engine: fetch what is remote, import what is GGUF, load, warm.
+//! From a source to a loaded engine: fetch what is remote, import what is not imported, load, warm.
 //!
 //! Imports are kept in the state directory under what they are made of, so each is made once.
 
 mod leftovers;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use claw_crds::gateway_config::{QuantizationConfig, SourceConfig};
-use sha2::{Digest as _, Sha256};
+use claw_inference::import::source_digest;
+use claw_inference::model_dir::MANIFEST_FILE;
 use tokio::sync::{Semaphore, watch};
 
 use super::fetch::{Download, FetchError, fetch};
@@ -19,6 +19,8 @@ use crate::outbound::Outbound;
 
 /// Where files on their way go, below the state directory.
 const DOWNLOADS: &str = "downloads";
+/// What describes a published model.
+const PUBLISHED_CONFIG: &str = "config.json";
 /// Where models are kept.
 const IMPORTS: &str = "models";
 
@@ -29,7 +31,7 @@ pub(super) enum PreparationError {
     #[error("failed to fetch the model")]
     Fetch(#[from] FetchError),
     /// Its files cannot be read.
-    #[error("failed to read the model at {}: give the path of a GGUF file or of an imported model directory", path.display())]
+    #[error("failed to read the model at {}: give the path of a GGUF file, or of a directory with a model", path.display())]
     Source {
         /// Where.
         path: PathBuf,
@@ -149,13 +151,15 @@ impl Workshop {
             path: source.to_owned(),
             source: error,
         };
-        let directory = if source.metadata().map_err(unreadable)?.is_dir() {
+        let is_directory = source.metadata().map_err(unreadable)?.is_dir();
+        let directory = if is_directory && !is_published(source) {
             source.to_owned()
         } else {
             let sha256 = match &key.model.source {
                 // Checked when it was fetched.
                 SourceConfig::Http { sha256, .. } => sha256.clone(),
-                SourceConfig::Path(_) => file_sha256(source).map_err(unreadable)?,
+                SourceConfig::Path(_) => source_digest(source, &mut |_, _| {})
+                    .map_err(|error| PreparationError::Import(EngineError::new(error)))?,
             };
             self.imported(source, &sha256, key, state)?
         };
@@ -208,6 +212,7 @@ impl Workshop {
         let weights = match quantization {
             QuantizationConfig::None => "none",
             QuantizationConfig::Int8 => "int8",
+            QuantizationConfig::Int4 => "int4",
         };
         let version = self.loader.importer_version();
         self.state_dir.join(IMPORTS).join(format!(
@@ -217,22 +222,7 @@ impl Workshop {
     }
 }
 
-/// The SHA-256 of a file, in hexadecimal.
-pub(crate) fn file_sha256(path: &Path) -> std::io::Result<String> {
-    let mut digest = Sha256::new();
-    std::io::copy(&mut File::open(path)?, &mut DigestWriter(&mut digest))?;
-    Ok(hex::encode(digest.finalize()))
-}
-
-struct DigestWriter<'a>(&'a mut Sha256);
-
-impl std::io::Write for DigestWriter<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+/// Whether a directory holds a model as it is published, rather than an imported one.
+fn is_published(directory: &Path) -> bool {
+    directory.join(PUBLISHED_CONFIG).is_file() && !directory.join(MANIFEST_FILE).is_file()
 }

@@ -2,12 +2,15 @@
 //!
 //! Each block of 32 values has a scale (and, in the `_1` encodings, a minimum) as a 16 bit float, and then the values.
 //! Four-bit values are packed so that the low halves of the 16 bytes are the first 16 values, the high halves the rest.
+//! The `_K` encodings have blocks of 256 values.
+
+mod k_quants;
 
 use half::{bf16, f16};
 
 use super::gguf::TensorType;
 
-/// A block as the file holds it: `value = level * scale + minimum`.
+/// Values that share a scale, as the file holds them: `value = level * scale + minimum`.
 #[derive(Debug)]
 pub(crate) struct Levels {
     /// The levels, from 0.
@@ -40,38 +43,51 @@ pub(crate) fn dequantize(kind: TensorType, bytes: &[u8]) -> Vec<f32> {
             }
             TensorType::F16 => values.push(half_at(block, 0)),
             TensorType::Bf16 => values.push(bf16::from_le_bytes([block[0], block[1]]).to_f32()),
-            TensorType::Q4_0
-            | TensorType::Q4_1
-            | TensorType::Q5_0
-            | TensorType::Q5_1
-            | TensorType::Q8_0 => values.extend(levels(kind, block).to_floats()),
+            _ => values.extend(groups(kind, block).iter().flat_map(Levels::to_floats)),
         }
     }
     values
 }
 
-/// The levels of one block. Plain floats have none.
-pub(crate) fn levels(kind: TensorType, block: &[u8]) -> Levels {
-    let (values, highest): (Vec<u8>, u8) = match kind {
-        TensorType::F32 | TensorType::F16 | TensorType::Bf16 => (Vec::new(), 0),
-        TensorType::Q4_0 => (nibbles(&block[2..]).collect(), 15),
-        TensorType::Q4_1 => (nibbles(&block[4..]).collect(), 15),
-        TensorType::Q5_0 => (five_bits(&block[2..]).collect(), 31),
-        TensorType::Q5_1 => (five_bits(&block[4..]).collect(), 31),
+/// The groups of one block, in order. Plain floats have none.
+pub(crate) fn groups(kind: TensorType, block: &[u8]) -> Vec<Levels> {
+    match kind {
+        TensorType::F32 | TensorType::F16 | TensorType::Bf16 => Vec::new(),
+        TensorType::Q4_0 => vec![centred(block, nibbles(&block[2..]), 15)],
+        TensorType::Q4_1 => vec![with_minimum(block, nibbles(&block[4..]), 15)],
+        TensorType::Q5_0 => vec![centred(block, five_bits(&block[2..]), 31)],
+        TensorType::Q5_1 => vec![with_minimum(block, five_bits(&block[4..]), 31)],
         // Signed bytes, shifted to count from 0.
-        TensorType::Q8_0 => (block[2..].iter().map(|value| value ^ 0x80).collect(), 255),
-    };
+        TensorType::Q8_0 => vec![centred(
+            block,
+            block[2..].iter().map(|value| value ^ 0x80),
+            255,
+        )],
+        TensorType::Q2K => k_quants::q2(block),
+        TensorType::Q3K => k_quants::q3(block),
+        TensorType::Q4K => k_quants::q4(block),
+        TensorType::Q5K => k_quants::q5(block),
+        TensorType::Q6K => k_quants::q6(block),
+    }
+}
+
+/// The middle level is zero, which is exact in floats, too.
+fn centred(block: &[u8], values: impl Iterator<Item = u8>, highest: u8) -> Levels {
     let scale = half_at(block, 0);
-    let minimum = match kind {
-        TensorType::Q4_1 | TensorType::Q5_1 => half_at(block, 2),
-        // Centred encodings: the middle level is zero, which is exact in floats, too.
-        _ => -scale * f32::from(highest / 2 + 1),
-    };
     Levels {
-        values,
+        values: values.collect(),
         highest,
         scale,
-        minimum,
+        minimum: -scale * f32::from(highest / 2 + 1),
+    }
+}
+
+fn with_minimum(block: &[u8], values: impl Iterator<Item = u8>, highest: u8) -> Levels {
+    Levels {
+        values: values.collect(),
+        highest,
+        scale: half_at(block, 0),
+        minimum: half_at(block, 2),
     }
 }
 

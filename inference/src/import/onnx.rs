@@ -4,7 +4,7 @@
 //! decided elsewhere.
 
 mod data_file;
-mod message;
+pub(super) mod message;
 
 use std::{
     io::{self, Write},
@@ -43,7 +43,7 @@ pub(crate) enum ElementType {
 }
 
 impl ElementType {
-    fn number(self) -> i32 {
+    pub(in crate::import) fn number(self) -> i32 {
         match self {
             Self::Float => 1,
             Self::Uint8 => 2,
@@ -71,6 +71,8 @@ pub(crate) enum Setting {
     Float(f32),
     /// Whole numbers.
     Ints(&'static [i64]),
+    /// A word.
+    Text(&'static str),
 }
 
 /// One operator of the graph.
@@ -241,7 +243,7 @@ fn operator_set(domain: &str, version: i64) -> OperatorSet {
     }
 }
 
-fn attribute(name: &str, setting: Setting) -> Attribute {
+pub(in crate::import) fn attribute(name: &str, setting: Setting) -> Attribute {
     let mut attribute = Attribute {
         name: name.to_owned(),
         ..Attribute::default()
@@ -259,11 +261,15 @@ fn attribute(name: &str, setting: Setting) -> Attribute {
             attribute.ints = values.to_vec();
             attribute.set_kind(AttributeKind::Ints);
         }
+        Setting::Text(value) => {
+            attribute.text = value.into();
+            attribute.set_kind(AttributeKind::Text);
+        }
     }
     attribute
 }
 
-fn value_info(name: &str, element: ElementType, shape: &[Size]) -> ValueInfo {
+pub(in crate::import) fn value_info(name: &str, element: ElementType, shape: &[Size]) -> ValueInfo {
     let dimension = |size: &Size| Dimension {
         value: Some(match *size {
             Size::Fixed(size) => DimensionValue::Fixed(to_i64(size)),

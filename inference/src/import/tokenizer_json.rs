@@ -1,7 +1,9 @@
 //! Writes the tokenizer of a GGUF file in the format of the `tokenizers` library.
 //!
-//! GGUF gives the rule that splits text into words only as a name. A name that is not known is refused, since a wrong
-//! rule would still give tokens, only others than the model was trained on.
+//! What is not known is refused, since a wrong rule would still give tokens, only others than the model was trained on.
+
+mod byte_level;
+mod sentence_piece;
 
 use std::collections::BTreeMap;
 
@@ -10,6 +12,7 @@ use thiserror::Error;
 
 use super::gguf::{Metadata, MetadataError};
 
+const UNKNOWN: i64 = 2;
 const CONTROL: i64 = 3;
 const USER_DEFINED: i64 = 4;
 
@@ -20,13 +23,18 @@ pub enum TokenizerError {
     #[error("the tokenizer's description is incomplete")]
     Metadata(#[from] MetadataError),
     /// Another kind of tokenizer.
-    #[error("the tokenizer model {found:?} is not supported: only \"gpt2\" (byte-level BPE) is")]
+    #[error(
+        "the tokenizer model {found:?} is not supported: \"gpt2\" (byte-level BPE) and \"llama\" (SentencePiece) are"
+    )]
     Model {
         /// The value of `tokenizer.ggml.model`.
         found: String,
     },
     /// An unknown rule for splitting text.
-    #[error("the pre-tokenizer {found:?} is not supported: \"smollm\" and \"gpt-2\" are")]
+    #[error(
+        "the pre-tokenizer {found:?} is not supported; supported are {}",
+        byte_level::supported_names()
+    )]
     PreTokenizer {
         /// The value of `tokenizer.ggml.pre`.
         found: String,
@@ -37,16 +45,19 @@ pub enum TokenizerError {
         /// The token.
         token: String,
     },
-    /// The lists of tokens and of their types do not belong together.
-    #[error(
-        "tokenizer.ggml.tokens has {tokens} entries, and tokenizer.ggml.token_type has {types}"
-    )]
+    /// Two lists that describe tokens do not belong together.
+    #[error("tokenizer.ggml.tokens has {tokens} entries, and tokenizer.ggml.{list} has {found}")]
     LengthMismatch {
+        /// The other list's name.
+        list: &'static str,
         /// The number of tokens.
         tokens: usize,
-        /// The number of types.
-        types: usize,
+        /// The length of the other list.
+        found: usize,
     },
+    /// A list of scores with something else in it.
+    #[error("tokenizer.ggml.scores has an entry that is no finite number")]
+    Score,
     /// A merge rule that is not two tokens.
     #[error(
         "entry {index} of tokenizer.ggml.merges is {found:?}, which is not two tokens with a space between"
@@ -87,44 +98,25 @@ pub(crate) struct ImportedTokenizer {
 
 /// Reads and checks a file's tokenizer.
 pub(crate) fn import_tokenizer(metadata: &Metadata) -> Result<ImportedTokenizer, TokenizerError> {
-    let model = metadata.string("tokenizer.ggml.model")?;
-    if model != "gpt2" {
-        return Err(TokenizerError::Model {
-            found: model.to_owned(),
-        });
-    }
-    let pre_tokenizer = pre_tokenizer(metadata.string("tokenizer.ggml.pre")?)?;
     let tokens = metadata.strings("tokenizer.ggml.tokens")?;
     let types = metadata.integers("tokenizer.ggml.token_type")?;
     if tokens.len() != types.len() {
         return Err(TokenizerError::LengthMismatch {
+            list: "token_type",
             tokens: tokens.len(),
-            types: types.len(),
+            found: types.len(),
         });
     }
-    let json = json!({
-        "version": "1.0",
-        "truncation": null,
-        "padding": null,
-        "added_tokens": added_tokens(&tokens, &types),
-        "normalizer": null,
-        "pre_tokenizer": pre_tokenizer,
-        "post_processor": null,
-        "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
-        "model": {
-            "type": "BPE",
-            "dropout": null,
-            "unk_token": null,
-            "continuing_subword_prefix": null,
-            "end_of_word_suffix": null,
-            "fuse_unk": false,
-            "byte_fallback": false,
-            "ignore_merges": false,
-            "vocab": vocabulary(&tokens)?,
-            "merges": merges(&metadata.strings("tokenizer.ggml.merges")?)?,
-        },
-    })
-    .to_string();
+    let json = match metadata.string("tokenizer.ggml.model")? {
+        "gpt2" => byte_level::describe(metadata, &tokens, &types)?,
+        "llama" => sentence_piece::describe(metadata, &tokens, &types)?,
+        other => {
+            return Err(TokenizerError::Model {
+                found: other.to_owned(),
+            });
+        }
+    };
+    let json = json.to_string();
     tokenizers::Tokenizer::from_bytes(&json).map_err(TokenizerError::Invalid)?;
     let special = |key| special_token(metadata, key, tokens.len());
     let eos_keys = [
@@ -150,22 +142,8 @@ pub(crate) fn import_tokenizer(metadata: &Metadata) -> Result<ImportedTokenizer,
     })
 }
 
-fn pre_tokenizer(name: &str) -> Result<Value, TokenizerError> {
-    let words = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true});
-    match name {
-        "gpt-2" => Ok(words),
-        "smollm" => {
-            let digits = json!({"type": "Digits", "individual_digits": true});
-            Ok(json!({"type": "Sequence", "pretokenizers": [digits, words]}))
-        }
-        other => Err(TokenizerError::PreTokenizer {
-            found: other.to_owned(),
-        }),
-    }
-}
-
 fn added_tokens(tokens: &[&str], types: &[i64]) -> Vec<Value> {
-    let is_added = |kind: i64| kind == CONTROL || kind == USER_DEFINED;
+    let is_added = |kind: i64| matches!(kind, UNKNOWN | CONTROL | USER_DEFINED);
     let added = tokens
         .iter()
         .zip(types)
@@ -180,7 +158,7 @@ fn added_tokens(tokens: &[&str], types: &[i64]) -> Vec<Value> {
                 "lstrip": false,
                 "rstrip": false,
                 "normalized": false,
-                "special": *kind == CONTROL,
+                "special": *kind != USER_DEFINED,
             })
         })
         .collect()
@@ -196,19 +174,6 @@ fn vocabulary<'a>(tokens: &[&'a str]) -> Result<BTreeMap<&'a str, usize>, Tokeni
         }
     }
     Ok(vocabulary)
-}
-
-fn merges<'a>(merges: &[&'a str]) -> Result<Vec<(&'a str, &'a str)>, TokenizerError> {
-    let split = |(index, merge): (usize, &&'a str)| match merge.split_once(' ') {
-        Some((left, right)) if !left.is_empty() && !right.is_empty() && !right.contains(' ') => {
-            Ok((left, right))
-        }
-        _ => Err(TokenizerError::Merge {
-            index,
-            found: (*merge).to_owned(),
-        }),
-    };
-    merges.iter().enumerate().map(split).collect()
 }
 
 fn special_token(

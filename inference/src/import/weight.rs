@@ -1,34 +1,22 @@
-//! A weight matrix in the two forms that the graph uses: floats, and 8-bit blocks.
-//!
-//! A file's own blocks have few levels. Widening each level to a whole number of 8-bit steps keeps nearly all of their
-//! values exact, where measuring the values anew would round every one of them. Layers take wider blocks all the same:
-//! a run reads every scale, and half as many of them make it faster (`docs/performance.md`).
+//! A weight matrix in the forms that the graph uses: floats, 8-bit blocks, and 4-bit blocks.
+
+mod int4;
+mod int8;
+
+pub(crate) use int4::Int4Blocks;
+pub(crate) use int8::{DEFAULT_ZERO_POINT, Int8Blocks};
 
 use super::{
-    block::{self, Levels},
+    block,
     gguf::{TensorInfo, TensorType},
 };
 
 /// Values that share one scale, along a row, as files have them. Rows must be a multiple of it.
 pub(crate) const BLOCK_SIZE: usize = 32;
-/// The same for the rows of layers that it divides.
+/// The same for the rows of 8-bit layers that it divides.
 const WIDE_BLOCK_SIZE: usize = 64;
-/// The zero point that the runtime assumes when it is given none.
-pub(crate) const DEFAULT_ZERO_POINT: u8 = 128;
-const LARGEST: f32 = 255.0;
 /// Keeps blocks of zeros from dividing by zero.
 const SMALLEST_SCALE: f32 = 1e-8;
-
-/// 8-bit blocks: `value = (quantized - zero_point) * scale`.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct Int8Blocks {
-    /// One byte a value, row by row.
-    pub(crate) values: Vec<u8>,
-    /// One scale a block, row by row.
-    pub(crate) scales: Vec<f32>,
-    /// One zero point a block, row by row.
-    pub(crate) zero_points: Vec<u8>,
-}
 
 /// Rows of equal length, as the file holds them.
 #[derive(Debug)]
@@ -85,7 +73,7 @@ impl Weight {
         block::dequantize(self.kind, &self.bytes)
     }
 
-    /// The widest block that divides the rows.
+    /// The widest 8-bit block that divides the rows.
     pub(crate) fn widest_block(&self) -> usize {
         if self.columns.is_multiple_of(WIDE_BLOCK_SIZE) {
             WIDE_BLOCK_SIZE
@@ -97,11 +85,10 @@ impl Weight {
     /// The matrix as 8-bit blocks of `block_size` values, which must divide its rows.
     pub(crate) fn to_int8(&self, block_size: usize) -> Int8Blocks {
         let mut blocks = Int8Blocks::default();
-        if self.kind.block_values() == block_size {
+        if self.kind.group_values() == block_size {
             for bytes in self.bytes.chunks_exact(self.kind.block_bytes()) {
-                let levels = block::levels(self.kind, bytes);
-                if !blocks.push_widened(&levels) {
-                    blocks.push_measured(&levels.to_floats());
+                for levels in block::groups(self.kind, bytes) {
+                    blocks.push(&levels);
                 }
             }
         } else {
@@ -111,60 +98,23 @@ impl Weight {
         }
         blocks
     }
-}
 
-impl Int8Blocks {
-    /// Adds a block whose levels each become a whole number of steps, or tells that 8 bits cannot hold it.
-    ///
-    /// The more steps a level has, the finer is what the zero point can express; of the possible numbers, the one
-    /// is taken at which the zero point needs the least rounding.
-    fn push_widened(&mut self, levels: &Levels) -> bool {
-        let most_steps = u8::MAX / levels.highest;
-        let zero_of = |steps: u8| -levels.minimum / levels.scale * f32::from(steps);
-        let error_of =
-            |steps: u8| (zero_of(steps) - zero_of(steps).round()).abs() / f32::from(steps);
-        let possible = (1..=most_steps)
-            .rev()
-            .filter(|&steps| (0.0..=LARGEST).contains(&zero_of(steps)));
-        let Some(steps) =
-            possible.min_by(|&left, &right| error_of(left).total_cmp(&error_of(right)))
-        else {
-            return false;
-        };
-        self.values
-            .extend(levels.values.iter().map(|value| value * steps));
-        self.scales.push(levels.scale / f32::from(steps));
-        self.zero_points.push(to_byte(zero_of(steps)));
-        true
-    }
-
-    /// Adds a block of any values, as fine as their range allows.
-    fn push_measured(&mut self, values: &[f32]) {
-        let lowest = values.iter().copied().fold(0.0, f32::min);
-        let highest = values.iter().copied().fold(0.0, f32::max);
-        let scale = ((highest - lowest) / LARGEST).max(SMALLEST_SCALE);
-        let zero_point = if lowest < highest {
-            to_byte(-lowest / scale)
+    /// The matrix as 4-bit blocks of [`BLOCK_SIZE`] values, which must divide its rows.
+    pub(crate) fn to_int4(&self) -> Int4Blocks {
+        let mut blocks = Int4Blocks::new(self.columns / BLOCK_SIZE);
+        if self.kind == TensorType::Q4_0 {
+            for bytes in self.bytes.chunks_exact(self.kind.block_bytes()) {
+                for levels in block::groups(self.kind, bytes) {
+                    blocks.push_levels(&levels);
+                }
+            }
         } else {
-            DEFAULT_ZERO_POINT
-        };
-        self.values.extend(
-            values
-                .iter()
-                .map(|value| to_byte(value / scale + f32::from(zero_point))),
-        );
-        self.scales.push(scale);
-        self.zero_points.push(zero_point);
+            for values in self.to_floats().chunks_exact(BLOCK_SIZE) {
+                blocks.push_measured(values);
+            }
+        }
+        blocks
     }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the value is clamped to 0..=255 first"
-)]
-fn to_byte(value: f32) -> u8 {
-    value.round_ties_even().clamp(0.0, LARGEST) as u8
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, fs::File, io, path::Path};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::digest;
+use crate::{digest, quality::Quality};
 
 /// The version of the layout that we write and read.
 pub const FORMAT_VERSION: u32 = 1;
@@ -37,6 +37,8 @@ pub enum Quantization {
     None,
     /// 8-bit blocks: a quarter of the size, and several times the speed.
     Int8,
+    /// 4-bit blocks in layers, 8-bit ones for the vocabulary: smallest, and least exact.
+    Int4,
 }
 
 impl fmt::Display for Quantization {
@@ -44,6 +46,7 @@ impl fmt::Display for Quantization {
         formatter.write_str(match self {
             Self::None => "None",
             Self::Int8 => "Int8",
+            Self::Int4 => "Int4",
         })
     }
 }
@@ -111,7 +114,7 @@ impl FileRecord {
 }
 
 /// The content of `model.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Manifest {
     /// The version of this layout.
@@ -126,6 +129,9 @@ pub struct Manifest {
     pub chat_template: Option<String>,
     /// How the weights are stored.
     pub quantization: Quantization,
+    /// What the quantization cost, where it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality: Option<Quality>,
     /// Where the model came from.
     pub source: Source,
     /// The other files of the directory.
@@ -225,6 +231,7 @@ pub(super) fn example() -> Manifest {
         },
         chat_template: None,
         quantization: Quantization::Int8,
+        quality: None,
         source: Source {
             sha256: "00".repeat(32),
             importer_version: 1,

@@ -43,9 +43,11 @@ fn changed(change: impl FnOnce(&mut GgufWriter)) -> Vec<u8> {
 #[rstest]
 #[case::architecture(|f: &mut GgufWriter| f.set("general.architecture", "mamba"), "the architecture \"mamba\" is not supported")]
 #[case::no_architecture(|f: &mut GgufWriter| f.remove("general.architecture"), "the metadata key general.architecture is missing")]
-#[case::tokenizer(|f: &mut GgufWriter| f.set("tokenizer.ggml.model", "llama"), "the tokenizer model \"llama\" is not supported")]
-#[case::pre_tokenizer(|f: &mut GgufWriter| f.set("tokenizer.ggml.pre", "qwen2"), "the pre-tokenizer \"qwen2\" is not supported")]
-#[case::heads(|f: &mut GgufWriter| f.set("llama.attention.head_count_kv", 3), "it must divide llama.attention.head_count")]
+#[case::tokenizer(|f: &mut GgufWriter| f.set("tokenizer.ggml.model", "t5"), "the tokenizer model \"t5\" is not supported")]
+#[case::pre_tokenizer(|f: &mut GgufWriter| f.set("tokenizer.ggml.pre", "falcon"), "the pre-tokenizer \"falcon\" is not supported; supported are gpt-2, smollm")]
+#[case::no_scores(|f: &mut GgufWriter| f.set("tokenizer.ggml.model", "llama"), "the metadata key tokenizer.ggml.scores is missing")]
+#[case::window(|f: &mut GgufWriter| f.set("llama.attention.sliding_window", 64), "a sliding attention window (llama.attention.sliding_window = 64)")]
+#[case::heads(|f: &mut GgufWriter| f.set("llama.attention.head_count_kv", 3), "llama.attention.head_count_kv is 3, which is not possible: it must divide the number of query heads")]
 #[case::no_layers(|f: &mut GgufWriter| f.set("llama.block_count", 0), "llama.block_count is 0, which is not possible")]
 #[case::experts(|f: &mut GgufWriter| f.set("llama.expert_count", 8), "a mixture of experts (llama.expert_count = 8)")]
 #[case::scaled_rope(|f: &mut GgufWriter| f.set("llama.rope.scaling.type", "yarn"), "a scaled rotary embedding")]
@@ -67,11 +69,11 @@ fn what_we_cannot_run_is_refused_by_name(
 #[test]
 fn a_tensor_in_an_unknown_encoding_is_named() {
     let message = refusal(
-        &changed(|file| file.tensor("blk.1.ffn_up.weight").kind = 12),
+        &changed(|file| file.tensor("blk.1.ffn_up.weight").kind = 15),
         Quantization::None,
     );
     assert!(
-        message.contains("tensor blk.1.ffn_up.weight has the type Q4_K, which is not supported"),
+        message.contains("tensor blk.1.ffn_up.weight has the type Q8_K, which is not supported"),
         "{message}"
     );
 }
@@ -93,14 +95,17 @@ fn a_missing_tensor_is_named() {
 
 #[test]
 fn a_tensor_that_the_graph_would_leave_out_is_named() {
-    let bias = Tensor {
-        name: "blk.0.attn_q.bias".to_owned(),
+    let scale = Tensor {
+        name: "blk.0.attn_q.scale".to_owned(),
         dimensions: vec![64],
         kind: 0,
         data: vec![0; 256],
     };
-    let message = refusal(&changed(|file| file.tensors.push(bias)), Quantization::None);
-    assert!(message.contains("blk.0.attn_q.bias"), "{message}");
+    let message = refusal(
+        &changed(|file| file.tensors.push(scale)),
+        Quantization::None,
+    );
+    assert!(message.contains("blk.0.attn_q.scale"), "{message}");
 }
 
 #[test]

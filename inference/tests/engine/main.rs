@@ -8,7 +8,10 @@
     reason = "tests end by panicking, and say why they are skipped"
 )]
 
+mod bad_directory;
 mod bad_input;
+mod families;
+mod family_model;
 mod generation;
 mod gguf_writer;
 mod import;

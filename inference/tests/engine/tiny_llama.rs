@@ -46,7 +46,35 @@ pub(crate) fn tiny_llama() -> GgufWriter {
     file
 }
 
-fn add_tokenizer(file: &mut GgufWriter) {
+/// The same tokenizer in the format of the tokenizers library.
+pub(crate) fn tokenizer_json() -> serde_json::Value {
+    let mut vocabulary: serde_json::Map<String, serde_json::Value> = (0..=255_u8)
+        .map(|byte| (byte_letter(byte).to_string(), byte.into()))
+        .collect();
+    for (id, token) in [
+        (256, "<|im_start|>"),
+        (257, "<|im_end|>"),
+        (258, "he"),
+        (259, "ll"),
+    ] {
+        vocabulary.insert(token.to_owned(), id.into());
+    }
+    let added = [(256, "<|im_start|>"), (257, "<|im_end|>")].map(|(id, content)| {
+        serde_json::json!({
+            "id": id, "content": content, "special": true,
+            "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
+        })
+    });
+    serde_json::json!({
+        "version": "1.0",
+        "added_tokens": added,
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
+        "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
+        "model": {"type": "BPE", "vocab": vocabulary, "merges": [["h", "e"], ["l", "l"]]},
+    })
+}
+
+pub(crate) fn add_tokenizer(file: &mut GgufWriter) {
     let mut tokens: Vec<String> = (0..=255)
         .map(|byte| byte_letter(byte).to_string())
         .collect();

@@ -124,6 +124,33 @@ impl Metadata {
         strings.ok_or_else(|| missing(key))
     }
 
+    /// A yes or no that may be absent.
+    pub(crate) fn optional_bool(&self, key: &str) -> Result<Option<bool>, MetadataError> {
+        self.optional(key, "a boolean", |value| match value {
+            Value::Bool(value) => Some(*value),
+            _ => None,
+        })
+    }
+
+    /// A list of floating-point numbers that must be there.
+    pub(crate) fn floats(&self, key: &str) -> Result<Vec<f64>, MetadataError> {
+        let floats = self.optional(
+            key,
+            "a list of floating-point numbers",
+            |value| match value {
+                Value::Array(values) => values
+                    .iter()
+                    .map(|value| match value {
+                        Value::Float(number) => Some(*number),
+                        _ => None,
+                    })
+                    .collect(),
+                _ => None,
+            },
+        )?;
+        floats.ok_or_else(|| missing(key))
+    }
+
     /// A list of whole numbers that must be there.
     pub(crate) fn integers(&self, key: &str) -> Result<Vec<i64>, MetadataError> {
         let integers = self.optional(key, "a list of whole numbers", |value| match value {

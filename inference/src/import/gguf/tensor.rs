@@ -27,10 +27,20 @@ pub(crate) enum TensorType {
     Q5_1,
     /// Blocks of 32 eight-bit values with a scale.
     Q8_0,
+    /// Blocks of 256 two-bit values, with 16 scales and minimums.
+    Q2K,
+    /// Blocks of 256 three-bit values, with 16 scales.
+    Q3K,
+    /// Blocks of 256 four-bit values, with 8 scales and minimums.
+    Q4K,
+    /// Blocks of 256 five-bit values, with 8 scales and minimums.
+    Q5K,
+    /// Blocks of 256 six-bit values, with 16 scales.
+    Q6K,
 }
 
 impl TensorType {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 13] = [
         Self::F32,
         Self::F16,
         Self::Bf16,
@@ -39,6 +49,11 @@ impl TensorType {
         Self::Q5_0,
         Self::Q5_1,
         Self::Q8_0,
+        Self::Q2K,
+        Self::Q3K,
+        Self::Q4K,
+        Self::Q5K,
+        Self::Q6K,
     ];
 
     fn from_number(number: u32) -> Option<Self> {
@@ -54,6 +69,11 @@ impl TensorType {
             Self::Q5_0 => 6,
             Self::Q5_1 => 7,
             Self::Q8_0 => 8,
+            Self::Q2K => 10,
+            Self::Q3K => 11,
+            Self::Q4K => 12,
+            Self::Q5K => 13,
+            Self::Q6K => 14,
             Self::Bf16 => 30,
         }
     }
@@ -68,6 +88,20 @@ impl TensorType {
             Self::Q5_0 => "Q5_0",
             Self::Q5_1 => "Q5_1",
             Self::Q8_0 => "Q8_0",
+            Self::Q2K => "Q2_K",
+            Self::Q3K => "Q3_K",
+            Self::Q4K => "Q4_K",
+            Self::Q5K => "Q5_K",
+            Self::Q6K => "Q6_K",
+        }
+    }
+
+    /// Values that share a scale. Plain floats have none.
+    pub(crate) fn group_values(self) -> usize {
+        match self {
+            Self::F32 | Self::F16 | Self::Bf16 => 1,
+            Self::Q2K | Self::Q3K | Self::Q6K => 16,
+            _ => 32,
         }
     }
 
@@ -76,6 +110,7 @@ impl TensorType {
         match self {
             Self::F32 | Self::F16 | Self::Bf16 => 1,
             Self::Q4_0 | Self::Q4_1 | Self::Q5_0 | Self::Q5_1 | Self::Q8_0 => 32,
+            Self::Q2K | Self::Q3K | Self::Q4K | Self::Q5K | Self::Q6K => 256,
         }
     }
 
@@ -89,6 +124,11 @@ impl TensorType {
             Self::Q5_0 => 22,
             Self::Q5_1 => 24,
             Self::Q8_0 => 34,
+            Self::Q2K => 84,
+            Self::Q3K => 110,
+            Self::Q4K => 144,
+            Self::Q5K => 176,
+            Self::Q6K => 210,
         }
     }
 
@@ -222,11 +262,6 @@ pub(super) fn place(
 fn unsupported_name(number: u32) -> String {
     let known = match number {
         9 => "Q8_1",
-        10 => "Q2_K",
-        11 => "Q3_K",
-        12 => "Q4_K",
-        13 => "Q5_K",
-        14 => "Q6_K",
         15 => "Q8_K",
         16..=23 | 29 => "an IQ encoding",
         34 | 35 => "a ternary encoding",
@@ -262,9 +297,9 @@ mod tests {
 
     #[test]
     fn an_unsupported_encoding_names_tensor_and_type() {
-        let message = info(&[256, 3], 12, 0).expect_err("Q4_K").to_string();
+        let message = info(&[256, 3], 15, 0).expect_err("Q8_K").to_string();
         assert!(
-            message.starts_with("tensor t has the type Q4_K, which is not supported"),
+            message.starts_with("tensor t has the type Q8_K, which is not supported"),
             "{message}"
         );
         let message = info(&[256, 3], 99, 0).expect_err("unknown").to_string();

@@ -1,6 +1,6 @@
 //! Where tokens become vectors, and where vectors become logits.
-
-use std::io::{Read, Seek};
+//!
+//! Both keep 8 bits where layers have 4: they decide between tens of thousands of tokens, and are read once a token.
 
 use super::{
     Builder, GraphError,
@@ -15,24 +15,24 @@ use crate::{
     model_dir::Quantization,
 };
 
-impl<R: Read + Seek> Builder<'_, R> {
+impl Builder<'_> {
     pub(super) fn embed(&mut self) -> Result<(), GraphError> {
-        let shape = self.llama.architecture.clone();
+        let shape = self.decoder.architecture.clone();
         let (rows, columns) = (shape.vocabulary_size, shape.hidden_size);
         let weight = self.weight("token_embd.weight", rows, columns)?;
+        let scale = self.decoder.embedding_scale();
+        let output = if scale.is_some() {
+            "embedded"
+        } else {
+            "residual.0"
+        };
         match self.quantization {
             Quantization::None => {
                 self.writer
                     .floats("embed", &[rows, columns], weight.to_floats().into_iter())?;
-                self.operator(
-                    "Gather",
-                    STANDARD,
-                    &["embed", "input_ids"],
-                    &["residual.0"],
-                    &[],
-                );
+                self.compute("Gather", &["embed", "input_ids"], output);
             }
-            Quantization::Int8 => {
+            Quantization::Int8 | Quantization::Int4 => {
                 let constants =
                     self.int8_constants("embed", &[rows, columns], BLOCK_SIZE, &[weight])?;
                 let settings = [
@@ -47,41 +47,28 @@ impl<R: Read + Seek> Builder<'_, R> {
                     "GatherBlockQuantized",
                     CONTRIB,
                     &inputs,
-                    &["residual.0"],
+                    &[output],
                     &settings,
                 );
                 self.embedding = Some(constants);
             }
         }
-        self.norm_weight("blk.0.attn_norm.weight")?;
-        let settings = [
-            ("axis", Setting::Int(-1)),
-            ("epsilon", Setting::Float(self.llama.epsilon)),
-            ("stash_type", Setting::Int(1)),
-        ];
-        let inputs = ["residual.0", "blk.0.attn_norm.weight"];
-        self.operator(
-            "SimplifiedLayerNormalization",
-            STANDARD,
-            &inputs,
-            &["blk.0.attn_in"],
-            &settings,
-        );
-        Ok(())
+        if let Some(scale) = scale {
+            self.scalar("embedding_scale", scale)?;
+            self.compute("Mul", &["embedded", "embedding_scale"], "residual.0");
+        }
+        self.norm(
+            "residual.0",
+            "blk.0.attn_norm.weight",
+            "blk.0.attn_in",
+            shape.hidden_size,
+        )
     }
 
     /// The vocabulary's logits at the wanted positions of each row.
     pub(super) fn head(&mut self) -> Result<(), GraphError> {
-        let shape = self.llama.architecture.clone();
-        let (rows, columns) = (shape.vocabulary_size, shape.hidden_size);
         self.writer.integers("last_axis", &[1], &[2])?;
-        self.operator(
-            "Unsqueeze",
-            STANDARD,
-            &["logits_index", "last_axis"],
-            &["last_token"],
-            &[],
-        );
+        self.compute("Unsqueeze", &["logits_index", "last_axis"], "last_token");
         let batch = [("batch_dims", Setting::Int(1))];
         self.operator(
             "GatherND",
@@ -90,29 +77,41 @@ impl<R: Read + Seek> Builder<'_, R> {
             &["final_last"],
             &batch,
         );
-        if self.find("output.weight").is_some() {
-            let weights = vec![self.weight("output.weight", rows, columns)?];
-            return self.linear(&Linear {
+        let Some(cap) = self.decoder.logit_soft_cap else {
+            return self.score("logits");
+        };
+        self.score("logits_uncapped")?;
+        self.scalar("logit_cap", cap)?;
+        self.compute("Div", &["logits_uncapped", "logit_cap"], "logits_divided");
+        self.compute("Tanh", &["logits_divided"], "logits_bounded");
+        self.compute("Mul", &["logits_bounded", "logit_cap"], "logits");
+        Ok(())
+    }
+
+    fn score(&mut self, output: &str) -> Result<(), GraphError> {
+        let shape = self.decoder.architecture.clone();
+        let (rows, columns) = (shape.vocabulary_size, shape.hidden_size);
+        if self.decoder.needs_head || self.find("output.weight").is_some() {
+            let linear = Linear {
                 input: "final_last",
-                output: "logits",
+                output,
                 name: "head",
-                weights,
-            });
+                weights: vec![self.weight("output.weight", rows, columns)?],
+                biases: Vec::new(),
+            };
+            return match self.quantization {
+                Quantization::None => self.linear(&linear),
+                Quantization::Int8 | Quantization::Int4 => self.product_int8(&linear, output),
+            };
         }
         // Without a head of its own the model uses the embedding again, which stays one copy on disk.
         match self.quantization {
             Quantization::None => {
                 let permutation = [("perm", Setting::Ints(&[1, 0]))];
                 self.operator("Transpose", STANDARD, &["embed"], &["head"], &permutation);
-                self.operator(
-                    "MatMul",
-                    STANDARD,
-                    &["final_last", "head"],
-                    &["logits"],
-                    &[],
-                );
+                self.compute("MatMul", &["final_last", "head"], output);
             }
-            Quantization::Int8 => {
+            Quantization::Int8 | Quantization::Int4 => {
                 let embedding = self
                     .embedding
                     .clone()
@@ -120,20 +119,18 @@ impl<R: Read + Seek> Builder<'_, R> {
                 let block_size = embedding.block_size;
                 let blocks = [rows, columns / block_size, block_size].map(to_i64);
                 self.writer.integers("head.shape", &[3], &blocks)?;
-                self.operator(
-                    "Reshape",
-                    STANDARD,
-                    &["embed.q8", "head.shape"],
-                    &["head.q8"],
-                    &[],
-                );
+                self.compute("Reshape", &["embed.q8", "head.shape"], "head.q8");
                 let constants = Int8Constants {
                     values: "head.q8".to_owned(),
                     ..embedding
                 };
-                self.multiply_int8("final_last", "logits", &constants, [rows, columns]);
+                self.multiply_int8("final_last", output, &constants, [rows, columns]);
             }
         }
         Ok(())
+    }
+
+    fn scalar(&mut self, name: &str, value: f32) -> Result<(), GraphError> {
+        Ok(self.writer.floats(name, &[], std::iter::once(value))?)
     }
 }

@@ -9,19 +9,17 @@ mod layer;
 mod linear;
 mod vocabulary;
 
-use std::{
-    io::{self, Read, Seek},
-    path::Path,
-};
+use std::{io, path::Path};
 
 use thiserror::Error;
 
-use super::Llama;
+use super::Decoder;
 use crate::{
     import::{
-        gguf::{GgufError, GgufFile, TensorInfo},
-        onnx::{CONTRIB, ModelWriter, Operator, Setting},
+        gguf::TensorInfo,
+        onnx::{CONTRIB, ModelWriter, Operator, STANDARD, Setting},
         weight::{BLOCK_SIZE, Weight},
+        weights::{Weights, WeightsError},
     },
     model_dir::Quantization,
 };
@@ -53,17 +51,19 @@ pub enum GraphError {
     },
     /// Rows that are not whole blocks cannot be quantized.
     #[error(
-        "the tensor {name} has rows of {columns} values, which Int8 cannot divide into blocks of {BLOCK_SIZE}; import with quantization None"
+        "the tensor {name} has rows of {columns} values, which {quantization} cannot divide into blocks of {BLOCK_SIZE}; import with quantization None"
     )]
     NotQuantizable {
         /// The tensor's name.
         name: String,
         /// The length of its rows.
         columns: usize,
+        /// The quantization.
+        quantization: Quantization,
     },
     /// A weight could not be read.
     #[error("failed to read a weight")]
-    Read(#[from] GgufError),
+    Read(#[from] WeightsError),
     /// The model's files could not be written.
     #[error("failed to write the model")]
     Write(#[from] io::Error),
@@ -79,17 +79,17 @@ pub(crate) struct WrittenGraph {
 }
 
 /// Writes the graph and its weights into `directory`. `progress` learns the bytes of weights read so far.
-pub(crate) fn write_graph<R: Read + Seek>(
-    source: &mut GgufFile<R>,
-    llama: &Llama,
+pub(crate) fn write_graph(
+    source: &mut dyn Weights,
+    decoder: &Decoder,
     quantization: Quantization,
     directory: &Path,
     progress: &mut dyn FnMut(u64),
 ) -> Result<WrittenGraph, GraphError> {
-    let writer = ModelWriter::create("llama", &directory.join(DATA_FILE))?;
+    let writer = ModelWriter::create(decoder.family.name(), &directory.join(DATA_FILE))?;
     let mut builder = Builder {
         source,
-        llama,
+        decoder,
         quantization,
         writer,
         progress,
@@ -99,7 +99,7 @@ pub(crate) fn write_graph<R: Read + Seek>(
     };
     builder.declare()?;
     builder.embed()?;
-    for layer in 0..llama.architecture.layers {
+    for layer in 0..decoder.architecture.layers {
         builder.attention(layer)?;
         builder.feed_forward(layer)?;
     }
@@ -116,19 +116,20 @@ pub(crate) fn write_graph<R: Read + Seek>(
     })
 }
 
-struct Builder<'a, R> {
-    source: &'a mut GgufFile<R>,
-    llama: &'a Llama,
+struct Builder<'a> {
+    source: &'a mut dyn Weights,
+    decoder: &'a Decoder,
     quantization: Quantization,
     writer: ModelWriter,
     progress: &'a mut dyn FnMut(u64),
     bytes_read: u64,
+    /// By their names in the file.
     used_tensors: Vec<String>,
     /// The embedding, which may also be the head.
     embedding: Option<Int8Constants>,
 }
 
-impl<R: Read + Seek> Builder<'_, R> {
+impl Builder<'_> {
     /// Adds `output` to the residual stream and normalizes the sum. An empty `sum` leaves the sum itself out.
     fn add_and_norm(
         &mut self,
@@ -137,13 +138,13 @@ impl<R: Read + Seek> Builder<'_, R> {
         normalized: &str,
         sum: &str,
     ) -> Result<(), GraphError> {
-        self.norm_weight(norm)?;
+        self.norm_weight(norm, self.decoder.architecture.hidden_size)?;
         let outputs: &[&str] = if sum.is_empty() {
             &[normalized]
         } else {
             &[normalized, "", "", sum]
         };
-        let settings = [("epsilon", Setting::Float(self.llama.epsilon))];
+        let settings = [("epsilon", Setting::Float(self.decoder.epsilon))];
         let inputs = [inputs[0], inputs[1], norm];
         self.operator(
             "SkipSimplifiedLayerNormalization",
@@ -155,17 +156,44 @@ impl<R: Read + Seek> Builder<'_, R> {
         Ok(())
     }
 
-    fn norm_weight(&mut self, name: &str) -> Result<(), GraphError> {
-        let hidden = self.llama.architecture.hidden_size;
-        let values = self.read(name, &[hidden])?.to_floats();
-        Ok(self.writer.floats(name, &[hidden], values.into_iter())?)
+    /// Normalizes the last dimension, of `size` values.
+    fn norm(
+        &mut self,
+        input: &str,
+        norm: &str,
+        output: &str,
+        size: usize,
+    ) -> Result<(), GraphError> {
+        self.norm_weight(norm, size)?;
+        let settings = [
+            ("axis", Setting::Int(-1)),
+            ("epsilon", Setting::Float(self.decoder.epsilon)),
+            ("stash_type", Setting::Int(1)),
+        ];
+        let inputs = [input, norm];
+        self.operator(
+            "SimplifiedLayerNormalization",
+            STANDARD,
+            &inputs,
+            &[output],
+            &settings,
+        );
+        Ok(())
+    }
+
+    fn norm_weight(&mut self, name: &str, size: usize) -> Result<(), GraphError> {
+        let offset = self.decoder.norm_offset;
+        let values = self.read(name, &[size])?.to_floats();
+        let values = values.into_iter().map(|value| value + offset);
+        Ok(self.writer.floats(name, &[size], values)?)
     }
 
     fn weight(&mut self, name: &str, rows: usize, columns: usize) -> Result<Weight, GraphError> {
-        if self.quantization == Quantization::Int8 && !columns.is_multiple_of(BLOCK_SIZE) {
+        if self.quantization != Quantization::None && !columns.is_multiple_of(BLOCK_SIZE) {
             return Err(GraphError::NotQuantizable {
-                name: name.to_owned(),
+                name: self.decoder.names.in_file(name),
                 columns,
+                quantization: self.quantization,
             });
         }
         self.read(name, &[rows, columns])
@@ -173,28 +201,27 @@ impl<R: Read + Seek> Builder<'_, R> {
 
     fn read(&mut self, name: &str, expected: &[usize]) -> Result<Weight, GraphError> {
         let info = self.find(name).ok_or_else(|| GraphError::MissingTensor {
-            name: name.to_owned(),
+            name: self.decoder.names.in_file(name),
         })?;
         if info.dimensions != expected {
             return Err(GraphError::WrongShape {
-                name: name.to_owned(),
+                name: info.name,
                 found: info.dimensions,
                 expected: expected.to_vec(),
             });
         }
-        let bytes = self.source.read_tensor(&info)?;
+        let bytes = self.source.read(&info)?;
         self.bytes_read += info.byte_length;
         (self.progress)(self.bytes_read);
-        self.used_tensors.push(name.to_owned());
-        Ok(Weight::new(&info, bytes))
+        let weight = Weight::new(&info, bytes);
+        self.used_tensors.push(info.name);
+        Ok(weight)
     }
 
     fn find(&self, name: &str) -> Option<TensorInfo> {
-        self.source
-            .tensors()
-            .iter()
-            .find(|tensor| tensor.name == name)
-            .cloned()
+        let name = self.decoder.names.in_file(name);
+        let mut tensors = self.source.tensors().iter();
+        tensors.find(|tensor| tensor.name == name).cloned()
     }
 
     fn operator(
@@ -212,6 +239,11 @@ impl<R: Read + Seek> Builder<'_, R> {
             outputs,
             settings,
         });
+    }
+
+    /// A standard operator without settings.
+    fn compute(&mut self, kind: &str, inputs: &[&str], output: &str) {
+        self.operator(kind, STANDARD, inputs, &[output], &[]);
     }
 }
 
