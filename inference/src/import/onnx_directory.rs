@@ -7,6 +7,8 @@
 mod envelope;
 mod interface;
 mod serving;
+#[cfg(test)]
+mod tests;
 
 use std::{
     fs, io,

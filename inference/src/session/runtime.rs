@@ -123,11 +123,4 @@ mod tests {
         );
         assert!(message.contains(LIBRARY_VARIABLE), "{message}");
     }
-
-    #[test]
-    fn a_file_that_is_no_library_says_what_is_needed() {
-        let file = tempfile::NamedTempFile::new().expect("a file");
-        let message = init(Some(file.path())).expect_err("empty file").to_string();
-        assert!(message.contains("version 1.31 or newer"), "{message}");
-    }
 }

@@ -15,7 +15,7 @@ use super::{
     OnnxError,
     envelope::{GraphEnvelope, NodeEnvelope},
     interface::{
-        Interface, WANTED, LENGTHS, LOGITS, MASK, POSITIONS, TOKENS, TOTAL, past_names,
+        Interface, LENGTHS, LOGITS, MASK, POSITIONS, TOKENS, TOTAL, WANTED, past_names,
         present_names,
     },
 };
@@ -265,13 +265,7 @@ impl Additions {
     }
 
     fn cache(&mut self, past: &str, present: &str, used: &str, grown: &str) {
-        let own = |name: &str| name.strip_prefix(OURS).unwrap_or(name).to_owned();
-        self.add_before(
-            "Slice",
-            &[past, "axis.0", "past_end", "axis.2"],
-            &own(used),
-            &[],
-        );
+        self.add_before("Slice", &[past, "axis.0", "past_end", "axis.2"], used, &[]);
         let step = |step: &str| format!("{present}.{step}");
         let [added, shape, places] = ["added", "shape", "places"].map(step);
         for (kind, inputs, output) in [
