@@ -1,6 +1,6 @@
 //! What no engine can beat: a token reads all weights once.
 
-use std::{hint::black_box, thread, time::Instant};
+use std::{hint::black_box, path::Path, thread, time::Instant};
 
 use claw_inference::ModelDir;
 
@@ -43,10 +43,11 @@ pub(crate) fn bytes_per_token(model: &ModelDir) -> Outcome<f64> {
     let manifest = model.manifest();
     let shape = &manifest.architecture;
     let rotations = shape.context_length * shape.head_size * size_of::<f32>();
-    let data = manifest
-        .files
-        .iter()
-        .filter(|(name, _)| name.ends_with(".data"));
+    let data = manifest.files.iter().filter(|(name, _)| {
+        Path::new(name)
+            .extension()
+            .is_some_and(|kind| kind == "data")
+    });
     let bytes: u64 = data.map(|(_, file)| file.bytes).sum();
     Ok(to_float(usize::try_from(bytes)?.saturating_sub(rotations)))
 }

@@ -19,7 +19,7 @@ use crate::{
 
 const VOCABULARY: usize = 300;
 pub(crate) const CONTEXT: usize = 3000;
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What a test sees and decides.
 #[derive(Debug, Default)]
