@@ -136,7 +136,7 @@ fn local_models() -> Vec<Panel> {
     let hits = metrics::PREFIX_HITS.name;
     let lookups = metrics::PREFIX_LOOKUPS.name;
     vec![
-        Panel::new("Requests", "short")
+        Panel::new("Requests to local models", "short")
             .line(
                 format!("sum by (model) ({active}{{{OF}}})"),
                 "{{model}} answered",
