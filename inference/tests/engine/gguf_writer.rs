@@ -8,6 +8,8 @@ pub(crate) enum Value {
     Text(String),
     Texts(Vec<String>),
     Integers(Vec<i32>),
+    Floats(Vec<f32>),
+    Bool(bool),
 }
 
 impl From<u32> for Value {
@@ -112,6 +114,16 @@ fn write_value(bytes: &mut Vec<u8>, value: &Value) {
             for text in texts {
                 write_text(bytes, text);
             }
+        }
+        Value::Floats(numbers) => {
+            write_list_header(bytes, 6, numbers.len());
+            for number in numbers {
+                bytes.extend(number.to_le_bytes());
+            }
+        }
+        Value::Bool(value) => {
+            bytes.extend(7_u32.to_le_bytes());
+            bytes.push(u8::from(*value));
         }
         Value::Integers(numbers) => {
             write_list_header(bytes, 5, numbers.len());

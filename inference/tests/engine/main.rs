@@ -16,3 +16,4 @@ mod generation;
 mod gguf_writer;
 mod import;
 mod tiny_llama;
+mod tokenizers;

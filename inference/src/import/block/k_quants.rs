@@ -114,3 +114,55 @@ fn scale_and_minimum(packed: &[u8], index: usize) -> (u8, u8) {
         shared >> 4 | packed[index] >> 6 << 4,
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use rstest::rstest;
+
+    use crate::import::{block::dequantize, gguf::TensorType};
+
+    /// Pseudo-random bytes, as the script of the reference makes them, with the factors at `floats`.
+    fn block(size: usize, floats: &[usize]) -> Vec<u8> {
+        let mut state = 0x2545_f491_4f6c_dd1d_u64;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            u8::try_from(state >> 56).expect("8 bits are left")
+        };
+        let mut bytes: Vec<u8> = (0..size).map(|_| next()).collect();
+        for (factor, &place) in [0.0625, 0.125].into_iter().zip(floats) {
+            bytes[place..place + 2].copy_from_slice(&half::f16::from_f32(factor).to_le_bytes());
+        }
+        bytes
+    }
+
+    #[rstest]
+    #[case(TensorType::Q2K, "Q2_K", &[80, 82])]
+    #[case(TensorType::Q3K, "Q3_K", &[108])]
+    #[case(TensorType::Q4K, "Q4_K", &[0, 2])]
+    #[case(TensorType::Q5K, "Q5_K", &[0, 2])]
+    #[case(TensorType::Q6K, "Q6_K", &[208])]
+    fn blocks_decode_as_in_the_reference(
+        #[case] kind: TensorType,
+        #[case] name: &str,
+        #[case] floats: &[usize],
+    ) {
+        let reference: HashMap<String, Vec<f32>> =
+            serde_json::from_str(include_str!("../../../tests/reference/k_quants.json"))
+                .expect("a valid file");
+        let values = dequantize(kind, &block(kind.block_bytes(), floats));
+        assert_eq!(values.len(), 256);
+        let chosen: Vec<f32> = values.into_iter().step_by(3).collect();
+        let pairs = chosen.iter().zip(&reference[name]);
+        for (place, (found, expected)) in pairs.enumerate() {
+            let error = (found - expected).abs();
+            assert!(
+                error <= expected.abs() * 1e-6,
+                "{place}: {found}, not {expected}"
+            );
+        }
+    }
+}

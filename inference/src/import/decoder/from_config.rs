@@ -1,5 +1,7 @@
 //! A decoder from the `config.json` of the transformers library.
 
+use std::fmt::Display;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -207,9 +209,8 @@ impl ModelConfig {
         // The first Gemma files name one activation and mean another, which the second field then sets right.
         let (field, found) = match (&self.hidden_activation, &self.hidden_act) {
             (Some(found), _) => ("hidden_activation", found.as_str()),
-            (None, Some(_)) if family.is_gemma() => return Ok(Activation::GeluTanh),
+            (None, _) if family.is_gemma() => return Ok(Activation::GeluTanh),
             (None, Some(found)) => ("hidden_act", found.as_str()),
-            (None, None) if family.is_gemma() => return Ok(Activation::GeluTanh),
             (None, None) => return Ok(Activation::Silu),
         };
         match found {
@@ -396,7 +397,7 @@ fn soft_cap(cap: Option<f64>) -> Option<f32> {
     cap.filter(|cap| *cap > 0.0).map(|cap| cap as f32)
 }
 
-fn impossible(field: &str, found: impl ToString, problem: &'static str) -> DecoderError {
+fn impossible(field: &str, found: impl Display, problem: &'static str) -> DecoderError {
     DecoderError::Impossible {
         field: format!("field {field} of config.json"),
         found: found.to_string(),

@@ -1,5 +1,7 @@
 //! A decoder from the metadata of a GGUF file.
 
+use std::fmt::Display;
+
 use super::{
     Activation, Architecture, Decoder, DecoderError, Family, Names, Rotation, alternating_windows,
     check_architecture, scale_of,
@@ -113,7 +115,7 @@ impl Keys<'_> {
         };
         match usize::try_from(value) {
             Ok(size) if (1..=LARGEST).contains(&value) => Ok(size),
-            _ => Err(impossible(key, value, problem)),
+            _ => Err(impossible(&key, value, problem)),
         }
     }
 
@@ -149,7 +151,7 @@ impl Keys<'_> {
         if value > 0.0 && value < 1.0 {
             return Ok(value as f32);
         }
-        Err(impossible(key, value, "it must lie between 0 and 1"))
+        Err(impossible(&key, value, "it must lie between 0 and 1"))
     }
 
     fn number(&self, key: &str) -> Result<f64, DecoderError> {
@@ -174,7 +176,7 @@ impl Keys<'_> {
                 let key = self.key("rope.scaling.factor");
                 let factor = self.number(&key)?;
                 if factor < 1.0 {
-                    return Err(impossible(key, factor, "it must not be below 1"));
+                    return Err(impossible(&key, factor, "it must not be below 1"));
                 }
                 rotation = rotation.slowed(factor);
             }
@@ -218,7 +220,7 @@ impl Keys<'_> {
         if cap > 0.0 {
             return Ok(Some(cap as f32));
         }
-        Err(impossible(key, cap, "it must be more than 0"))
+        Err(impossible(&key, cap, "it must be more than 0"))
     }
 
     fn refuse_unknown_features(&self, family: Family) -> Result<(), DecoderError> {
@@ -259,7 +261,7 @@ impl Keys<'_> {
     }
 }
 
-fn impossible(key: String, found: impl ToString, problem: &'static str) -> DecoderError {
+fn impossible(key: &str, found: impl Display, problem: &'static str) -> DecoderError {
     DecoderError::Impossible {
         field: format!("metadata key {key}"),
         found: found.to_string(),

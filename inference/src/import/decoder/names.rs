@@ -38,10 +38,9 @@ impl Names {
             "attn_output" => "self_attn.o_proj",
             "attn_q_norm" => "self_attn.q_norm",
             "attn_k_norm" => "self_attn.k_norm",
-            "post_attention_norm" => "post_attention_layernorm",
             // Where a norm stands behind attention, too, the one before the network has another name.
             "ffn_norm" if family.has_output_norms() => "pre_feedforward_layernorm",
-            "ffn_norm" => "post_attention_layernorm",
+            "ffn_norm" | "post_attention_norm" => "post_attention_layernorm",
             "post_ffw_norm" => "post_feedforward_layernorm",
             "ffn_gate" => "mlp.gate_proj",
             "ffn_up" => "mlp.up_proj",

@@ -71,7 +71,7 @@ impl Interface {
         }
         let layers = inputs
             .iter()
-            .filter(|input| input.name.ends_with(".key"))
+            .filter(|input| matches!(input.name.rsplit_once('.'), Some((_, "key"))))
             .count();
         if layers == 0 {
             return Err(missing(

@@ -49,8 +49,8 @@ pub(super) fn rewrite(
     additions.lengths();
     if is_attention_with_room(&nodes, interface) {
         for node in nodes.iter_mut().filter(|node| node.kind == ATTENTION) {
-            node.inputs[5] = LENGTHS.to_owned();
-            node.inputs[6] = TOTAL.to_owned();
+            LENGTHS.clone_into(&mut node.inputs[5]);
+            TOTAL.clone_into(&mut node.inputs[6]);
         }
     } else {
         refuse_attention_without_room(&nodes)?;

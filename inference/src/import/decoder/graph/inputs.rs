@@ -78,12 +78,12 @@ impl Builder<'_> {
             ..
         } = self.decoder.architecture;
         let table = [context_length, head_size / 2];
-        let functions: [(&str, fn(f64) -> f64); 2] = [("cos", f64::cos), ("sin", f64::sin)];
-        for (name, function) in functions {
-            let values = rotation.table(context_length, function);
-            self.writer
-                .floats(&format!("{name}_cache{suffix}"), &table, values)?;
-        }
+        let cosines = rotation.table(context_length, f64::cos);
+        self.writer
+            .floats(&format!("cos_cache{suffix}"), &table, cosines)?;
+        let sines = rotation.table(context_length, f64::sin);
+        self.writer
+            .floats(&format!("sin_cache{suffix}"), &table, sines)?;
         Ok(())
     }
 }
