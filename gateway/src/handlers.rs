@@ -10,5 +10,3 @@ pub mod openapi;
 pub mod passed_on;
 pub mod responses;
 pub mod route_paths;
-
-pub use answer::{AnsweredBy, RoutedBy};

@@ -39,6 +39,7 @@ pub mod shutdown;
 pub mod state;
 pub mod store;
 pub mod telemetry;
+mod turn;
 pub mod types;
 
 pub use state::{AppParts, AppState};

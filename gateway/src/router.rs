@@ -1,12 +1,12 @@
 //! Which path goes where, behind which layers. The list of endpoints is this file.
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{MethodRouter, any, get, post};
 use http::Method;
-use tower::ServiceBuilder;
+use tower::Service as _;
 
 use crate::handlers::{
     chat_completions, messages, models, openapi, passed_on, responses, route_paths,
@@ -16,22 +16,57 @@ use crate::{AppState, channel, middleware, routing};
 /// The description of the API.
 const OPENAPI: &str = "/openapi.json";
 
-/// The router of the public port.
-pub fn build_router(state: AppState) -> Router {
-    let layers = ServiceBuilder::new()
-        .layer(from_fn_with_state(state.clone(), around_everything))
-        // Ours is the only limit, so that its answer is OpenAI-shaped.
-        .layer(DefaultBodyLimit::disable());
-    api(&state)
-        // Webhooks bring credentials of their platforms, and WebSocket clients theirs; channels check them.
-        .merge(channel::router())
-        // It tells what every gateway has, and nothing of this one.
-        .route(
-            OPENAPI,
-            get(openapi::show).fallback(route_paths::method_not_allowed),
-        )
-        .layer(layers)
-        .with_state(state)
+/// What answers on the public port.
+#[derive(Clone)]
+pub struct App {
+    state: AppState,
+    routes: Router,
+}
+
+impl App {
+    /// Everything that a gateway serves.
+    pub fn new(state: AppState) -> Self {
+        let routes = api(&state)
+            // Webhooks bring credentials of their platforms, and WebSocket clients theirs; channels check them.
+            .merge(channel::router())
+            // It tells what every gateway has, and nothing of this one.
+            .route(
+                OPENAPI,
+                get(openapi::show).fallback(route_paths::method_not_allowed),
+            )
+            .with_state(state.clone());
+        Self { state, routes }
+    }
+
+    /// What stands around every handler, from the outside in. Around the router rather than layers of it, each of which
+    /// would cost every request its memory.
+    pub async fn answer(self, request: Request) -> Response {
+        let Self { state, mut routes } = self;
+        let state = &state;
+        // First, so that every answer and every log line carries the name of its request.
+        middleware::identify(request, move |request| {
+            // Outside of the panic layer: a request that panicked is counted and logged as well.
+            middleware::observe(state, request, move |request| {
+                // Outside of everything that refuses, so that Anthropic's clients understand every refusal.
+                middleware::speak(request, move |request| {
+                    // A panic in a handler answers 500 and costs nothing else.
+                    middleware::contain_panic(request, move |request| {
+                        // Before anything else of a request is read. Channels, too, serve only whom the gateway does.
+                        middleware::locate(state, request, move |request| {
+                            // Before anything reads a body.
+                            middleware::limit_body(state, request, move |request| {
+                                middleware::refuse_compressed(request, move |request| async move {
+                                    let Ok(response) = routes.call(request).await;
+                                    response
+                                })
+                            })
+                        })
+                    })
+                })
+            })
+        })
+        .await
+    }
 }
 
 /// Everything for holders of an API key: also the fallback, so that a path outside of every list needs a key too.
@@ -45,36 +80,6 @@ fn api(state: &AppState) -> Router<AppState> {
         .method_not_allowed_fallback(route_paths::method_not_allowed)
         .fallback(route_paths::create)
         .layer(from_fn_with_state(state.clone(), for_callers))
-}
-
-/// What stands around every handler, from the outside in: one layer, since each of the router's costs every request its
-/// memory.
-async fn around_everything(
-    State(state): State<AppState>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let state = &state;
-    // First, so that every answer and every log line carries the name of its request.
-    middleware::identify(request, |request| {
-        // Outside of the panic layer: a request that panicked is counted and logged as well.
-        middleware::observe(state, request, |request| {
-            // Outside of everything that refuses, so that Anthropic's clients understand every refusal.
-            middleware::speak(request, |request| {
-                // A panic in a handler answers 500 and costs nothing else.
-                middleware::contain_panic(request, |request| {
-                    // Before anything else of a request is read. Channels, too, serve only whom the gateway does.
-                    middleware::locate(state, request, |request| {
-                        // Before anything reads a body.
-                        middleware::limit_body(state, request, |request| {
-                            middleware::refuse_compressed(request, |request| next.run(request))
-                        })
-                    })
-                })
-            })
-        })
-    })
-    .await
 }
 
 /// Deny by default; only `channel::router` stays outside.

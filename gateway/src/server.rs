@@ -15,11 +15,11 @@ mod tls;
 use std::io;
 use std::time::Duration;
 
-use axum::Router;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::AppState;
+use crate::router::App;
 use connection::Connections;
 
 /// Pause after a failed accept, which is mostly a lack of file descriptors.
@@ -29,7 +29,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// themselves, or at once when `closing` is cancelled.
 pub async fn serve(
     listener: TcpListener,
-    app: Router,
+    app: App,
     state: AppState,
     closing: CancellationToken,
 ) -> io::Result<()> {

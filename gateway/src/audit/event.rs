@@ -1,6 +1,7 @@
 //! What is recorded.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -103,7 +104,7 @@ pub struct Request {
     /// Where the connection comes from.
     pub client: Option<IpAddr>,
     /// The caller, where one was identified.
-    pub caller: Option<String>,
+    pub caller: Option<Arc<str>>,
     /// HTTP method.
     pub method: http::Method,
     /// Path without query.

@@ -14,6 +14,9 @@ tokio::task_local! {
 /// What is known so far.
 #[derive(Debug, Default)]
 pub struct Notes {
+    caller: OnceLock<Arc<str>>,
+    model: OnceLock<String>,
+    route: OnceLock<String>,
     reason: OnceLock<&'static str>,
     has_tokens: AtomicBool,
     prompt: AtomicU64,
@@ -37,6 +40,21 @@ impl Notes {
         Some(std::mem::take(&mut *content))
     }
 
+    /// Who asks, once that is known.
+    pub fn caller(&self) -> Option<&Arc<str>> {
+        self.caller.get()
+    }
+
+    /// The model that answers.
+    pub fn model(&self) -> Option<&str> {
+        self.model.get().map(String::as_str)
+    }
+
+    /// The rule that chose it.
+    pub fn route(&self) -> Option<&str> {
+        self.route.get().map(String::as_str)
+    }
+
     /// The first reason given.
     pub fn reason(&self) -> Option<&'static str> {
         self.reason.get().copied()
@@ -49,6 +67,23 @@ impl Notes {
             .load(Ordering::Relaxed)
             .then(|| (load(&self.prompt), load(&self.completion)))
     }
+}
+
+/// Who sent the request under way.
+pub fn caller(name: &Arc<str>) {
+    // Outside of requests nobody asks.
+    let _ = NOTES.try_with(|notes| notes.caller.set(Arc::clone(name)));
+}
+
+/// Which model answers it, and which rule chose that one.
+pub fn answered_by(model: String, route: Option<String>) {
+    let _ = NOTES.try_with(|notes| {
+        // Nobody answers twice.
+        let _ = notes.model.set(model);
+        if let Some(route) = route {
+            let _ = notes.route.set(route);
+        }
+    });
 }
 
 /// Why the request under way fails.

@@ -64,16 +64,16 @@ impl Attempts {
         now: Instant,
     ) -> Result<(), Duration> {
         let network = network(address);
+        // First, since that is nearly everybody.
+        if self.right.contains_key(&(network, fingerprint)) {
+            return Ok(());
+        }
         let Some(failures) = self.failures.get(&network) else {
             return Ok(());
         };
         let wait_until = lock(&failures).wait_until;
         let wait = wait_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
-        if wait.is_zero() || self.right.contains_key(&(network, fingerprint)) {
-            Ok(())
-        } else {
-            Err(wait)
-        }
+        if wait.is_zero() { Ok(()) } else { Err(wait) }
     }
 
     /// The credential was wrong.

@@ -26,9 +26,10 @@ use crate::metrics::Metrics;
 use crate::models::{ModelPool, OnnxLoader, Workshop};
 use crate::outbound::Outbound;
 use crate::provider::Provider;
+use crate::router::App;
 use crate::shutdown::Signals;
 use crate::telemetry::Telemetry;
-use crate::{AppParts, AppState, channel, router, server};
+use crate::{AppParts, AppState, channel, server};
 
 /// How often readiness is looked at while somebody waits for it.
 const READINESS_INTERVAL: Duration = Duration::from_millis(50);
@@ -182,7 +183,7 @@ impl Parts {
             ))
         };
         let listener = tokio::net::TcpListener::from_std(listeners.public).map_err(internal)?;
-        let app = router::build_router(state.clone());
+        let app = App::new(state.clone());
         self.tasks.spawn(channel::take_over(state.clone()));
         tracing::info!(address = %listeners.public_address, "serving");
         self.tasks.spawn(async move {

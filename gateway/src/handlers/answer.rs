@@ -8,6 +8,7 @@ use http::request::Parts;
 
 use super::{body, event_stream};
 use crate::AppState;
+use crate::audit::notes;
 use crate::auth::Caller;
 use crate::config::RuntimeConfig;
 use crate::dispatch::{Answered, ChunkStream};
@@ -15,14 +16,6 @@ use crate::error::GatewayError;
 use crate::limits::{Account, Estimate, RateHeaders};
 use crate::routing::{self, Asked, Candidates};
 use crate::types::{ChatCompletion, ChatRequest};
-
-/// The model that answered, for the log and the metrics.
-#[derive(Clone, Debug)]
-pub struct AnsweredBy(pub String);
-
-/// The rule that chose the model, for the log.
-#[derive(Clone, Debug)]
-pub struct RoutedBy(pub String);
 
 /// An answer, as a whole or as it comes.
 pub(super) enum Answer {
@@ -136,9 +129,6 @@ pub(super) fn name_model(model: String, route: Option<String>, mut response: Res
     if let Ok(value) = HeaderValue::from_str(&model) {
         response.headers_mut().insert("x-claw-model", value);
     }
-    response.extensions_mut().insert(AnsweredBy(model));
-    if let Some(route) = route {
-        response.extensions_mut().insert(RoutedBy(route));
-    }
+    notes::answered_by(model, route);
     response
 }

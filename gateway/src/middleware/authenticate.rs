@@ -4,10 +4,11 @@ use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 
 use crate::AppState;
+use crate::audit::notes;
 use crate::auth::{self, Visit};
 use crate::error::GatewayError;
 
-/// Refuse strangers; tell the inner layers, and the outer ones by the response, who calls.
+/// Refuse strangers; tell the inner layers, and the record of the request, who calls.
 pub async fn authenticate<F: Future<Output = Response>>(
     state: &AppState,
     mut request: Request,
@@ -17,10 +18,9 @@ pub async fn authenticate<F: Future<Output = Response>>(
     match identified {
         Err(denied) => GatewayError::from(denied).into_response(),
         Ok(caller) => {
-            request.extensions_mut().insert(caller.clone());
-            let mut response = next(request).await;
-            response.extensions_mut().insert(caller);
-            response
+            notes::caller(&caller.name);
+            request.extensions_mut().insert(caller);
+            next(request).await
         }
     }
 }

@@ -11,7 +11,6 @@ use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Request};
 use axum::response::{IntoResponse as _, Response};
 use http::{Method, StatusCode};
-use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Frame, SizeHint};
 use tracing::Instrument as _;
 
@@ -19,8 +18,6 @@ use super::RequestId;
 use crate::AppState;
 use crate::audit::notes::{NOTES, Notes};
 use crate::audit::{self, Event, Place};
-use crate::auth::Caller;
-use crate::handlers::{AnsweredBy, RoutedBy};
 use crate::metrics::Metrics;
 use crate::telemetry::caller_trace;
 
@@ -62,11 +59,8 @@ pub async fn observe<F: Future<Output = Response>>(
         trace: is_audited
             .then(|| claw_telemetry::trace_id(&span, request.headers()))
             .flatten(),
-        caller: None,
-        model: None,
         notes: Arc::new(Notes::new(with_content)),
         place: None,
-        route: None,
         // What a client that leaves before the answer gets, in the words of other gateways' logs.
         status: 499,
         is_complete: false,
@@ -84,23 +78,11 @@ pub async fn observe<F: Future<Output = Response>>(
     state
         .metrics
         .answer_began(handler(&record.path), record.started.elapsed());
-    record.caller = response
-        .extensions()
-        .get::<Caller>()
-        .map(|caller| caller.name.to_string());
-    record.model = response
-        .extensions()
-        .get::<AnsweredBy>()
-        .map(|model| model.0.clone());
-    record.route = response
-        .extensions()
-        .get::<RoutedBy>()
-        .map(|route| route.0.clone());
     // A body behind an upgrade is none of HTTP's; wrapping it is harmless, but it ends at once.
     record.is_complete = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     response.map(|inner| {
         Body::new(Observed {
-            inner: Some(UnsyncBoxBody::new(inner)),
+            inner: Some(inner),
             record,
         })
     })
@@ -116,12 +98,9 @@ struct Record {
     request_id: String,
     client: Option<IpAddr>,
     trace: Option<String>,
-    caller: Option<String>,
-    model: Option<String>,
     notes: Arc<Notes>,
     /// In the audit log.
     place: Option<Place>,
-    route: Option<String>,
     status: u16,
     is_complete: bool,
 }
@@ -132,22 +111,19 @@ impl Drop for Record {
         // Signed, or traces have it as a text.
         let status = i64::from(self.status);
         self.span.record("http.response.status_code", status);
-        if let Some(model) = &self.model {
+        let model = self.notes.model();
+        if let Some(model) = model {
             self.span.record("model", model);
         }
-        self.metrics.request(
-            handler(&self.path),
-            self.model.as_deref(),
-            self.status,
-            duration,
-        );
+        self.metrics
+            .request(handler(&self.path), model, self.status, duration);
         self.span.in_scope(|| {
             tracing::info!(
                 http.request.method = self.method.as_str(),
                 url.path = self.path,
-                user.name = self.caller,
-                claw.model = self.model,
-                claw.route = self.route,
+                user.name = self.notes.caller().map(|name| &**name),
+                claw.model = model,
+                claw.route = self.notes.route(),
                 http.response.status_code = self.status,
                 claw.complete = self.is_complete,
                 event.duration = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX),
@@ -165,12 +141,12 @@ impl Record {
     fn audit_record(&mut self, duration: Duration) -> audit::Request {
         audit::Request {
             client: self.client,
-            caller: self.caller.take(),
+            caller: self.notes.caller().cloned(),
             method: std::mem::take(&mut self.method),
             path: std::mem::take(&mut self.path),
             id: std::mem::take(&mut self.request_id),
             trace: self.trace.take(),
-            model: self.model.take(),
+            model: self.notes.model().map(str::to_owned),
             status: self.status,
             is_complete: self.is_complete,
             reason: self.notes.reason(),
@@ -200,7 +176,7 @@ fn handler(path: &str) -> &'static str {
 
 struct Observed {
     /// `None` only while it is dropped.
-    inner: Option<UnsyncBoxBody<Bytes, axum::Error>>,
+    inner: Option<Body>,
     record: Record,
 }
 

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -18,6 +19,8 @@ use crate::limits::Account;
 
 /// Above this many callers, those who were quiet are forgotten.
 const MOST_CALLERS: usize = 10_000;
+/// They are counted with one of so many requests, since that looks at every part of the table.
+const COUNTED_WITH: usize = 1024;
 
 /// What callers have used of their limits. Survives a change of the configuration, unless the limit itself changes.
 #[derive(Default)]
@@ -27,22 +30,24 @@ pub struct RateLimits {
 
 struct Limit {
     per_second: NonZeroU32,
-    used: DefaultKeyedRateLimiter<String>,
+    used: DefaultKeyedRateLimiter<Arc<str>>,
+    requests: AtomicUsize,
 }
 
 impl RateLimits {
     /// Count a request; the error says when the next one is let in.
-    pub fn check(&self, per_second: Option<u32>, caller: &str) -> Result<(), GatewayError> {
+    pub fn check(&self, per_second: Option<u32>, caller: &Arc<str>) -> Result<(), GatewayError> {
         let Some(per_second) = per_second.and_then(NonZeroU32::new) else {
             return Ok(());
         };
         let limit = self.limit(per_second);
-        if limit.used.len() > MOST_CALLERS {
+        let number = limit.requests.fetch_add(1, Ordering::Relaxed);
+        if number.is_multiple_of(COUNTED_WITH) && limit.used.len() > MOST_CALLERS {
             limit.used.retain_recent();
         }
         limit
             .used
-            .check_key(&caller.to_owned())
+            .check_key(caller)
             .map_err(|denied| GatewayError::RateLimited {
                 limit: per_second.get(),
                 retry_after: denied
@@ -60,6 +65,7 @@ impl RateLimits {
         let limit = Arc::new(Limit {
             per_second,
             used: RateLimiter::keyed(Quota::per_second(per_second)),
+            requests: AtomicUsize::default(),
         });
         self.current.store(Some(Arc::clone(&limit)));
         limit
@@ -100,9 +106,11 @@ mod tests {
     fn each_caller_has_its_own_count() {
         let limits = RateLimits::default();
         for _ in 0..3 {
-            limits.check(Some(3), "a").expect("within the limit");
+            limits
+                .check(Some(3), &"a".into())
+                .expect("within the limit");
         }
-        let error = limits.check(Some(3), "a").expect_err("used up");
+        let error = limits.check(Some(3), &"a".into()).expect_err("used up");
         assert_eq!(error.status(), 429);
         assert!(
             error
@@ -110,20 +118,22 @@ mod tests {
                 .is_some_and(|wait| wait <= Duration::from_millis(334)),
             "{error:?}"
         );
-        limits.check(Some(3), "b").expect("another caller");
+        limits.check(Some(3), &"b".into()).expect("another caller");
     }
 
     #[test]
     fn without_a_limit_nothing_is_counted() {
         let limits = RateLimits::default();
-        assert!((0..1000).all(|_| limits.check(None, "a").is_ok()));
+        assert!((0..1000).all(|_| limits.check(None, &"a".into()).is_ok()));
     }
 
     #[test]
     fn a_new_limit_counts_from_the_start() {
         let limits = RateLimits::default();
-        limits.check(Some(1), "a").expect("first");
-        limits.check(Some(1), "a").expect_err("second");
-        limits.check(Some(2), "a").expect("the limit was raised");
+        limits.check(Some(1), &"a".into()).expect("first");
+        limits.check(Some(1), &"a".into()).expect_err("second");
+        limits
+            .check(Some(2), &"a".into())
+            .expect("the limit was raised");
     }
 }

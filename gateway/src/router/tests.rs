@@ -18,9 +18,8 @@ use rstest::rstest;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::ServiceExt as _;
 
-use super::build_router;
+use super::App;
 use crate::auth::hash_key;
 use crate::config::{Backend, fixture, prepare};
 use crate::dispatch::Dispatcher;
@@ -105,10 +104,7 @@ impl Gateway {
             .header("authorization", "Bearer sesame")
             .body(Body::from(body.to_string()))
             .expect("a request");
-        build_router(self.state.clone())
-            .oneshot(request)
-            .await
-            .expect("infallible")
+        App::new(self.state.clone()).answer(request).await
     }
 
     async fn ask(&self, path: &str, body: &Value) -> (u16, Value) {
@@ -413,10 +409,7 @@ async fn only_channels_are_reached_without_a_key() {
         ("/", 401),
     ] {
         let request = Request::post(path).body(Body::empty()).expect("a request");
-        let response = build_router(gateway.state.clone())
-            .oneshot(request)
-            .await
-            .expect("infallible");
+        let response = App::new(gateway.state.clone()).answer(request).await;
         assert_eq!(response.status(), expected, "{path}");
     }
 }
@@ -427,10 +420,7 @@ async fn the_description_of_the_api_is_public_and_has_every_endpoint() {
     let request = Request::get("/openapi.json")
         .body(Body::empty())
         .expect("a request");
-    let response = build_router(gateway.state.clone())
-        .oneshot(request)
-        .await
-        .expect("infallible");
+    let response = App::new(gateway.state.clone()).answer(request).await;
     assert_eq!(response.status(), 200);
     let document: Value = serde_json::from_str(&text(response).await).expect("JSON");
     let mut described: Vec<(String, String)> = Vec::new();

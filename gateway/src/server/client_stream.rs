@@ -12,6 +12,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::activity::Activity;
 use super::connection_limit::Permit;
+use crate::turn::InTurn;
 
 /// A socket below whatever secures it.
 pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static {
@@ -32,7 +33,7 @@ impl Socket for TlsStream<TcpStream> {
 
 /// A stream that counts as open as long as it exists: also after an upgrade, when HTTP has let go of it.
 pub(super) struct ClientStream<S> {
-    pub(super) socket: S,
+    socket: InTurn<S>,
     /// What was read already, and comes first.
     pub(super) prefix: Bytes,
     pub(super) activity: Arc<Activity>,
@@ -42,11 +43,17 @@ pub(super) struct ClientStream<S> {
 impl<S> ClientStream<S> {
     pub(super) fn new(socket: S, prefix: Bytes, permit: Permit) -> Self {
         Self {
-            socket,
+            socket: InTurn::new(socket),
             prefix,
             activity: Arc::default(),
             _permit: permit,
         }
+    }
+}
+
+impl<S: Socket> ClientStream<S> {
+    pub(super) fn tcp(&self) -> &TcpStream {
+        self.socket.get_ref().tcp()
     }
 }
 

@@ -7,7 +7,6 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use bytes::Bytes;
@@ -20,7 +19,6 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::ServiceExt as _;
 
 use super::activity::{Activity, LastOf};
 use super::client_stream::{ClientStream, Socket};
@@ -31,6 +29,7 @@ use crate::AppState;
 use crate::auth::PeerCertificate;
 use crate::config::SharedRuntime;
 use crate::metrics::Metrics;
+use crate::router::App;
 
 /// For the TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,7 +45,7 @@ const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconn
 pub(super) struct Connections(Arc<Shared>);
 
 pub(super) struct Shared {
-    app: Router,
+    app: App,
     runtime: SharedRuntime,
     limit: ConnectionLimit,
     acceptors: Acceptors,
@@ -74,11 +73,7 @@ impl Deref for Connections {
 }
 
 impl Connections {
-    pub(super) fn new(
-        app: Router,
-        state: &AppState,
-        closing: CancellationToken,
-    ) -> io::Result<Self> {
+    pub(super) fn new(app: App, state: &AppState, closing: CancellationToken) -> io::Result<Self> {
         Ok(Self(Arc::new(Shared {
             app,
             runtime: Arc::clone(&state.shared_runtime),
@@ -180,11 +175,8 @@ impl Connections {
             if let Some(certificate) = &peer.certificate {
                 request.extensions_mut().insert(Arc::clone(certificate));
             }
-            let answer = app.clone().oneshot(request.map(Body::new));
-            async move {
-                let response = answer.await?;
-                Ok(response.map(|body| LastOf::new(body, under_way)))
-            }
+            let answer = app.clone().answer(request.map(Body::new));
+            async move { Ok(answer.await.map(|body| LastOf::new(body, under_way))) }
         })
     }
 }

@@ -4,11 +4,13 @@
 //! client sends something. Clients keep many connections open, and most of those wait.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::Instant;
@@ -23,6 +25,14 @@ const MOST_HEADERS: usize = 100;
 /// How often it is looked whether a connection waits: it is parked after one to two of these. Long beside what taking
 /// it up again costs, some microseconds; short, so that many clients that come together need no memory at a time.
 const IDLE_CHECK: Duration = Duration::from_millis(250);
+
+/// What befalls a connection from outside.
+enum Event {
+    Closing,
+    Draining,
+    /// It is time to look whether it waits.
+    Check,
+}
 
 pub(super) fn builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
@@ -43,24 +53,28 @@ impl Connections {
             let service = self.service(&activity, &peer);
             let io = TokioIo::new(stream);
             let mut connection = self.http1.serve_connection(io, service).with_upgrades();
-            let mut check = pin!(tokio::time::sleep(IDLE_CHECK));
             let mut begun = activity.begun();
-            let mut is_draining = false;
+            // Looked at when one of them has come rather than with every byte.
+            let mut events = FuturesUnordered::from_iter([self.event(false)]);
             loop {
-                tokio::select! {
+                let event = tokio::select! {
+                    biased;
                     result = &mut connection => {
                         if let Err(error) = result {
                             tracing::debug!(peer = %peer.address, %error, "a connection ended");
                         }
                         return;
                     }
-                    () = self.closing.cancelled() => return,
+                    Some(event) = events.next() => event,
+                };
+                match event {
+                    Event::Closing => return,
                     // Lets the request under way finish, and then closes.
-                    () = self.draining.cancelled(), if !is_draining => {
-                        is_draining = true;
+                    Event::Draining => {
                         Pin::new(&mut connection).graceful_shutdown();
+                        events.push(self.event(true));
                     }
-                    () = check.as_mut(), if !is_draining => {
+                    Event::Check => {
                         let before = std::mem::replace(&mut begun, activity.begun());
                         if begun == 0 && opened.elapsed() >= FIRST_REQUEST_TIMEOUT {
                             return;
@@ -68,7 +82,7 @@ impl Connections {
                         if begun > 0 && begun == before && activity.is_over() {
                             break;
                         }
-                        check.as_mut().reset(Instant::now() + IDLE_CHECK);
+                        events.push(self.event(false));
                     }
                 }
             }
@@ -86,6 +100,15 @@ impl Connections {
         }
     }
 
+    /// What comes next; a connection that is draining is not looked at any more.
+    async fn event(&self, is_draining: bool) -> Event {
+        tokio::select! {
+            () = self.closing.cancelled() => Event::Closing,
+            () = self.draining.cancelled(), if !is_draining => Event::Draining,
+            () = tokio::time::sleep(IDLE_CHECK), if !is_draining => Event::Check,
+        }
+    }
+
     fn park<S: Socket>(&self, stream: ClientStream<S>, peer: Peer) {
         let connections = self.clone();
         self.tasks
@@ -98,7 +121,7 @@ impl Connections {
         let is_heard = tokio::select! {
             // Not `readable`, which would leave in place whom the socket woke before: a task that is over, whose memory
             // would be kept as long.
-            result = poll_fn(|context| stream.socket.tcp().poll_read_ready(context)) => result.is_ok(),
+            result = poll_fn(|context| stream.tcp().poll_read_ready(context)) => result.is_ok(),
             () = self.draining.cancelled() => false,
             () = tokio::time::sleep(HEAD_TIMEOUT) => false,
         };

@@ -171,8 +171,10 @@ fn messages(body: &Map<String, Value>) -> Result<Vec<Message>, GatewayError> {
 }
 
 fn message(index: usize, item: &Value) -> Result<Message, GatewayError> {
-    let at = format!("messages[{index}]");
+    // A place is put into words only where something is wrong there.
+    let at = || format!("messages[{index}]");
     let Value::Object(object) = item else {
+        let at = at();
         return Err(GatewayError::invalid(
             &at,
             format!("`{at}` must be an object with `role` and `content`"),
@@ -180,7 +182,7 @@ fn message(index: usize, item: &Value) -> Result<Message, GatewayError> {
     };
     let role = object.get("role").and_then(Value::as_str);
     let Some(role) = ROLES.into_iter().find(|known| Some(*known) == role) else {
-        let param = format!("{at}.role");
+        let param = format!("{}.role", at());
         let found = object
             .get("role")
             .map_or_else(|| "missing".to_owned(), fields::quoted);
@@ -191,10 +193,10 @@ fn message(index: usize, item: &Value) -> Result<Message, GatewayError> {
     };
     let content = match object.get("tool_calls") {
         Some(Value::Array(calls)) if !calls.is_empty() => Content::Other("tool_calls".to_owned()),
-        _ => content(&format!("{at}.content"), object.get("content"))?,
+        _ => content(|| format!("{}.content", at()), object.get("content"))?,
     };
     if content == Content::Absent && !matches!(role, "assistant" | "function") {
-        let param = format!("{at}.content");
+        let param = format!("{}.content", at());
         return Err(GatewayError::invalid(
             &param,
             format!("`{param}` is missing: say something"),
@@ -203,23 +205,27 @@ fn message(index: usize, item: &Value) -> Result<Message, GatewayError> {
     Ok(Message { role, content })
 }
 
-fn content(at: &str, value: Option<&Value>) -> Result<Content, GatewayError> {
+fn content(at: impl Fn() -> String, value: Option<&Value>) -> Result<Content, GatewayError> {
     match value {
         None | Some(Value::Null) => Ok(Content::Absent),
         Some(Value::String(text)) => Ok(Content::Text(text.clone())),
-        Some(Value::Array(parts)) => parts
-            .iter()
-            .enumerate()
-            .try_fold(Content::Text(String::new()), |so_far, (index, part)| {
-                Ok(join(so_far, self::part(&format!("{at}[{index}]"), part)?))
-            }),
-        Some(other) => Err(GatewayError::invalid(
-            at,
-            format!(
-                "`{at}` is {}, but must be a string or a list of parts",
-                fields::quoted(other)
-            ),
-        )),
+        Some(Value::Array(parts)) => parts.iter().enumerate().try_fold(
+            Content::Text(String::new()),
+            |so_far, (index, part)| {
+                let at = || format!("{}[{index}]", at());
+                Ok(join(so_far, self::part(at, part)?))
+            },
+        ),
+        Some(other) => {
+            let at = at();
+            Err(GatewayError::invalid(
+                &at,
+                format!(
+                    "`{at}` is {}, but must be a string or a list of parts",
+                    fields::quoted(other)
+                ),
+            ))
+        }
     }
 }
 
@@ -234,10 +240,11 @@ fn join(so_far: Content, next: Content) -> Content {
     }
 }
 
-fn part(at: &str, part: &Value) -> Result<Content, GatewayError> {
+fn part(at: impl Fn() -> String, part: &Value) -> Result<Content, GatewayError> {
     let Some(kind) = part.get("type").and_then(Value::as_str) else {
+        let at = at();
         return Err(GatewayError::invalid(
-            at,
+            &at,
             format!("`{at}` must be an object with a `type`"),
         ));
     };
@@ -246,10 +253,13 @@ fn part(at: &str, part: &Value) -> Result<Content, GatewayError> {
     }
     match part.get("text").and_then(Value::as_str) {
         Some(text) => Ok(Content::Text(text.to_owned())),
-        None => Err(GatewayError::invalid(
-            at,
-            format!("`{at}.text` must be a string"),
-        )),
+        None => {
+            let at = at();
+            Err(GatewayError::invalid(
+                &at,
+                format!("`{at}.text` must be a string"),
+            ))
+        }
     }
 }
 

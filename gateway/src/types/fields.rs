@@ -1,5 +1,7 @@
 //! Typed access to the fields of a JSON object, with errors that name the field.
 
+use std::fmt;
+
 use serde_json::{Map, Value};
 
 use crate::error::GatewayError;
@@ -16,7 +18,7 @@ pub(crate) fn string(
     object: &Map<String, Value>,
     name: &str,
 ) -> Result<Option<String>, GatewayError> {
-    convert(object, name, "a string", |value| {
+    convert(object, name, format_args!("a string"), |value| {
         value.as_str().map(str::to_owned)
     })
 }
@@ -25,7 +27,7 @@ pub(crate) fn boolean(
     object: &Map<String, Value>,
     name: &str,
 ) -> Result<Option<bool>, GatewayError> {
-    convert(object, name, "true or false", Value::as_bool)
+    convert(object, name, format_args!("true or false"), Value::as_bool)
 }
 
 /// A number within bounds, both inclusive.
@@ -37,7 +39,7 @@ pub(crate) fn number(
     convert(
         object,
         name,
-        &format!("a number from {least} to {most}"),
+        format_args!("a number from {least} to {most}"),
         |value| {
             value
                 .as_f64()
@@ -47,7 +49,8 @@ pub(crate) fn number(
 }
 
 pub(crate) fn count(object: &Map<String, Value>, name: &str) -> Result<Option<u32>, GatewayError> {
-    convert(object, name, "a whole number of at least 1", |value| {
+    let expected = format_args!("a whole number of at least 1");
+    convert(object, name, expected, |value| {
         value
             .as_u64()
             .and_then(|number| u32::try_from(number).ok())
@@ -56,14 +59,16 @@ pub(crate) fn count(object: &Map<String, Value>, name: &str) -> Result<Option<u3
 }
 
 pub(crate) fn whole(object: &Map<String, Value>, name: &str) -> Result<Option<u32>, GatewayError> {
-    convert(object, name, "a whole number of at least 0", |value| {
+    let expected = format_args!("a whole number of at least 0");
+    convert(object, name, expected, |value| {
         value.as_u64().and_then(|number| u32::try_from(number).ok())
     })
 }
 
 /// Any whole number of 64 bits; a negative one keeps its bits.
 pub(crate) fn seed(object: &Map<String, Value>) -> Result<Option<u64>, GatewayError> {
-    convert(object, "seed", "a whole number of 64 bits", |value| {
+    let expected = format_args!("a whole number of 64 bits");
+    convert(object, "seed", expected, |value| {
         value
             .as_u64()
             .or_else(|| value.as_i64().map(i64::cast_unsigned))
@@ -79,7 +84,7 @@ pub(crate) fn strings(
     let found = convert(
         object,
         name,
-        &format!("a string or a list of at most {most} strings"),
+        format_args!("a string or a list of at most {most} strings"),
         |value| match value {
             Value::String(text) => Some(vec![text.clone()]),
             Value::Array(items) if items.len() <= most => items
@@ -101,10 +106,11 @@ pub(crate) fn quoted(value: &Value) -> String {
     }
 }
 
+/// What was `expected` is put into words only where something else was found.
 fn convert<T>(
     object: &Map<String, Value>,
     name: &str,
-    expected: &str,
+    expected: fmt::Arguments<'_>,
     read: impl FnOnce(&Value) -> Option<T>,
 ) -> Result<Option<T>, GatewayError> {
     let Some(value) = present(object, name) else {

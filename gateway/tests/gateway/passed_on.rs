@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use axum::extract::{OriginalUri, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use axum::{Json, Router};
@@ -46,11 +46,7 @@ impl Api {
     }
 }
 
-async fn answer(
-    State(seen): State<Seen>,
-    OriginalUri(uri): OriginalUri,
-    Json(body): Json<Value>,
-) -> Response {
+async fn answer(State(seen): State<Seen>, uri: http::Uri, Json(body): Json<Value>) -> Response {
     seen.lock()
         .expect("not poisoned")
         .push((uri.path().to_owned(), body.clone()));

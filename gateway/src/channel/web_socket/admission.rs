@@ -45,8 +45,8 @@ impl Ticket {
     ) -> Result<(), GatewayError> {
         let caller = self.caller(app, runtime).await?;
         let name = match self.address {
-            Some(address) if &*caller.name == ANONYMOUS => address.to_string(),
-            _ => caller.name.to_string(),
+            Some(address) if &*caller.name == ANONYMOUS => address.to_string().into(),
+            _ => caller.name,
         };
         app.rate_limits
             .check(runtime.limits.requests_per_second, &name)

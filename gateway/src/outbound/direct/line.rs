@@ -13,18 +13,20 @@ use hyper::client::conn::http1::{Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use crate::turn::InTurn;
+
 type Body = Full<Bytes>;
 
 pub(super) struct Line {
     sender: SendRequest<Body>,
-    connection: Pin<Box<Connection<TokioIo<TcpStream>, Body>>>,
+    connection: Pin<Box<Connection<TokioIo<InTurn<TcpStream>>, Body>>>,
     is_closed: bool,
 }
 
 impl Line {
     pub(super) async fn begin(stream: TcpStream) -> hyper::Result<Self> {
-        let (sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let io = TokioIo::new(InTurn::new(stream));
+        let (sender, connection) = hyper::client::conn::http1::handshake(io).await?;
         Ok(Self {
             sender,
             connection: Box::pin(connection),

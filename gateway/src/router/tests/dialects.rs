@@ -1,9 +1,8 @@
 //! The same models for clients of Anthropic's API and of OpenAI's Responses API.
 
 use rstest::rstest;
-use tower::ServiceExt as _;
 
-use super::{Body, Gateway, Request, Response, Value, build_router, json, text};
+use super::{App, Body, Gateway, Request, Response, Value, json, text};
 
 fn messages(model: &str, words: &str) -> Value {
     json!({"model": model, "max_tokens": 9, "messages": [{"role": "user", "content": words}]})
@@ -31,10 +30,7 @@ async fn send(gateway: &Gateway, method: &str, path: &str, key: &str, body: Stri
         .header("x-request-id", "trace-1")
         .body(Body::from(body))
         .expect("a request");
-    build_router(gateway.state.clone())
-        .oneshot(request)
-        .await
-        .expect("infallible")
+    App::new(gateway.state.clone()).answer(request).await
 }
 
 #[tokio::test]
