@@ -10,6 +10,8 @@ mod budget;
 mod exposure;
 mod limits;
 mod model;
+mod model_pool;
+mod model_source;
 mod network_policy;
 mod observability;
 mod outbound;
@@ -36,7 +38,11 @@ pub use budget::{Budget, Prices};
 pub use exposure::{HttpRoute, Ingress, ParentRef};
 use kube::{CustomResource, KubeSchema};
 pub use limits::{DEFAULT_MAX_BODY_BYTES, Limits};
-pub use model::{HttpSource, LocalModel, Model, ModelSource, Quantization, Task};
+pub use model::{Load, LocalModel, Model, Quantization, Task};
+pub use model_pool::ModelPool;
+pub use model_source::{
+    ClaimSource, DEFAULT_HUB, HttpSource, HuggingFaceSource, ModelSource, OciSource, S3Source,
+};
 pub use network_policy::NetworkPolicySettings;
 pub use observability::{Dashboard, LogFormat, LogLevel, Monitoring, Observability, Tracing};
 pub use outbound::Outbound;
@@ -124,6 +130,10 @@ pub struct ClawGatewaySpec {
     /// Where fetched and imported models are kept, and how much space they have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage: Option<Storage>,
+
+    /// How much memory and disk local models share, and whether files may be fetched at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_pool: Option<ModelPool>,
 
     /// How many replicas run; 1 when absent. Leave it out with autoscaling.
     #[serde(default, skip_serializing_if = "Option::is_none")]

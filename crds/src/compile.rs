@@ -14,11 +14,14 @@ mod channels;
 mod config_maps;
 mod conversations;
 mod holder;
+mod model_pool;
+mod model_sources;
 mod models;
 mod outbound;
 mod pattern;
 mod problem;
 mod public_values;
+mod pull_secrets;
 mod ranges;
 mod remote_models;
 mod routes;
@@ -137,6 +140,7 @@ pub fn compile(inputs: &Inputs<'_>) -> Compilation {
             tls: tls.into_config(),
             limits: limits(inputs.gateway, budgets),
             device: device(spec.accelerator.accelerator_type),
+            model_pool: model_pool::compile(&gateway, spec, &mut problems),
             outbound,
             audit,
             log_level: spec.observability.log_level,

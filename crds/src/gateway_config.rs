@@ -10,6 +10,8 @@ mod budget;
 mod conversations;
 mod grant;
 mod identities;
+mod local_model;
+mod model_pool;
 mod redacted;
 mod remote;
 mod route;
@@ -30,6 +32,11 @@ pub use identities::{
     IntrospectionConfig, JwksConfig, JwtConfig,
 };
 use ipnet::IpNet;
+pub use local_model::{
+    HuggingFaceConfig, LoadConfig, LocalModelConfig, ObjectsConfig, OciConfig, QuantizationConfig,
+    S3Config, SourceConfig,
+};
+pub use model_pool::ModelPoolConfig;
 pub use redacted::Redacted;
 pub use remote::{CredentialConfig, ProviderConfig, RemoteModelConfig};
 pub use route::{
@@ -68,6 +75,9 @@ pub struct GatewayConfig {
     pub limits: LimitsConfig,
     /// Where local models run.
     pub device: DeviceConfig,
+    /// What local models share.
+    #[serde(default, skip_serializing_if = "ModelPoolConfig::is_default")]
+    pub model_pool: ModelPoolConfig,
     /// What may be called besides public addresses.
     #[serde(default, skip_serializing_if = "OutboundConfig::is_default")]
     pub outbound: OutboundConfig,
@@ -135,45 +145,6 @@ pub enum ModelBackend {
         /// What is wrong, without any secret.
         reason: String,
     },
-}
-
-/// A model that ONNX Runtime runs in the gateway's process.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct LocalModelConfig {
-    /// Where the files come from.
-    pub source: SourceConfig,
-    /// How the weights of a GGUF file are stored after import; a directory keeps what it has.
-    pub quantization: QuantizationConfig,
-    /// Longest prompt plus answer in tokens; absent means what the model was trained for, at most 8192.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub context_length: Option<u32>,
-}
-
-/// Where a local model's files come from.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub enum SourceConfig {
-    /// A GGUF file or an imported model directory on the gateway's file system.
-    Path(String),
-    /// A GGUF file behind an HTTP(S) URL.
-    Http {
-        /// The URL.
-        url: String,
-        /// Lower-case hexadecimal SHA-256 of the file.
-        sha256: String,
-    },
-}
-
-/// Weight formats of an import.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum QuantizationConfig {
-    /// 32-bit floating point.
-    None,
-    /// 8-bit blocks of 32 weights.
-    Int8,
-    /// 4-bit blocks of 32 weights in layers, 8-bit ones for the vocabulary.
-    Int4,
 }
 
 /// One chat channel, served at `/channels/<name>`.
@@ -397,6 +368,7 @@ mod tests {
                 budgets: BudgetsConfig::default(),
             },
             device: DeviceConfig::Auto,
+            model_pool: ModelPoolConfig::default(),
             outbound: OutboundConfig::default(),
             audit: None,
             log_level: LogLevel::Info,

@@ -49,3 +49,5 @@ pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "claw-oper
 pub const GATEWAY_PORT: u16 = 18789;
 /// The port of probes, metrics and status, for the pod network only.
 pub const MANAGEMENT_PORT: u16 = 18790;
+/// Where the pods of a gateway mount the claims that models come from, each under its name.
+pub const CLAIMS_DIR: &str = "/mnt/models";

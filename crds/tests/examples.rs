@@ -42,6 +42,7 @@ fn files(folder: &str) -> Vec<ManifestFile> {
 #[case::limits(&["limits"], "metered", 1, 0)]
 #[case::providers(&["providers"], "switchboard", 4, 0)]
 #[case::identity(&["identity"], "reception", 0, 0)]
+#[case::models(&["models"], "shelf", 0, 0)]
 fn manifests_compile_without_a_problem(
     #[case] folders: &[&str],
     #[case] gateway: &str,
@@ -112,6 +113,7 @@ fn no_folder_of_examples_is_forgotten() {
             "gpu",
             "identity",
             "limits",
+            "models",
             "providers",
             "routing",
             "standalone",

@@ -7,6 +7,7 @@ mod attempts;
 mod channel_replies;
 mod choices;
 mod count;
+mod held;
 mod limits;
 mod local;
 mod remote;
@@ -20,6 +21,7 @@ use futures::future::BoxFuture;
 use serde_json::Value;
 
 pub use count::TokenEstimate;
+pub use held::{Beginning, HELD_KEEP_ALIVE, Held, HeldAnswer};
 pub use retry::RetryBudget;
 pub use stream::{ChunkStream, prompt_bytes};
 

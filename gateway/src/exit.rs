@@ -5,7 +5,7 @@
 //! | 0 | done, or drained after SIGTERM or SIGINT |
 //! | 64 | bad flags or bad configuration; nothing was started |
 //! | 65 | bad data: a corrupt model file, one with another SHA-256 than it should have, an audit log that was altered |
-//! | 69 | a port cannot be opened, for example because it is in use |
+//! | 69 | a port cannot be opened, for example because it is in use; or this machine has no GPU that can be used |
 //! | 70 | an internal error |
 //! | 74 | reading or writing failed: a download, a disk |
 //! | 75 | not ready within `--ready-within` |
@@ -24,6 +24,9 @@ pub enum Failure {
     /// A port that cannot be opened.
     #[error("{0}")]
     Bind(String),
+    /// Something that this machine lacks.
+    #[error("{0}")]
+    Unavailable(String),
     /// A bug, or an operating system out of its mind.
     #[error("{0}")]
     Internal(String),
@@ -41,7 +44,7 @@ impl Failure {
         match self {
             Self::Usage(_) => 64,
             Self::Data(_) => 65,
-            Self::Bind(_) => 69,
+            Self::Bind(_) | Self::Unavailable(_) => 69,
             Self::Internal(_) => 70,
             Self::Io(_) => 74,
             Self::NotReady(_) => 75,

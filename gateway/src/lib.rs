@@ -14,6 +14,7 @@ pub mod config;
 pub mod conversation;
 pub mod conversion;
 pub mod dispatch;
+pub mod doctor;
 pub mod error;
 pub mod exit;
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use clawdbot::args::{Cli, Command, Environment};
 use clawdbot::exit::Failure;
-use clawdbot::{audit_command, gateway, model_command};
+use clawdbot::{audit_command, doctor, gateway, model_command};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -34,7 +34,8 @@ fn run() -> Result<(), Failure> {
     };
     match cli.command {
         Command::Gateway(args) => gateway::run(*args, Environment::read()),
-        Command::Model(command) => model_command::run(command),
+        Command::Model(command) => model_command::run(command, &Environment::read()),
+        Command::Doctor(command) => doctor::run(&command),
         Command::Audit(command) => audit_command::run(command, &Environment::read()),
     }
 }

@@ -1,10 +1,11 @@
-//! The management port, for the pod network only: probes, metrics, status.
+//! The management port, for the pod network only: probes, metrics, status, and waking models.
 //!
 //! On a thread and runtime of its own, so that load on the public port never starves a probe.
 
 mod readiness;
 mod status;
 mod store_probe;
+mod warm;
 
 use std::net::TcpListener;
 use std::sync::{Arc, OnceLock};
@@ -12,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwapOption;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
@@ -23,6 +24,7 @@ use crate::config::{ConfigError, RuntimeConfig, SharedRuntime};
 use crate::limits::Limiter;
 use crate::mailbox::PostOffice;
 use crate::metrics::{Metrics, Snapshot};
+use crate::models::ModelPool;
 
 pub use readiness::Readiness;
 pub use store_probe::{StoreProbe, StoreState};
@@ -48,6 +50,8 @@ pub struct Management {
     pub metrics: Arc<Metrics>,
     /// Cancelled when the gateway begins to drain.
     pub shutdown: CancellationToken,
+    /// The local models of all configurations, once there are any.
+    pub pool: OnceLock<Arc<ModelPool>>,
     /// Set once the gateway was ready for the first time.
     pub was_ready: OnceLock<()>,
 }
@@ -77,6 +81,7 @@ pub fn router(management: Arc<Management>) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/status", get(|State(state): State<Arc<Management>>| async move { Json(status::Status::of(&state)) }))
+        .route("/admin/models/{*model}", post(warm::warm))
         .with_state(management)
 }
 
@@ -128,6 +133,7 @@ async fn metrics(State(management): State<Arc<Management>>) -> Response {
         config_refused: management.refused.load().is_some(),
         store_writable: management.store.is_writable(),
         state_available: management.state().map(|(_, works)| works),
+        pool: management.pool.get().map(|pool| pool.figures()),
     };
     let sinks = management.audit.sinks();
     management.metrics.audit.sinks.observe(&sinks);

@@ -21,14 +21,15 @@ use prometheus_client::registry::Registry;
 use crate::audit;
 use crate::config::{Backend, ModelEntry, Remote, RuntimeConfig};
 use crate::mailbox;
-use crate::models::SlotState;
+use crate::models::{FailureKind, PoolFigures, SlotState};
 use crate::types::Usage;
 
+pub(crate) use control_group::ControlGroup;
 use engines::Engines;
 use labels::{
     AuthRefusalLabels, ChannelLabels, FallbackLabels, HandlerLabels, KeyLabels, LimitLabels,
-    ModelLabels, ModelStateLabels, NoLabels, RefusedLabels, ReloadLabels, RequestLabels,
-    RouteLabels, TokenLabels, VersionLabels,
+    ModelFailureLabels, ModelLabels, ModelStateLabels, NoLabels, PoolLabels, RefusedLabels,
+    ReloadLabels, RequestLabels, RouteLabels, TokenLabels, VersionLabels,
 };
 pub use log_events::LogEvents;
 use pace::Pace;
@@ -60,6 +61,10 @@ pub struct Metrics {
     config_refused: Gauge,
     channel_messages: Family<ChannelLabels, Counter>,
     model_states: Family<ModelStateLabels, Gauge>,
+    model_failed: Family<ModelFailureLabels, Gauge>,
+    model_fetched: Family<ModelLabels, Gauge>,
+    pool_bytes: Family<PoolLabels, Gauge>,
+    pool_budgets: Family<PoolLabels, Gauge>,
     resting: Family<ModelLabels, Gauge>,
     keys_resting: Family<KeyLabels, Gauge>,
     certificate: Family<NoLabels, Gauge>,
@@ -88,6 +93,8 @@ pub struct Snapshot<'a> {
     pub store_writable: Option<bool>,
     /// Whether the database of limits works, where there is one.
     pub state_available: Option<bool>,
+    /// What local models take together.
+    pub pool: Option<PoolFigures>,
 }
 
 impl Default for Metrics {
@@ -116,6 +123,10 @@ impl Metrics {
             reloads: Family::default(),
             config_refused: Gauge::default(),
             model_states: Family::default(),
+            model_failed: Family::default(),
+            model_fetched: Family::default(),
+            pool_bytes: Family::default(),
+            pool_budgets: Family::default(),
             resting: Family::default(),
             keys_resting: Family::default(),
             certificate: Family::default(),
@@ -152,6 +163,10 @@ impl Metrics {
             reloads,
             config_refused,
             model_states,
+            model_failed,
+            model_fetched,
+            pool_bytes,
+            pool_budgets,
             resting,
             keys_resting,
             certificate,
@@ -196,6 +211,10 @@ impl Metrics {
         add(registry, &catalog::CONFIG_RELOADS, reloads.clone());
         add(registry, &catalog::CONFIG_REFUSED, config_refused.clone());
         add(registry, &catalog::MODEL_STATE, model_states.clone());
+        add(registry, &catalog::MODEL_FAILED, model_failed.clone());
+        add(registry, &catalog::MODEL_FETCHED, model_fetched.clone());
+        add(registry, &catalog::MODEL_POOL, pool_bytes.clone());
+        add(registry, &catalog::MODEL_POOL_BUDGET, pool_budgets.clone());
         add(registry, &catalog::MODEL_RESTING, resting.clone());
         add(registry, &catalog::KEY_RESTING, keys_resting.clone());
         add(registry, &catalog::CERTIFICATE_EXPIRY, certificate.clone());
@@ -350,6 +369,7 @@ impl Metrics {
             config_refused,
             store_writable,
             state_available,
+            pool,
         } = snapshot;
         self.config_refused.set((*config_refused).into());
         self.state_available.clear();
@@ -366,6 +386,13 @@ impl Metrics {
         }
         self.engines.clear();
         self.model_states.clear();
+        self.model_failed.clear();
+        self.model_fetched.clear();
+        self.pool_bytes.clear();
+        self.pool_budgets.clear();
+        if let Some(pool) = pool {
+            self.pool(pool);
+        }
         self.resting.clear();
         self.keys_resting.clear();
         self.certificate.clear();
@@ -399,6 +426,7 @@ impl Metrics {
                 if let SlotState::Ready(engine, _) = &state {
                     self.engines.observe(&model.name, engine.stats());
                 }
+                self.local(&model.name, &state);
                 state.label()
             }
             Backend::Unavailable { .. } => UNAVAILABLE,
@@ -422,6 +450,49 @@ impl Metrics {
             self.model_states
                 .get_or_create(&labels)
                 .set(i64::from(state == current));
+        }
+    }
+
+    /// What there is to tell of a local model besides its state.
+    fn local(&self, model: &str, state: &SlotState) {
+        let now = match state {
+            SlotState::Failed { kind, .. } => Some(*kind),
+            _ => None,
+        };
+        for kind in FailureKind::ALL {
+            let labels = ModelFailureLabels {
+                model: model.to_owned(),
+                reason: kind.label(),
+            };
+            let is_now = now == Some(kind);
+            self.model_failed.get_or_create(&labels).set(is_now.into());
+        }
+        if let SlotState::Fetching(progress) = state {
+            let labels = ModelLabels {
+                model: model.to_owned(),
+            };
+            let done = i64::try_from(progress.done).unwrap_or(i64::MAX);
+            self.model_fetched.get_or_create(&labels).set(done);
+        }
+    }
+
+    fn pool(&self, pool: &PoolFigures) {
+        let PoolFigures {
+            memory,
+            memory_budget,
+            disk,
+            disk_budget,
+        } = pool;
+        for (what, bytes, budget) in [
+            ("memory", *memory, *memory_budget),
+            ("disk", disk.bytes, *disk_budget),
+        ] {
+            let labels = PoolLabels { what };
+            let gauge = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
+            self.pool_bytes.get_or_create(&labels).set(gauge(bytes));
+            if let Some(budget) = budget {
+                self.pool_budgets.get_or_create(&labels).set(gauge(budget));
+            }
         }
     }
 

@@ -3,26 +3,36 @@
 mod report;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use claw_crds::gateway_config::{OutboundConfig, QuantizationConfig};
+use claw_crds::claw_gateway::DEFAULT_HUB;
+use claw_crds::gateway_config::{
+    HuggingFaceConfig, ObjectsConfig, OciConfig, OutboundConfig, QuantizationConfig, Redacted,
+    S3Config, SourceConfig,
+};
 use claw_inference::Quantization;
 use claw_inference::import::{IMPORTER_VERSION, source_digest};
 use claw_inference::model_dir::{MANIFEST_FILE, Manifest, ModelDir};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::args::{FetchArgs, ImportArgs, ModelCommand, Weights};
+use crate::args::{
+    Environment, FetchArgs, ImportArgs, ModelCommand, PullArgs, SourceArgument, Weights,
+};
 use crate::config::chain;
 use crate::exit::Failure;
-use crate::models::fetch::{Download, FetchError, fetch};
+use crate::models::cache::{Cache, CacheError, Progress, Rules};
+use crate::models::fetch::{FetchError, fetch};
+use crate::models::origin::{Origin, origin_of};
 use crate::models::{LoadProgress, Loader as _, OnnxLoader};
 use crate::outbound::Outbound;
 
 /// Run one of the commands.
-pub fn run(command: ModelCommand) -> Result<(), Failure> {
+pub fn run(command: ModelCommand, environment: &Environment) -> Result<(), Failure> {
     match command {
         ModelCommand::Import(args) => import(&args),
         ModelCommand::Fetch(args) => download(&args),
+        ModelCommand::Pull(args) => pull(&args, environment),
     }
 }
 
@@ -126,11 +136,168 @@ fn download(args: &FetchArgs) -> Result<(), Failure> {
         target,
         sha256,
     } = args;
-    if sha256.len() != 64 || !sha256.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return Err(Failure::Usage(format!(
-            "--sha256 {sha256:?}: not 64 hexadecimal digits"
-        )));
+    check_sha256(sha256)?;
+    let source = SourceConfig::Http {
+        url: url.clone(),
+        sha256: sha256.clone(),
+    };
+    let folder = target
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or_else(|| Path::new("."));
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    // Beside the target and hidden, so that a second try goes on with it.
+    let partial = folder.join(format!(".{name}.part"));
+    let written = |path: &Path, error: std::io::Error| {
+        Failure::Io(format!("{}: cannot be written: {error}", path.display()))
+    };
+    std::fs::create_dir_all(folder).map_err(|error| written(folder, error))?;
+    let bar = progress_bar();
+    let fetched = block_on(async |outbound| {
+        let origin = origin(&source, outbound)?;
+        let files = origin
+            .list()
+            .await
+            .map_err(FetchError::from)
+            .map_err(of_fetch)?;
+        let file = files
+            .first()
+            .ok_or_else(|| Failure::Internal("no file".to_owned()))?;
+        let mut progress = |done, total: Option<u64>| show(&bar, done, total);
+        let fetched = fetch(&*origin, file, &partial, &mut progress).await;
+        fetched.map_err(of_fetch)
+    });
+    bar.finish_and_clear();
+    fetched?;
+    std::fs::rename(&partial, target).map_err(|error| written(target, error))?;
+    say(&format!("fetched {}", target.display()))
+}
+
+fn pull(args: &PullArgs, environment: &Environment) -> Result<(), Failure> {
+    let source = source(args)?;
+    let state_dir = args
+        .state_dir
+        .clone()
+        .unwrap_or_else(|| environment.state_dir());
+    let rules = Rules {
+        budget: None,
+        offline: args.offline,
+    };
+    let bar = progress_bar();
+    let obtained = block_on(async |outbound| {
+        let origin = origin(&source, outbound)?;
+        let mut progress = |progress: Progress| show(&bar, progress.done, progress.total);
+        let cache = Cache::new(&state_dir);
+        let obtained = cache.obtain(&*origin, rules, &|_| false, &mut progress);
+        obtained.await.map_err(of_cache)
+    });
+    bar.finish_and_clear();
+    let obtained = obtained?;
+    let folder = obtained
+        .folder
+        .map(|(folder, _)| folder)
+        .unwrap_or_default();
+    // What a gateway would load.
+    let path = match obtained.contents.gguf() {
+        Some(file) => folder.join(&file.name),
+        None => folder,
+    };
+    say(&path.display().to_string())
+}
+
+/// What a gateway would call the same.
+fn source(args: &PullArgs) -> Result<SourceConfig, Failure> {
+    let PullArgs {
+        source,
+        files,
+        sha256,
+        hub,
+        storage,
+        region,
+        plain_http,
+        offline: _,
+        state_dir: _,
+    } = args;
+    if let Some(sha256) = sha256 {
+        check_sha256(sha256)?;
     }
+    let pair = |user: &str, password: &str| secret(user).zip(secret(password));
+    Ok(match source {
+        SourceArgument::Http(url) => SourceConfig::Http {
+            url: url.clone(),
+            sha256: sha256.clone().ok_or_else(|| {
+                Failure::Usage("--sha256: needed for the URL of a file".to_owned())
+            })?,
+        },
+        SourceArgument::HuggingFace { repo, revision } => {
+            if files.is_empty() {
+                let told =
+                    "--file: needed for a repository; give names, or patterns such as *.gguf";
+                return Err(Failure::Usage(told.to_owned()));
+            }
+            let endpoint = hub.as_deref().unwrap_or(DEFAULT_HUB);
+            SourceConfig::HuggingFace(HuggingFaceConfig {
+                endpoint: endpoint.trim_end_matches('/').to_owned(),
+                repo: repo.clone(),
+                revision: revision.clone(),
+                files: files.clone(),
+                token: secret("HF_TOKEN"),
+            })
+        }
+        SourceArgument::S3 { bucket, key } => SourceConfig::S3(S3Config {
+            bucket: bucket.clone(),
+            objects: match key.strip_suffix('/') {
+                Some(folder) => ObjectsConfig::Prefix(folder.to_owned()),
+                None => ObjectsConfig::Key {
+                    key: key.clone(),
+                    sha256: sha256.clone(),
+                },
+            },
+            region: region.clone(),
+            path_style: storage.is_some(),
+            endpoint: storage
+                .clone()
+                .unwrap_or_else(|| format!("https://s3.{region}.amazonaws.com")),
+            credentials: pair("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+        }),
+        SourceArgument::Oci {
+            host,
+            repository,
+            reference,
+        } => {
+            let scheme = if *plain_http { "http" } else { "https" };
+            // What everybody calls it is not where it is.
+            let host = if host == "docker.io" {
+                "registry-1.docker.io"
+            } else {
+                host
+            };
+            SourceConfig::Oci(OciConfig {
+                registry: format!("{scheme}://{host}"),
+                repository: repository.clone(),
+                reference: reference.clone(),
+                credentials: pair("CLAWDBOT_REGISTRY_USER", "CLAWDBOT_REGISTRY_PASSWORD"),
+            })
+        }
+    })
+}
+
+fn secret(name: &str) -> Option<Redacted> {
+    let value = std::env::var(name).ok().filter(|value| !value.is_empty())?;
+    Some(Redacted::new(value))
+}
+
+fn check_sha256(sha256: &str) -> Result<(), Failure> {
+    if sha256.len() == 64 && sha256.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return Ok(());
+    }
+    Err(Failure::Usage(format!(
+        "--sha256 {sha256:?}: not 64 hexadecimal digits"
+    )))
+}
+
+/// Work that waits for the network.
+fn block_on<T>(work: impl AsyncFnOnce(&Outbound) -> Result<T, Failure>) -> Result<T, Failure> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -143,34 +310,40 @@ fn download(args: &FetchArgs) -> Result<(), Failure> {
             chain(&error)
         ))
     })?;
-    let bar = progress_bar();
-    let progress = |done, total: Option<u64>| {
-        bar.set_message("downloading");
-        if let Some(total) = total {
-            bar.set_length(total);
-        }
-        bar.set_position(done);
-    };
-    let fetched = runtime.block_on(fetch(
-        &outbound,
-        Download {
-            url,
-            sha256,
-            target: Path::new(target),
-        },
-        progress,
-    ));
-    bar.finish_and_clear();
-    fetched.map_err(|error| match error {
+    runtime.block_on(work(&outbound))
+}
+
+fn origin(source: &SourceConfig, outbound: &Outbound) -> Result<Arc<dyn Origin>, Failure> {
+    let origin = origin_of(source, outbound).map_err(|error| Failure::Usage(chain(&error)))?;
+    origin.ok_or_else(|| Failure::Internal("a path is not fetched".to_owned()))
+}
+
+fn of_fetch(error: FetchError) -> Failure {
+    match error {
         FetchError::Checksum { .. } => Failure::Data(chain(&error)),
-        FetchError::NotAllowed { .. }
-        | FetchError::Unreachable { .. }
+        FetchError::Origin(_)
         | FetchError::Status { .. }
         | FetchError::Interrupted { .. }
         | FetchError::NoSpace { .. }
         | FetchError::Write { .. } => Failure::Io(chain(&error)),
-    })?;
-    say(&format!("fetched {}", target.display()))
+    }
+}
+
+fn of_cache(error: CacheError) -> Failure {
+    match error {
+        CacheError::Fetch(error) => of_fetch(error),
+        CacheError::Offline { .. } | CacheError::Budget { .. } | CacheError::Disk { .. } => {
+            Failure::Io(chain(&error))
+        }
+    }
+}
+
+fn show(bar: &ProgressBar, done: u64, total: Option<u64>) {
+    bar.set_message("downloading");
+    if let Some(total) = total {
+        bar.set_length(total);
+    }
+    bar.set_position(done);
 }
 
 /// Draws to standard error, and nothing at all where that is no terminal.

@@ -27,6 +27,7 @@ use crate::{
     tools::Tool,
 };
 
+pub(crate) use load::context_length;
 pub use load::{LoadError, LoadOptions};
 
 /// Why a request was not accepted.

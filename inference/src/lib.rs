@@ -16,6 +16,7 @@ mod generation;
 mod grammar;
 pub mod import;
 mod kv_cache;
+mod memory_need;
 pub mod model_dir;
 mod prefix_cache;
 pub mod quality;
@@ -40,6 +41,7 @@ pub use grammar::{
     AnswerFormat, GrammarError, MAX_CHOICES, MAX_REGEX_BYTES, MAX_SCHEMA_BYTES, MAX_SCHEMA_VALUES,
 };
 pub use kv_cache::KvShape;
+pub use memory_need::{MemoryNeed, memory_needed};
 pub use model_dir::{ModelDir, ModelDirError, Quantization};
 pub use sampler::most_likely;
 pub use scheduler::ModelStats;

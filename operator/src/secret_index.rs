@@ -30,6 +30,12 @@ impl Usage {
             .filter_map(|model| model.remote.as_ref()?.credentials.as_ref())
             .flat_map(Credentials::references)
             .map(|(_, reference)| &reference.name);
+        let sources = gateway
+            .spec
+            .models
+            .iter()
+            .filter_map(|model| model.local.as_ref())
+            .flat_map(|local| local.source.secret_names());
         let certificate = gateway
             .spec
             .tls
@@ -85,7 +91,7 @@ impl Usage {
             names: names
                 .cloned()
                 .chain(issued)
-                .chain(audit.map(str::to_owned))
+                .chain(audit.chain(sources).map(str::to_owned))
                 .collect(),
             config_maps: config_maps.collect(),
             selector: gateway

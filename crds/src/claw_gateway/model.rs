@@ -4,6 +4,7 @@ use kube::KubeSchema;
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 
+use super::model_source::ModelSource;
 use super::remote_model::RemoteModel;
 use super::{Budget, Prices};
 
@@ -65,39 +66,20 @@ pub struct LocalModel {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 128, max = 1_048_576))]
     pub context_length: Option<i32>,
+
+    /// When the model is brought into memory: Eager at once, and the gateway is ready when it is; Standby fetches and
+    /// imports the files at once and loads them for the first request; Lazy does everything for the first request.
+    /// Requests wait while it loads, as long as their timeouts allow. Under spec.modelPool.memory, the Standby and Lazy
+    /// models that nobody has used for longest are unloaded. Eager when absent.
+    #[serde(default)]
+    #[schemars(transform = without_default)]
+    pub load: Load,
 }
 
 /// kubectl and Argo CD compare a list as a whole: an element that the API server had completed would differ from its
 /// file for ever, and be sent again at each sync.
 fn without_default(schema: &mut Schema) {
     schema.remove("default");
-}
-
-/// Where a local model's files come from: exactly one of path and http.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[x_kube(validation = Rule::new("has(self.path) != has(self.http)").message("set exactly one of path and http"))]
-pub struct ModelSource {
-    /// A GGUF file, a directory with config.json and safetensors files or an ONNX graph, or a directory made by
-    /// `clawdbot model import`, on the gateway's own file system (part of the image, say). Absolute in a cluster.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 4096))]
-    pub path: Option<String>,
-
-    /// A GGUF file that the gateway downloads and checks.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub http: Option<HttpSource>,
-}
-
-/// A file behind a URL.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HttpSource {
-    /// Where to get the file.
-    #[schemars(length(max = 2048), regex(pattern = r"^https?://[^\s]+$"))]
-    pub url: String,
-
-    /// Lower-case hexadecimal SHA-256 of the file. A download that differs is thrown away.
-    #[schemars(regex(pattern = r"^[0-9a-f]{64}$"))]
-    pub sha256: String,
 }
 
 /// What a model does.
@@ -118,4 +100,16 @@ pub enum Quantization {
     Int8,
     /// 4 bits in layers, with a scale for every 32 weights, and 8 bits for the vocabulary.
     Int4,
+}
+
+/// When a model is brought into memory.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Load {
+    /// At once, and for as long as it is configured.
+    #[default]
+    Eager,
+    /// With the first request; its files are there before.
+    Standby,
+    /// With the first request, files included.
+    Lazy,
 }

@@ -3,15 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Found, outbound,
+    Found, model_sources,
     problem::{ObjectRef, Problem, ProblemReason},
     remote_models::{Place, remote},
-    url::check_url,
 };
 use crate::{
-    claw_gateway::{LocalModel, Model, Quantization, RemoteTask},
+    claw_gateway::{Load, LocalModel, Model, Quantization, RemoteTask},
     gateway_config::{
-        LocalModelConfig, ModelBackend, ModelConfig, QuantizationConfig, SourceConfig, TaskConfig,
+        LoadConfig, LocalModelConfig, ModelBackend, ModelConfig, QuantizationConfig, TaskConfig,
     },
 };
 
@@ -95,27 +94,8 @@ fn local(
     model: &LocalModel,
     found: Found<'_>,
 ) -> Result<LocalModelConfig, Problem> {
-    let source = match (&model.source.path, &model.source.http) {
-        (Some(path), None) => SourceConfig::Path(path.clone()),
-        (None, Some(http)) => {
-            let field = format!("{field}.local.source.http.url");
-            let remedy = "use a URL that needs none, or a path on a volume";
-            let url = check_url(gateway, &field, &http.url, remedy)?;
-            outbound::check(gateway, &field, &url, found.outbound)?;
-            SourceConfig::Http {
-                url: url.to_string(),
-                sha256: http.sha256.clone(),
-            }
-        }
-        (None, None) | (Some(_), Some(_)) => {
-            return Err(Problem::invalid(
-                gateway,
-                format!("{field}.local.source"),
-                "a source is either a path or a URL",
-                "set exactly one of path and http",
-            ));
-        }
-    };
+    let field = format!("{field}.local.source");
+    let source = model_sources::compile(gateway, &field, &model.source, found)?;
     Ok(LocalModelConfig {
         source,
         quantization: match model.quantization {
@@ -126,5 +106,10 @@ fn local(
         context_length: model
             .context_length
             .and_then(|length| u32::try_from(length).ok()),
+        load: match model.load {
+            Load::Eager => LoadConfig::Eager,
+            Load::Standby => LoadConfig::Standby,
+            Load::Lazy => LoadConfig::Lazy,
+        },
     })
 }

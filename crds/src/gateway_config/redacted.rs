@@ -7,7 +7,7 @@ use zeroize::Zeroize as _;
 
 /// A credential: serialized in full (the configuration lives in a Secret), but never shown by `Debug`, and
 /// without `Display`. Its memory is wiped when it is dropped.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Redacted(String);
 

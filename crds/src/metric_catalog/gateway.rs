@@ -183,6 +183,33 @@ pub const MODEL_STATE: Metric = Metric::gauge(
     &["model", "state"],
     "1 for the state that a local or unavailable model is in, 0 for its other states",
 );
+/// Why models are not there.
+pub const MODEL_FAILED: Metric = Metric::gauge(
+    "claw_gateway_model_failed",
+    &["model", "reason"],
+    "1 for the reason for which a local model failed to load, 0 for the others",
+);
+/// Files on their way.
+pub const MODEL_FETCHED: Metric = Metric::gauge(
+    "claw_gateway_model_fetched_bytes",
+    &["model"],
+    "Bytes of a local model that are there, while its files are fetched",
+)
+.measured_in(Unit::Bytes);
+/// What local models take.
+pub const MODEL_POOL: Metric = Metric::gauge(
+    "claw_gateway_model_pool_bytes",
+    &["what"],
+    "Bytes that local models take together: of memory those that are loaded, of disk those that are kept",
+)
+.measured_in(Unit::Bytes);
+/// What local models may take.
+pub const MODEL_POOL_BUDGET: Metric = Metric::gauge(
+    "claw_gateway_model_pool_budget_bytes",
+    &["what"],
+    "Bytes that local models may take together, of memory and of disk, where there is a limit",
+)
+.measured_in(Unit::Bytes);
 /// APIs that are left alone.
 pub const MODEL_RESTING: Metric = Metric::gauge(
     "claw_gateway_model_resting",
@@ -333,6 +360,10 @@ pub const ALL: &[&Metric] = &[
     &CONFIG_RELOADS,
     &CONFIG_REFUSED,
     &MODEL_STATE,
+    &MODEL_FAILED,
+    &MODEL_FETCHED,
+    &MODEL_POOL,
+    &MODEL_POOL_BUDGET,
     &MODEL_RESTING,
     &KEY_RESTING,
     &CERTIFICATE_EXPIRY,

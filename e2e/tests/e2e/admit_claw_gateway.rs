@@ -21,6 +21,8 @@ pub(crate) fn table() -> Table {
         identity(),
         models(),
         local_models(),
+        model_sources(),
+        model_pools(),
         remote_models(),
         providers(),
         provider_keys(),
@@ -113,7 +115,7 @@ fn identity() -> Vec<Row> {
                 "service": {"type": "ClusterIP"},
                 "replicas": null,
                 // Elements of lists stay as they are, for the sake of clients that compare lists as a whole.
-                "models": [{"local": {"task": null, "quantization": null}}],
+                "models": [{"local": {"task": null, "quantization": null, "load": null}}],
             }}),
         ),
         accepts("a_name_of_50_characters", named(&"a".repeat(50))),
@@ -210,7 +212,8 @@ fn models() -> Vec<Row> {
 
 fn local_models() -> Vec<Row> {
     let source = |source: Value| local_with("source", source);
-    let one_source = "set exactly one of path and http";
+    let one_source =
+        "set exactly one of path, http, huggingFace, s3, oci and persistentVolumeClaim";
     let at = "spec.models[0].local";
     vec![
         accepts(
@@ -283,6 +286,165 @@ fn local_models() -> Vec<Row> {
             local_with("contextLength", json!(127)),
             at,
             "greater than or equal to 128",
+        ),
+    ]
+}
+
+fn model_sources() -> Vec<Row> {
+    let source = |kind: &str, value: Value| local_with("source", json!({kind: value}));
+    let hub = |key: &str, value: Value| {
+        let mut hub = json!({"repo": "team/model", "files": ["*.gguf"]});
+        hub[key] = value;
+        source("huggingFace", hub)
+    };
+    let bucket = |value: Value| {
+        let mut bucket = json!({"bucket": "models"});
+        for (key, value) in value.as_object().expect("an object") {
+            bucket[key] = value.clone();
+        }
+        source("s3", bucket)
+    };
+    let reference = |reference: &str| source("oci", json!({"reference": reference}));
+    let secret = json!({"secretKeyRef": {"name": "storage", "key": "id"}});
+    let at = "spec.models[0].local.source";
+    let mut rows = vec![
+        accepts(
+            "a_repository_of_the_hub",
+            hub("revision", json!("refs/pr/1")),
+        ),
+        accepts(
+            "a_repository_of_a_mirror_with_a_token",
+            hub("token", secret.clone()),
+        ),
+        rejects(
+            "a_repository_outside_the_hub",
+            hub("repo", json!("../team/model")),
+            "huggingFace.repo",
+            "should match",
+        ),
+        rejects(
+            "a_repository_without_files",
+            hub("files", json!([])),
+            "huggingFace.files",
+            "at least 1 items",
+        ),
+        rejects(
+            "a_hub_without_a_scheme",
+            hub("endpoint", json!("huggingface.co")),
+            "huggingFace.endpoint",
+            "should match",
+        ),
+        accepts("an_object", bucket(json!({"key": "a/model.gguf"}))),
+        accepts(
+            "a_folder_of_a_bucket",
+            bucket(json!({"prefix": "a/model", "accessKeyId": secret, "secretAccessKey": secret})),
+        ),
+        rejects(
+            "an_object_and_a_folder",
+            bucket(json!({"key": "a", "prefix": "b"})),
+            at,
+            "set exactly one of key and prefix",
+        ),
+        rejects(
+            "a_bucket_without_objects",
+            bucket(json!({})),
+            at,
+            "set exactly one of key and prefix",
+        ),
+        rejects(
+            "half_of_a_credential",
+            bucket(json!({"key": "a", "accessKeyId": secret})),
+            at,
+            "set both of accessKeyId and secretAccessKey",
+        ),
+        rejects(
+            "a_sha256_of_a_folder",
+            bucket(json!({"prefix": "a", "sha256": SHA256})),
+            at,
+            "sha256 is of one object",
+        ),
+        accepts(
+            "an_artifact_by_tag",
+            reference("registry.example:5000/team/model:q8"),
+        ),
+        accepts(
+            "an_artifact_by_digest",
+            reference(&format!("ghcr.io/team/model@sha256:{SHA256}")),
+        ),
+        rejects(
+            "an_artifact_of_no_registry",
+            reference("model"),
+            "oci.reference",
+            "should match",
+        ),
+        rejects(
+            "an_artifact_behind_a_scheme",
+            reference("https://ghcr.io/team/model"),
+            "oci.reference",
+            "should match",
+        ),
+    ];
+    rows.extend(claims());
+    rows
+}
+
+/// Files of volumes that are there already, and when models are loaded.
+fn claims() -> Vec<Row> {
+    let claim = |value: Value| local_with("source", json!({"persistentVolumeClaim": value}));
+    let at = "spec.models[0].local";
+    vec![
+        accepts("a_claim", claim(json!({"claimName": "weights"}))),
+        accepts(
+            "a_file_of_a_claim",
+            claim(json!({"claimName": "weights", "path": "a/..b/model.gguf"})),
+        ),
+        rejects(
+            "a_claim_without_a_name",
+            claim(json!({"path": "model.gguf"})),
+            "claimName",
+            "Required value",
+        ),
+        rejects(
+            "an_absolute_path_in_a_claim",
+            claim(json!({"claimName": "weights", "path": "/etc"})),
+            "persistentVolumeClaim.path",
+            "should match",
+        ),
+        rejects(
+            "a_path_that_leaves_its_claim",
+            claim(json!({"claimName": "weights", "path": "a/../../b"})),
+            at,
+            "leave out ..",
+        ),
+        accepts("a_lazy_model", local_with("load", json!("Lazy"))),
+        accepts("a_standby_model", local_with("load", json!("Standby"))),
+        rejects(
+            "an_unknown_way_to_load",
+            local_with("load", json!("Sometimes")),
+            at,
+            "Unsupported value: \"Sometimes\"",
+        ),
+    ]
+}
+
+fn model_pools() -> Vec<Row> {
+    let pool = |pool: Value| spec(json!({ "modelPool": pool }));
+    vec![
+        accepts(
+            "a_pool_with_budgets",
+            pool(json!({"memory": "12Gi", "disk": 80_000_000_000_u64, "offline": true})),
+        ),
+        rejects(
+            "a_pool_without_memory",
+            pool(json!({"memory": "0"})),
+            "spec.modelPool",
+            "memory must be positive",
+        ),
+        rejects(
+            "a_pool_with_less_than_no_disk",
+            pool(json!({"disk": "-1Gi"})),
+            "spec.modelPool",
+            "disk must be positive",
         ),
     ]
 }

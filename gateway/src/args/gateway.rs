@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, ArgGroup, Args};
 use claw_crds::gateway_config::Redacted;
+use claw_crds::quantity::Quantity;
 
 use super::{ModelArgument, OutboundArgument, TaskArgument, TimeoutArgs};
 use crate::telemetry::LogFormat;
@@ -121,7 +122,18 @@ pub struct GatewayArgs {
     /// Where relative model paths of manifests begin. Default: `models` in the state directory.
     #[arg(long, value_name = "DIR", env = "CLAWDBOT_MODELS_DIR")]
     pub models_dir: Option<PathBuf>,
-    /// Threads of one local generation. Default: all processors.
+    /// Memory for the local models that are loaded at one time, e.g. 12Gi; replaces the configured budget. Default: as
+    /// configured, else no limit but that of the control group.
+    #[arg(long, value_name = "BYTES", value_parser = bytes, env = "CLAWDBOT_MODEL_MEMORY")]
+    pub model_memory: Option<u64>,
+    /// Disk space for fetched and imported models, e.g. 80Gi; replaces the configured budget. Default: as configured,
+    /// else no limit.
+    #[arg(long, value_name = "BYTES", value_parser = bytes, env = "CLAWDBOT_MODEL_DISK")]
+    pub model_disk: Option<u64>,
+    /// Fetch no model: only what is in the state directory already is used.
+    #[arg(long, env = "CLAWDBOT_OFFLINE")]
+    pub offline: bool,
+    /// Threads of one local generation. Default: the processors that the control group leaves this process.
     #[arg(long, value_name = "N", env = "CLAWDBOT_INFERENCE_THREADS")]
     pub inference_threads: Option<NonZero<usize>>,
     /// Processors meant for this process, in thousandths, as Kubernetes tells a container's request; CPU use is
@@ -141,6 +153,14 @@ pub struct GatewayArgs {
     /// How long is waited for answers.
     #[command(flatten)]
     pub timeouts: TimeoutArgs,
+}
+
+/// A number of bytes, as Kubernetes writes it.
+fn bytes(text: &str) -> Result<u64, String> {
+    Quantity::from(text)
+        .whole()
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "not a number of bytes: give one such as 12Gi or 500M".to_owned())
 }
 
 /// Credentials, which are no flags: a command line is seen by every user of the machine.

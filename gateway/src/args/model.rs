@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::SourceArgument;
+
 /// What can be done with models.
 #[derive(Debug, Subcommand)]
 pub enum ModelCommand {
@@ -11,6 +13,8 @@ pub enum ModelCommand {
     Import(ImportArgs),
     /// Download a file and check its SHA-256.
     Fetch(FetchArgs),
+    /// Fetch a model into the state directory, where a gateway finds it, and say where it is.
+    Pull(PullArgs),
 }
 
 /// Flags of `clawdbot model import`.
@@ -57,4 +61,43 @@ pub enum Weights {
     Int8,
     /// 4-bit blocks of 32 weights in layers, and 8-bit ones for the vocabulary.
     Int4,
+}
+
+/// Flags of `clawdbot model pull`. Credentials come from the environment: HF_TOKEN; AWS_ACCESS_KEY_ID and
+/// AWS_SECRET_ACCESS_KEY; CLAWDBOT_REGISTRY_USER and CLAWDBOT_REGISTRY_PASSWORD.
+#[derive(Debug, Args)]
+pub struct PullArgs {
+    /// What to fetch: hf://OWNER/NAME[@REVISION], s3://BUCKET/KEY or s3://BUCKET/FOLDER/, oci://REGISTRY/REPOSITORY:TAG,
+    /// or the URL of a GGUF file.
+    #[arg(value_name = "SOURCE")]
+    pub source: SourceArgument,
+    /// Which files of a repository, repeatable: names, or patterns such as *.gguf.
+    #[arg(long = "file", value_name = "PATTERN")]
+    pub files: Vec<String>,
+    /// The SHA-256 that a file behind a URL, or an object, must have, in hexadecimal.
+    #[arg(long, value_name = "HEX")]
+    pub sha256: Option<String>,
+    /// URL of a mirror of the hub. Default: https://huggingface.co.
+    #[arg(long, value_name = "URL", env = "HF_ENDPOINT")]
+    pub hub: Option<String>,
+    /// URL of the object storage. Default: Amazon's.
+    #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL")]
+    pub storage: Option<String>,
+    /// Region of the object storage.
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "us-east-1",
+        env = "AWS_REGION"
+    )]
+    pub region: String,
+    /// Speak HTTP without TLS to the registry.
+    #[arg(long)]
+    pub plain_http: bool,
+    /// Fetch nothing, and say where it is if it is there.
+    #[arg(long, env = "CLAWDBOT_OFFLINE")]
+    pub offline: bool,
+    /// Folder for downloads and imports, as of `clawdbot gateway`.
+    #[arg(long, value_name = "DIR", env = "CLAWDBOT_STATE_DIR")]
+    pub state_dir: Option<PathBuf>,
 }

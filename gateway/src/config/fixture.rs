@@ -6,8 +6,8 @@ use claw_crds::GatewayConfig;
 use claw_crds::gateway_config::{
     AuthConfig, BudgetsConfig, CallersConfig, ConversationsConfig, CredentialConfig, DeviceConfig,
     GatewayIdentity, IdentitiesConfig, LimitsConfig, LogLevel, ModelBackend, ModelConfig,
-    OutboundConfig, ProviderConfig, Redacted, RemoteModelConfig, SCHEMA_VERSION, StateConfig,
-    TaskConfig, TlsConfig,
+    ModelPoolConfig, OutboundConfig, ProviderConfig, Redacted, RemoteModelConfig, SCHEMA_VERSION,
+    StateConfig, TaskConfig, TlsConfig,
 };
 
 use super::{RuntimeConfig, prepare};
@@ -36,6 +36,7 @@ pub(crate) fn config(models: &[&str]) -> GatewayConfig {
             budgets: BudgetsConfig::default(),
         },
         device: DeviceConfig::Cpu,
+        model_pool: ModelPoolConfig::default(),
         outbound: OutboundConfig::unrestricted(),
         audit: None,
         log_level: LogLevel::default(),

@@ -28,7 +28,7 @@ const RENEWAL_CHECK: Duration = Duration::from_hours(1);
 /// Keeps the newest good configuration in force.
 pub struct Reloader {
     reader: Arc<Reader>,
-    pool: ModelPool,
+    pool: Arc<ModelPool>,
     outbound: Outbound,
     limiter: Arc<Limiter>,
     mail: Arc<PostOffice>,
@@ -42,7 +42,7 @@ impl Reloader {
     /// A reloader for one gateway.
     pub fn new(
         reader: Arc<Reader>,
-        pool: ModelPool,
+        pool: Arc<ModelPool>,
         outbound: Outbound,
         (limiter, mail): (Arc<Limiter>, Arc<PostOffice>),
         management: Arc<Management>,
@@ -106,6 +106,7 @@ impl Reloader {
         self.outbound
             .follow(&prepared.outbound)
             .map_err(|error| ConfigError::new(&origin, chain(&error)))?;
+        self.pool.follow(&prepared.model_pool);
         let runtime = Arc::new(prepared.install(|key| self.pool.acquire(key), current.as_deref()));
         log(&runtime);
         // Switched on before the first request that it is about, and off after the last record.

@@ -7,7 +7,8 @@ use arc_swap::ArcSwap;
 use claw_crds::GatewayConfig;
 use claw_crds::gateway_config::{
     CallersConfig, ChannelConfig, ConversationsConfig, DeviceConfig, GatewayIdentity, LimitsConfig,
-    ModelBackend, ModelConfig, OutboundConfig, RemoteModelConfig, SCHEMA_VERSION, StateConfig,
+    ModelBackend, ModelConfig, ModelPoolConfig, OutboundConfig, RemoteModelConfig, SCHEMA_VERSION,
+    StateConfig,
 };
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use sha2::{Digest, Sha256};
@@ -67,6 +68,8 @@ pub struct Prepared {
     callers: CallersConfig,
     /// What may be called.
     pub(super) outbound: OutboundConfig,
+    /// What local models share.
+    pub(super) model_pool: ModelPoolConfig,
     time_zone: TimeZone,
     state: StateConfig,
     conversations: ConversationsConfig,
@@ -123,6 +126,7 @@ pub fn prepare(origin: &str, config: GatewayConfig) -> Result<Prepared, ConfigEr
             limits: config.limits,
             callers: config.callers,
             outbound: config.outbound,
+            model_pool: config.model_pool,
             time_zone,
             state: config.state,
             conversations: config.conversations,
@@ -160,6 +164,7 @@ impl Prepared {
             limits,
             callers,
             outbound: _,
+            model_pool: _,
             time_zone,
             state,
             conversations,
@@ -167,15 +172,22 @@ impl Prepared {
         if let Some(before) = before {
             access.adopt(&before.access);
         }
-        let models = models
+        let models: Vec<_> = models
             .into_iter()
             .map(|model| {
                 let known = before.and_then(|before| before.model(&model.name));
                 let backend = match model.backend {
-                    ModelBackend::Local(local) => Backend::Local(acquire(SlotKey {
-                        model: local,
-                        device,
-                    })),
+                    ModelBackend::Local(local) => {
+                        let slot = acquire(SlotKey {
+                            model: local,
+                            device,
+                        });
+                        // What the name stood for answers until this one can.
+                        if let Some(Backend::Local(known)) = known.map(|known| &known.backend) {
+                            slot.follow_on(known);
+                        }
+                        Backend::Local(slot)
+                    }
                     ModelBackend::Remote(config) => Backend::Remote(remote(config, known)),
                     ModelBackend::Unavailable { reason } => Backend::Unavailable { reason },
                 };
@@ -188,6 +200,12 @@ impl Prepared {
                 }
             })
             .collect();
+        // What one name leaves behind may be what another one stands for.
+        for model in &models {
+            if let Backend::Local(slot) = &model.backend {
+                slot.reinstate();
+            }
+        }
         RuntimeConfig {
             origin,
             hash,

@@ -9,12 +9,13 @@ use prometheus_client::metrics::histogram::Histogram;
 use serde_json::Map;
 use tokio::sync::{mpsc, oneshot};
 
+use super::held;
 use super::limits::LocalLimits;
 use super::stream::Rest;
 use crate::conversion::{EngineAnswer, Whole, engine_request, format_field};
 use crate::error::{EngineFailure, GatewayError};
 use crate::metrics::Metrics;
-use crate::models::{Cancellation, Engine, EngineEvent, ModelSlot, SlotState, SubmitError};
+use crate::models::{Cancellation, EngineEvent, Lease, ModelSlot, SubmitError};
 use crate::types::{
     ChatChunk, ChatCompletion, ChatRequest, Choice, ChunkChoice, Delta, Usage, completion_id,
     unix_seconds,
@@ -22,8 +23,6 @@ use crate::types::{
 
 /// A model that is unloaded is replaced, or gone, after about this long.
 const UNLOAD_PAUSE: Duration = Duration::from_secs(1);
-/// A model that is on its way may be there after this long.
-const LOAD_PAUSE: Duration = Duration::from_secs(5);
 
 /// Who asks a model, and where that is counted.
 #[derive(Clone, Copy)]
@@ -45,6 +44,8 @@ pub(super) struct Generation {
     /// Where it is counted how long it was in the queue.
     waits: Histogram,
     cancellation: Cancellation,
+    /// Keeps the model loaded.
+    _lease: Lease,
 }
 
 impl Drop for Generation {
@@ -189,7 +190,7 @@ pub(super) async fn count_tokens(
     request: &ChatRequest,
 ) -> Result<u64, GatewayError> {
     let engine_request = engine_request(request, model)?;
-    let engine = ready(model, slot.state())?;
+    let engine = held::engine(model, &slot).await?;
     tokio::task::spawn_blocking(move || engine.count_tokens(&engine_request))
         .await
         .map_err(|_| GatewayError::Internal)?
@@ -205,7 +206,7 @@ impl Generation {
     ) -> Result<Self, GatewayError> {
         let mut engine_request = engine_request(request, model)?;
         asker.client.as_ref().clone_into(&mut engine_request.client);
-        let engine = ready(model, slot.state())?;
+        let lease = held::engine(model, slot).await?;
         let cancellation = engine_request.cancellation.clone();
         let (sender, events) = mpsc::unbounded_channel();
         let sink = Box::new(move |event| match sender.send(event) {
@@ -213,7 +214,14 @@ impl Generation {
             Err(_) => ControlFlow::Break(()),
         });
         // Tokenizing a long conversation and preparing a form take a while, which other requests must not wait for.
-        tokio::task::spawn_blocking(move || engine.submit(engine_request, sink))
+        let submitted = tokio::task::spawn_blocking(move || {
+            let outcome = lease.submit(engine_request, sink);
+            if outcome == Err(SubmitError::Closed) {
+                lease.died();
+            }
+            outcome.map(|()| lease)
+        });
+        let lease = submitted
             .await
             .map_err(|_| GatewayError::Internal)?
             .map_err(|error| refusal(model, request, error))?;
@@ -226,6 +234,7 @@ impl Generation {
             idle: None,
             waits: asker.metrics.queue_waits(model),
             cancellation,
+            _lease: lease,
         })
     }
 
@@ -299,28 +308,6 @@ impl Rest for Generation {
         Box::pin(
             async move { within(Some(idle), &model, "further token", self.next_chunk()).await },
         )
-    }
-}
-
-fn ready(model: &str, state: SlotState) -> Result<Arc<dyn Engine>, GatewayError> {
-    let model = model.to_owned();
-    match state {
-        SlotState::Ready(engine, _) => Ok(engine),
-        SlotState::Failed { .. } => {
-            // The cause may name files of the host; the log and the management port have it.
-            Err(GatewayError::ModelUnavailable {
-                model,
-                reason: "it failed to load; see the gateway's status".into(),
-            })
-        }
-        state @ (SlotState::Pending
-        | SlotState::Fetching { .. }
-        | SlotState::Importing(_)
-        | SlotState::Loading) => Err(GatewayError::ModelNotReady {
-            model,
-            state: state.label().to_owned(),
-            retry_after: LOAD_PAUSE,
-        }),
     }
 }
 

@@ -12,6 +12,7 @@ use futures::future::BoxFuture;
 use serde_json::Value;
 use tokio::time::{Instant, Sleep};
 
+use super::held::{Held, HeldAnswer};
 use super::limits::Deadline;
 use crate::audit::notes;
 use crate::error::GatewayError;
@@ -22,18 +23,55 @@ use crate::types::{ChatChunk, ChatRequest, Content, Said, Usage, completion_id};
 
 /// The pieces of an answer. An `Err` is the last item.
 pub struct ChunkStream {
-    state: Box<State>,
+    stage: Stage,
     /// The last piece, where another one may be it again.
     last: Option<Box<ChatChunk>>,
 }
 
+/// Whether the answer has begun.
+enum Stage {
+    Begun(Box<State>),
+    /// A model is waited for.
+    Held(HeldAnswer),
+    /// It never began.
+    Over,
+}
+
 impl ChunkStream {
+    /// Pieces of an answer that begins once a model is loaded.
+    pub fn held(answer: HeldAnswer) -> Self {
+        Self {
+            stage: Stage::Held(answer),
+            last: None,
+        }
+    }
+
+    /// What is waited for before the answer begins.
+    pub fn waits_for(&self) -> Option<&Held> {
+        match &self.stage {
+            Stage::Held(answer) => Some(answer.held()),
+            Stage::Begun(_) | Stage::Over => None,
+        }
+    }
+
     /// The next piece as short as it comes, for whoever remembers the last one.
     pub fn poll_said(
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Said, GatewayError>>> {
-        self.state.poll_said(context)
+        loop {
+            match &mut self.stage {
+                Stage::Begun(state) => return state.poll_said(context),
+                Stage::Over => return Poll::Ready(None),
+                Stage::Held(answer) => match ready!(answer.poll(context)) {
+                    Ok(begun) => self.stage = begun.stage,
+                    Err(error) => {
+                        self.stage = Stage::Over;
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                },
+            }
+        }
     }
 }
 
@@ -41,7 +79,7 @@ impl Stream for ChunkStream {
     type Item = Result<ChatChunk, GatewayError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let next = ready!(self.state.poll_said(context));
+        let next = ready!(self.poll_said(context));
         Poll::Ready(next.map(|said| match said? {
             Said::Piece(chunk) => {
                 self.last = (chunk.choices.len() == 1).then(|| chunk.clone());
@@ -170,7 +208,10 @@ impl Finisher {
             alarm: Box::pin(tokio::time::sleep_until(deadline.at)),
             is_over: false,
         });
-        ChunkStream { state, last: None }
+        ChunkStream {
+            stage: Stage::Begun(state),
+            last: None,
+        }
     }
 
     fn said(&mut self, said: Said) -> Option<Said> {

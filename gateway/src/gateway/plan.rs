@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use claw_crds::gateway_config::{AuthConfig, OutboundConfig};
+use claw_crds::gateway_config::{AuthConfig, ModelPoolConfig, OutboundConfig};
 
 use crate::args::{Environment, GatewayArgs, OutboundArgument, TimeoutArgs};
 use crate::config::prepare;
@@ -59,6 +59,9 @@ impl Plan {
             audit,
             state_dir,
             models_dir,
+            model_memory,
+            model_disk,
+            offline,
             inference_threads,
             cpu_capacity,
             shutdown_grace,
@@ -94,6 +97,11 @@ impl Plan {
             allow_anonymous,
             also_allowed,
             audit,
+            model_pool: ModelPoolConfig {
+                memory_bytes: model_memory,
+                disk_bytes: model_disk,
+                offline,
+            },
         };
         let models_dir = models_dir.unwrap_or_else(|| state_dir.join("models"));
         Ok(Self {

@@ -87,7 +87,9 @@ impl Parts {
             threads: plan.inference_threads,
         });
         let workshop = Workshop::new(loader, outbound.clone(), plan.state_dir.clone());
-        let pool = ModelPool::new(workshop, tasks.clone(), shutdown.clone());
+        let pool = Arc::new(ModelPool::new(workshop, tasks.clone(), shutdown.clone()));
+        // Whoever set it first, it is set.
+        let _ = management.pool.set(Arc::clone(&pool));
         let reloader = Arc::new(Reloader::new(
             Arc::clone(&plan.reader),
             pool,

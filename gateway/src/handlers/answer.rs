@@ -1,5 +1,9 @@
 //! A chat, from a checked request to an answer: what every endpoint that asks a model shares.
 
+mod loading;
+
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
@@ -31,7 +35,8 @@ pub(super) struct Given {
 
 /// Who gave an answer, and what is left of the limits.
 pub(super) struct Told {
-    model: String,
+    /// Absent where an answer has not begun.
+    model: Option<String>,
     route: Option<String>,
     limits: RateHeaders,
 }
@@ -52,7 +57,7 @@ pub(super) async fn answer(state: &AppState, request: Request) -> Result<Respons
 /// Have a chat answered, whatever dialect it came in; `parts` is the request without its body.
 pub(super) async fn ask(
     state: &AppState,
-    runtime: &RuntimeConfig,
+    runtime: &Arc<RuntimeConfig>,
     parts: &Parts,
     chat: &ChatRequest,
 ) -> Result<Given, GatewayError> {
@@ -68,7 +73,7 @@ pub(super) async fn ask(
 /// The same of models that were chosen before.
 pub(super) async fn ask_those(
     state: &AppState,
-    runtime: &RuntimeConfig,
+    runtime: &Arc<RuntimeConfig>,
     parts: &Parts,
     candidates: &Candidates<'_>,
     chat: &ChatRequest,
@@ -80,6 +85,9 @@ pub(super) async fn ask_those(
         .admit(runtime, account, estimate, &candidates.models)
         .await?;
     let dispatcher = &state.dispatcher;
+    if chat.stream && loading::may_be_held(candidates) {
+        return loading::stream(dispatcher, runtime, candidates, chat, permit).await;
+    }
     let Answered {
         model,
         route,
@@ -95,7 +103,7 @@ pub(super) async fn ask_those(
     Ok(Given {
         answer,
         told: Told {
-            model,
+            model: Some(model),
             route,
             limits,
         },
@@ -110,7 +118,10 @@ pub(super) fn tell(told: Told, mut response: Response) -> Response {
         limits,
     } = told;
     limits.write(response.headers_mut());
-    name_model(model, route, response)
+    match model {
+        Some(model) => name_model(model, route, response),
+        None => response,
+    }
 }
 
 /// The models to try for a request, of those that its caller may use.

@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::audit::notes;
 use crate::conversion::summary::summary_chunk;
 use crate::conversion::{NamedEvent, Narrator};
-use crate::dispatch::ChunkStream;
+use crate::dispatch::{ChunkStream, Held};
 use crate::error::{ErrorBody, GatewayError};
 use crate::types::{ChatChunk, text_chunk};
 use chat_events::ChatEvents;
@@ -42,13 +42,15 @@ pub(super) fn summaries(chunks: ChunkStream) -> Response {
 }
 
 fn pieces(chunks: ChunkStream, form: fn(ChatChunk) -> Value) -> Response {
-    respond(
-        Outcome::events(chunks).map(move |outcome| Ok::<_, Infallible>(outcome.into_event(form))),
-    )
+    let held = chunks.waits_for().cloned();
+    let events =
+        Outcome::events(chunks).map(move |outcome| Ok::<_, Infallible>(outcome.into_event(form)));
+    respond(events, held)
 }
 
 /// The same pieces, told by a narrator of another dialect.
 pub(super) fn narrated(chunks: ChunkStream, narrator: impl Narrator) -> Response {
+    let held = chunks.waits_for().cloned();
     let telling = Telling {
         chunks: Some(chunks),
         narrator,
@@ -59,12 +61,16 @@ pub(super) fn narrated(chunks: ChunkStream, narrator: impl Narrator) -> Response
         let event = Event::default().event(name).data(json(&data));
         Some((Ok::<_, Infallible>(event), telling))
     });
-    respond(events)
+    respond(events, held)
 }
 
 fn respond(
     events: impl futures::Stream<Item = Result<Event, Infallible>> + Send + 'static,
+    held: Option<Held>,
 ) -> Response {
+    let words = futures::stream::iter(held).flat_map(|held| held.words());
+    let comments = words.map(|words| Ok(Event::default().comment(words)));
+    let events = futures::stream::select(events, comments);
     let events = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     (HEADERS, events).into_response()
 }

@@ -1,6 +1,7 @@
 //! Whether the gateway should get traffic. Never a matter of chat platforms or remote APIs: their failures must not
 //! take a gateway away that could still answer.
 
+use claw_crds::gateway_config::LoadConfig;
 use serde::Serialize;
 
 use super::Management;
@@ -55,15 +56,20 @@ fn cold_models(runtime: &RuntimeConfig) -> impl Iterator<Item = String> {
             return None;
         };
         let name = &model.name;
+        if slot.key().model.load == LoadConfig::Lazy {
+            // Nothing of it need be there before somebody wants it.
+            return None;
+        }
         match slot.state() {
-            SlotState::Ready(..) => None,
+            SlotState::Ready(..) | SlotState::Standby => None,
+            _ if slot.can_answer() => None,
             SlotState::Failed {
                 error, attempts, ..
             } => Some(format!(
                 "model {name} failed to load (attempt {attempts}): {error}"
             )),
             state @ (SlotState::Pending
-            | SlotState::Fetching { .. }
+            | SlotState::Fetching(_)
             | SlotState::Importing(_)
             | SlotState::Loading) => {
                 let progress = state

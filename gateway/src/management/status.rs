@@ -3,14 +3,14 @@
 use std::time::Instant;
 
 use claw_crds::gateway_config::{
-    BackendConfig, PlatformConfig, RetriesConfig, TaskConfig, TimeoutsConfig,
+    BackendConfig, LoadConfig, PlatformConfig, RetriesConfig, TaskConfig, TimeoutsConfig,
 };
 use serde::Serialize;
 
 use super::{Management, Readiness};
 use crate::audit::SinkReport;
 use crate::config::{Backend, ModelEntry, Remote, RuntimeConfig};
-use crate::models::SlotState;
+use crate::models::{PoolFigures, SlotState};
 
 /// The state of what is left alone for a while.
 const RESTING: &str = "resting";
@@ -30,6 +30,9 @@ pub(super) struct Status {
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<State>,
     models: Vec<Model>,
+    /// What local models take together; absent before the first configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model_pool: Option<ModelPool>,
     routes: Vec<Route>,
     channels: Vec<Channel>,
     /// Absent while there is no audit log.
@@ -90,11 +93,47 @@ struct State {
     messages: Option<String>,
 }
 
+/// What local models take together, and what they may.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ModelPool {
+    memory_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_budget_bytes: Option<u64>,
+    disk_bytes: u64,
+    /// Of files that are in use.
+    disk_in_use_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk_budget_bytes: Option<u64>,
+}
+
+/// How far the files of a model are.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Fetching {
+    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes_per_second: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seconds_left: Option<u64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Model {
     name: String,
     kind: &'static str,
     state: &'static str,
+    /// When a local model is loaded, unless that is at once.
+    #[serde(skip_serializing_if = "LoadConfig::is_default")]
+    load: LoadConfig,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fetching: Option<Fetching>,
+    /// What the name stood for before answers until this is ready.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    answered_by_predecessor: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     device: Option<String>,
     /// Why this device, or what is wrong.
@@ -172,6 +211,10 @@ impl Status {
             models: runtime.map_or_else(Vec::new, |runtime| {
                 runtime.models.iter().map(Model::of).collect()
             }),
+            model_pool: management
+                .pool
+                .get()
+                .map(|pool| ModelPool::of(pool.figures())),
             routes: runtime.map_or_else(Vec::new, routes),
             channels: runtime.map_or_else(Vec::new, channels),
             audit: management.audit.progress().map(|progress| Audit {
@@ -221,6 +264,24 @@ impl Config {
     }
 }
 
+impl ModelPool {
+    fn of(figures: PoolFigures) -> Self {
+        let PoolFigures {
+            memory,
+            memory_budget,
+            disk,
+            disk_budget,
+        } = figures;
+        Self {
+            memory_bytes: memory,
+            memory_budget_bytes: memory_budget,
+            disk_bytes: disk.bytes,
+            disk_in_use_bytes: disk.in_use,
+            disk_budget_bytes: disk_budget,
+        }
+    }
+}
+
 impl Model {
     fn of(entry: &ModelEntry) -> Self {
         let kind = entry.backend.label();
@@ -228,6 +289,9 @@ impl Model {
             name: entry.name.clone(),
             kind,
             state: "ready",
+            load: LoadConfig::Eager,
+            fetching: None,
+            answered_by_predecessor: false,
             device: None,
             reason: None,
             progress: None,
@@ -254,6 +318,8 @@ impl Model {
                 let model = Self {
                     state: state.label(),
                     progress: state.progress(),
+                    load: slot.key().model.load,
+                    answered_by_predecessor: !state.is_ready() && slot.can_answer(),
                     ..model
                 };
                 match state {
@@ -266,9 +332,18 @@ impl Model {
                         reason: Some(error),
                         ..model
                     },
+                    SlotState::Fetching(progress) => Self {
+                        fetching: Some(Fetching {
+                            bytes: progress.done,
+                            total_bytes: progress.total,
+                            bytes_per_second: progress.rate,
+                            seconds_left: progress.seconds_left(),
+                        }),
+                        ..model
+                    },
                     SlotState::Pending
-                    | SlotState::Fetching { .. }
                     | SlotState::Importing(_)
+                    | SlotState::Standby
                     | SlotState::Loading => model,
                 }
             }

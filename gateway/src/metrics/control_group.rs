@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Where limits stand.
 #[derive(Clone, Debug)]
-pub(super) struct ControlGroup {
+pub(crate) struct ControlGroup {
     root: PathBuf,
     /// The text of `/proc/self/cgroup`.
     membership: String,
@@ -13,7 +13,7 @@ pub(super) struct ControlGroup {
 
 impl ControlGroup {
     /// That of this process.
-    pub(super) fn own() -> Self {
+    pub(crate) fn own() -> Self {
         Self {
             root: PathBuf::from("/sys/fs/cgroup"),
             // Without it, the files at the root are tried, which in a container are its own.
@@ -22,7 +22,7 @@ impl ControlGroup {
     }
 
     /// Bytes, where there is a limit.
-    pub(super) fn memory_limit(&self) -> Option<u64> {
+    pub(crate) fn memory_limit(&self) -> Option<u64> {
         let new = self.unified().into_iter().map(|at| at.join("memory.max"));
         let old = self
             .legacy("memory")
@@ -35,7 +35,7 @@ impl ControlGroup {
     }
 
     /// Processors, where there is a quota.
-    pub(super) fn cpu_quota(&self) -> Option<f64> {
+    pub(crate) fn cpu_quota(&self) -> Option<f64> {
         let new = self.unified().into_iter().filter_map(|at| {
             let text = read(&at.join("cpu.max"))?;
             let (quota, period) = text.split_once(' ')?;

@@ -11,7 +11,7 @@ pub use claw_inference::{
     TokenLogProbabilities, TokenLogProbability, Tool, ToolCall, ToolCallPiece, ToolChoice,
 };
 
-use super::SlotKey;
+use super::{MemoryNeed, SlotKey};
 
 /// A loaded model. Generation runs on threads of the engine's own.
 pub trait Engine: Send + Sync + 'static {
@@ -41,6 +41,9 @@ pub trait Loader: Send + Sync + 'static {
         quantization: QuantizationConfig,
         progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<(), EngineError>;
+
+    /// What a model directory will take in memory.
+    fn memory_needed(&self, directory: &Path, key: &SlotKey) -> Result<MemoryNeed, EngineError>;
 
     /// Load a model directory and warm it by a real run.
     fn load(&self, directory: &Path, key: &SlotKey) -> Result<Arc<dyn Engine>, EngineError>;

@@ -7,16 +7,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use claw_crds::gateway_config::{
-    DeviceConfig, LocalModelConfig, OutboundConfig, QuantizationConfig, SourceConfig,
+    DeviceConfig, LoadConfig, LocalModelConfig, OutboundConfig, QuantizationConfig, SourceConfig,
 };
 
 use super::{
     Engine, EngineError, EngineEvent, EngineInfo, EngineMessage, EngineRequest, FinishReason,
-    LoadProgress, Loader, ModelStats, Sink, SlotKey, SubmitError, Workshop,
+    LoadProgress, Loader, MemoryNeed, ModelStats, Sink, SlotKey, SubmitError, Workshop,
 };
 use crate::outbound::Outbound;
 
-/// Counts what it is asked to do.
+/// Counts what it is asked to do. A directory with a file `gate` is loaded once that is gone, one with a file `broken` not
+/// at all, and one with a file `bytes` takes as many as stand there.
 #[derive(Default)]
 pub(crate) struct FakeLoader {
     imports: AtomicUsize,
@@ -54,16 +55,36 @@ impl Loader for FakeLoader {
         std::fs::create_dir(target).map_err(EngineError::new)
     }
 
+    fn memory_needed(&self, directory: &Path, _key: &SlotKey) -> Result<MemoryNeed, EngineError> {
+        let said = std::fs::read_to_string(directory.join("bytes"));
+        let weights = said.ok().and_then(|said| said.parse().ok()).unwrap_or(1);
+        Ok(MemoryNeed { weights, cache: 0 })
+    }
+
     fn load(&self, directory: &Path, _key: &SlotKey) -> Result<Arc<dyn Engine>, EngineError> {
-        std::fs::read_dir(directory).map_err(EngineError::new)?;
+        let entries = std::fs::read_dir(directory).map_err(EngineError::new)?;
+        drop(entries);
+        while directory.join("gate").exists() {
+            std::thread::yield_now();
+        }
+        if directory.join("broken").exists() {
+            return Err(EngineError::new(std::io::Error::other(
+                "the weights are broken",
+            )));
+        }
         self.loads.fetch_add(1, Ordering::Relaxed);
-        Ok(Arc::new(FakeEngine))
+        let says = directory.file_name().unwrap_or_default();
+        Ok(Arc::new(FakeEngine {
+            name: says.to_string_lossy().into_owned(),
+        }))
     }
 }
 
 /// Refuses as full when the last message is `full`, fails in the middle when it is `fail`, and panics at `panic`; `mute`
-/// gets no answer, and `stall` the beginning of one.
-pub(crate) struct FakeEngine;
+/// gets no answer, and `stall` the beginning of one. `who` is answered with the name of the directory, and `die` ends it.
+pub(crate) struct FakeEngine {
+    name: String,
+}
 
 impl Engine for FakeEngine {
     fn info(&self) -> EngineInfo {
@@ -104,6 +125,14 @@ impl Engine for FakeEngine {
                 retry_after: Duration::from_secs(7),
             });
         }
+        if said == "die" {
+            return Err(SubmitError::Closed);
+        }
+        let said = if said == "who" {
+            self.name.clone()
+        } else {
+            said
+        };
         let words = said.split_inclusive(' ').map(str::to_owned);
         let pieces: Vec<_> = std::iter::once("echo: ".to_owned()).chain(words).collect();
         let completion_tokens = pieces.len() as u64;
@@ -146,11 +175,19 @@ pub(crate) fn key(source: &Path) -> SlotKey {
         source: SourceConfig::Path(source.to_string_lossy().into_owned()),
         quantization: QuantizationConfig::Int8,
         context_length: None,
+        load: LoadConfig::Eager,
     };
     SlotKey {
         model,
         device: DeviceConfig::Cpu,
     }
+}
+
+/// The same model, loaded in another way.
+pub(crate) fn key_with(source: &Path, load: LoadConfig) -> SlotKey {
+    let mut key = key(source);
+    key.model.load = load;
+    key
 }
 
 pub(crate) fn workshop(loader: &Arc<FakeLoader>, folder: &Path) -> Workshop {

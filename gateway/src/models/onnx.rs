@@ -10,7 +10,7 @@ use claw_inference::{ChatModel, Device, Event, LoadOptions, Quantization};
 
 use super::{
     Engine, EngineError, EngineEvent, EngineInfo, EngineRequest, FinishReason, LoadProgress,
-    Loader, ModelStats, Sink, SlotKey, SubmitError,
+    Loader, MemoryNeed, ModelStats, Sink, SlotKey, SubmitError,
 };
 
 /// Loads models into ONNX Runtime.
@@ -48,6 +48,15 @@ impl Loader for OnnxLoader {
             .map_err(EngineError::new)
     }
 
+    fn memory_needed(&self, directory: &Path, key: &SlotKey) -> Result<MemoryNeed, EngineError> {
+        let need = claw_inference::memory_needed(directory, context_length(key))
+            .map_err(EngineError::new)?;
+        Ok(MemoryNeed {
+            weights: need.weights,
+            cache: need.cache,
+        })
+    }
+
     fn load(&self, directory: &Path, key: &SlotKey) -> Result<Arc<dyn Engine>, EngineError> {
         // Here rather than at start: a gateway without local models needs no ONNX Runtime.
         claw_inference::runtime::init(None).map_err(EngineError::new)?;
@@ -58,15 +67,17 @@ impl Loader for OnnxLoader {
                 DeviceConfig::Cuda => Device::Cuda,
             },
             threads: self.threads,
-            context_length: key
-                .model
-                .context_length
-                .and_then(|length| usize::try_from(length).ok()),
+            context_length: context_length(key),
             ..LoadOptions::default()
         };
         let model = ChatModel::load(directory, options).map_err(EngineError::new)?;
         Ok(Arc::new(OnnxEngine(model)))
     }
+}
+
+fn context_length(key: &SlotKey) -> Option<usize> {
+    let length = key.model.context_length?;
+    usize::try_from(length).ok()
 }
 
 fn weights(quantization: QuantizationConfig) -> Quantization {

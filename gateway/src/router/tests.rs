@@ -1,6 +1,6 @@
 //! The router without a socket, before a local model whose engine is a fake.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::response::Response;
 use claw_crds::GatewayConfig;
 use claw_crds::gateway_config::{
-    ApiKeyConfig, AuthConfig, GrantConfig, LocalModelConfig, ModelBackend, ModelConfig,
+    ApiKeyConfig, AuthConfig, GrantConfig, LoadConfig, LocalModelConfig, ModelBackend, ModelConfig,
     OutboundConfig, QuantizationConfig, RouteConfig, SourceConfig, TaskConfig, TimeoutsConfig,
 };
 use http::Request;
@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use super::App;
 use crate::auth::hash_key;
-use crate::config::{Backend, fixture, prepare};
+use crate::config::{Backend, SharedRuntime, fixture, prepare};
 use crate::dispatch::Dispatcher;
 use crate::limits::Limiter;
 use crate::mailbox::{Counters, PostOffice};
@@ -33,21 +33,31 @@ use crate::provider::{Provider, Timeouts};
 use crate::{AppParts, AppState};
 
 mod dialects;
+mod loading;
 
 struct Gateway {
     state: AppState,
-    _folder: tempfile::TempDir,
+    shared_runtime: SharedRuntime,
+    pool: ModelPool,
+    folder: tempfile::TempDir,
 }
 
 impl Gateway {
     /// A local model `near` whose directory is there or not, and a route `/ask` to it after a dead remote one.
     async fn start(has_model: bool) -> Self {
+        Self::start_with(has_model, |_, _| ()).await
+    }
+
+    /// The same with something else in its configuration.
+    async fn start_with(has_model: bool, edit: impl FnOnce(&mut GatewayConfig, &Path)) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().expect("a folder");
         if has_model {
             std::fs::create_dir(folder.path().join("near")).expect("a directory");
         }
-        let runtime = prepare("a test", config(folder.path())).expect("valid");
+        let mut config = config(folder.path());
+        edit(&mut config, folder.path());
+        let runtime = prepare("a test", config).expect("valid");
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
         let shop = workshop(&Arc::new(FakeLoader::default()), folder.path());
         let pool = ModelPool::new(shop, tasks.clone(), shutdown.clone());
@@ -61,6 +71,7 @@ impl Gateway {
             |state: &SlotState| matches!(state, SlotState::Ready(..) | SlotState::Failed { .. });
         states.wait_for(settled).await.expect("alive");
         let shared_runtime = Arc::new(ArcSwap::from_pointee(runtime));
+        let known_runtime = Arc::clone(&shared_runtime);
         let metrics = Arc::new(Metrics::default());
         let outbound = Outbound::new(OutboundConfig::unrestricted()).expect("clients");
         let limiter = Arc::new(Limiter::new(PathBuf::new(), Arc::clone(&metrics)));
@@ -95,7 +106,9 @@ impl Gateway {
         });
         Self {
             state,
-            _folder: folder,
+            shared_runtime: known_runtime,
+            pool,
+            folder,
         }
     }
 
@@ -139,6 +152,7 @@ fn config(folder: &std::path::Path) -> GatewayConfig {
             source: SourceConfig::Path(folder.join("near").display().to_string()),
             quantization: QuantizationConfig::Int8,
             context_length: None,
+            load: LoadConfig::Eager,
         }),
     });
     config.models.push(ModelConfig {

@@ -20,6 +20,7 @@ mod idle_connections;
 mod local_model;
 mod logs;
 mod metrics;
+mod model_pool;
 mod passed_on;
 mod providers;
 mod random_bodies;

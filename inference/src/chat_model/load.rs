@@ -120,7 +120,7 @@ pub enum LoadError {
     Thread(#[source] std::io::Error),
 }
 
-pub(super) fn context_length(
+pub(crate) fn context_length(
     manifest: &Manifest,
     wanted: Option<usize>,
 ) -> Result<usize, LoadError> {

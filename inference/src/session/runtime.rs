@@ -6,7 +6,10 @@ use std::{
     sync::Mutex,
 };
 
-use ort::environment::Environment;
+use ort::{
+    environment::Environment,
+    ep::{self, ExecutionProvider as _},
+};
 use thiserror::Error;
 
 /// The variable that says where the library is.
@@ -95,6 +98,12 @@ pub fn init(library: Option<&Path>) -> Result<(), RuntimeError> {
             Ok(())
         }
     }
+}
+
+/// Whether the library is a build with CUDA, which says nothing of GPUs. [`init`] must have been called.
+pub fn has_cuda() -> Result<bool, RuntimeError> {
+    environment()?;
+    ep::CUDA::is_available().map_err(RuntimeError::Start)
 }
 
 /// The environment that sessions are created in.

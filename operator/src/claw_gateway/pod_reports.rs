@@ -76,13 +76,20 @@ struct Model {
     progress: Option<String>,
 }
 
+impl Model {
+    /// Whether it is where it is to be: loaded, or ready to be when somebody wants it.
+    fn is_settled(&self) -> bool {
+        self.device.is_some() || self.state == "standby"
+    }
+}
+
 impl Report {
-    /// Whether every one of these models is loaded. One that is not even listed will be: the pod has yet to see the
+    /// Whether every one of these models is loaded, as far as it is to be. One that is not even listed will be: the pod has yet to see the
     /// configuration that names it.
     fn has_loaded(&self, models: &[&str]) -> bool {
         let is_loaded = |name: &&str| {
             let mut told = self.models.iter();
-            told.any(|model| model.name == **name && model.device.is_some())
+            told.any(|model| model.name == **name && model.is_settled())
         };
         models.iter().all(is_loaded)
     }

@@ -147,6 +147,24 @@ fn everything_that_gateway_and_channels_refer_to_is_read() {
 }
 
 #[test]
+fn credentials_of_model_sources_are_read() {
+    let mut gateway = crate::fixtures::gateway(crate::fixtures::MINIMAL);
+    let at = |name: &str| json!({"secretKeyRef": {"name": name, "key": "k"}});
+    gateway.spec.models = serde_json::from_value(json!([
+        {"name": "a", "local": {"source": {"huggingFace": {"repo": "a/b", "files": ["*"], "token": at("hub")}}}},
+        {"name": "b", "local": {"source": {"s3": {
+            "bucket": "abc", "key": "k", "accessKeyId": at("id"), "secretAccessKey": at("key")}}}},
+        {"name": "c", "local": {"source": {"oci": {"reference": "r/m", "pullSecret": {"name": "pull"}}}}},
+    ]))
+    .expect("models");
+    let names = Usage::of(&gateway, []).names;
+    assert_eq!(
+        names.into_iter().collect::<Vec<_>>(),
+        ["hub", "id", "key", "pull"]
+    );
+}
+
+#[test]
 fn a_config_map_concerns_those_that_name_it() {
     let mut gateway = crate::fixtures::gateway(crate::fixtures::FULL);
     gateway.spec.auth = serde_json::from_value(json!({"clientCertificates": {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use claw_crds::GatewayConfig;
 use claw_crds::gateway_config::{
-    ApiKeyConfig, AuthConfig, GrantConfig, OutboundConfig, Redacted, TlsConfig,
+    ApiKeyConfig, AuthConfig, GrantConfig, ModelPoolConfig, OutboundConfig, Redacted, TlsConfig,
 };
 
 use crate::auth::hash_key;
@@ -27,6 +27,8 @@ pub struct Overlay {
     pub also_allowed: OutboundConfig,
     /// An audit log is kept, also where the configuration asks for none.
     pub audit: bool,
+    /// Replaces what local models share, each where it is given.
+    pub model_pool: ModelPoolConfig,
 }
 
 /// A certificate in files.
@@ -74,6 +76,10 @@ impl Overlay {
         if self.audit {
             config.audit.get_or_insert_default();
         }
+        let pool = &mut config.model_pool;
+        pool.memory_bytes = self.model_pool.memory_bytes.or(pool.memory_bytes);
+        pool.disk_bytes = self.model_pool.disk_bytes.or(pool.disk_bytes);
+        pool.offline |= self.model_pool.offline;
         match self.keys() {
             Err(problem) => problems.push(problem),
             Ok(keys) => config.auth = self.auth(config.auth, keys),

@@ -7,9 +7,9 @@ use claw_crds::GatewayConfig;
 use claw_crds::claw_gateway::DEFAULT_MAX_BODY_BYTES;
 use claw_crds::gateway_config::{
     AuthConfig, BudgetsConfig, CallersConfig, ConversationsConfig, CredentialConfig, DeviceConfig,
-    GatewayIdentity, IdentitiesConfig, LimitsConfig, LocalModelConfig, LogLevel, ModelBackend,
-    ModelConfig, OutboundConfig, ProviderConfig, QuantizationConfig, Redacted, RemoteModelConfig,
-    SCHEMA_VERSION, SourceConfig, StateConfig, TaskConfig,
+    GatewayIdentity, IdentitiesConfig, LimitsConfig, LoadConfig, LocalModelConfig, LogLevel,
+    ModelBackend, ModelConfig, ModelPoolConfig, OutboundConfig, ProviderConfig, QuantizationConfig,
+    Redacted, RemoteModelConfig, SCHEMA_VERSION, SourceConfig, StateConfig, TaskConfig,
 };
 use url::{Host, Url};
 
@@ -60,6 +60,7 @@ impl QuickStart {
                 budgets: BudgetsConfig::default(),
             },
             device: DeviceConfig::Auto,
+            model_pool: ModelPoolConfig::default(),
             outbound: self.outbound(),
             audit: None,
             log_level: LogLevel::default(),
@@ -100,6 +101,7 @@ impl QuickStart {
                 source: SourceConfig::Path(path.to_string_lossy().into_owned()),
                 quantization: QuantizationConfig::Int8,
                 context_length: None,
+                load: LoadConfig::Eager,
             }),
             ModelTarget::Url(url) => ModelBackend::Remote(RemoteModelConfig {
                 provider: ProviderConfig::OpenAI,

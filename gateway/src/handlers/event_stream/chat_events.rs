@@ -10,7 +10,7 @@ use hyper::body::{Body, Frame};
 
 use super::{json, tell};
 use crate::conversion::TextShape;
-use crate::dispatch::ChunkStream;
+use crate::dispatch::{ChunkStream, HELD_KEEP_ALIVE, Held};
 use crate::error::{ErrorBody, GatewayError};
 use crate::idle_timer::IdleTimer;
 use crate::types::{ChatChunk, Said};
@@ -27,15 +27,20 @@ pub(super) struct ChatEvents {
     /// Of the last piece, where there is one.
     shape: Option<TextShape>,
     silence: IdleTimer,
+    /// Whether the client is told at once what is waited for.
+    is_first: bool,
 }
 
 impl ChatEvents {
     /// Events, and a comment after each silence of `keep_alive`.
     pub(super) fn new(chunks: ChunkStream, keep_alive: Duration) -> Self {
+        let is_held = chunks.waits_for().is_some();
+        let keep_alive = if is_held { HELD_KEEP_ALIVE } else { keep_alive };
         Self {
             chunks: Some(chunks),
             shape: None,
             silence: IdleTimer::new(keep_alive),
+            is_first: is_held,
         }
     }
 
@@ -66,6 +71,20 @@ impl ChatEvents {
             }
         }
         Poll::Ready(Some(()))
+    }
+
+    /// That somebody is still here, and what is waited for.
+    fn put_comment(&self, out: &mut BytesMut) {
+        let held = self.chunks.as_ref().and_then(ChunkStream::waits_for);
+        match held.and_then(Held::told) {
+            // Names of models and numbers have no line ends.
+            Some(words) => {
+                for part in [": ", &words, "\n\n"] {
+                    out.put_slice(part.as_bytes());
+                }
+            }
+            None => out.put_slice(STILL_HERE),
+        }
     }
 
     fn put_piece(&mut self, chunk: &ChatChunk, out: &mut BytesMut) {
@@ -110,10 +129,11 @@ impl Body for ChatEvents {
             }
         }
         if out.is_empty() && !is_over {
-            if this.silence.poll_passed(context).is_pending() {
+            if !std::mem::take(&mut this.is_first) && this.silence.poll_passed(context).is_pending()
+            {
                 return Poll::Pending;
             }
-            out.put_slice(STILL_HERE);
+            this.put_comment(&mut out);
         }
         this.silence.rest();
         let frame = (!out.is_empty()).then(|| Ok(Frame::data(out.freeze())));

@@ -171,6 +171,52 @@ fn the_network_lets_through_what_urls_name() {
 }
 
 #[test]
+fn the_network_lets_through_where_models_come_from() {
+    let resources = build(&edited(MINIMAL, |spec| {
+        let local = |name: &str, source: Value| json!({"name": name, "local": {"source": source}});
+        spec["models"] = json!([
+            local(
+                "hub",
+                json!({"huggingFace": {"repo": "a/b", "files": ["*"], "endpoint": "http://mirror:8080"}})
+            ),
+            local(
+                "bucket",
+                json!({"s3": {"bucket": "abc", "key": "k", "endpoint": "http://minio.storage.svc:9000"}})
+            ),
+            local(
+                "registry",
+                json!({"oci": {"reference": "10.1.2.3:5000/m", "plainHttp": true}})
+            ),
+        ]);
+    }));
+    let policy = resources.network_policy.expect("one").spec;
+    let egress = json!(policy.expect("a spec").egress);
+    let told = egress.to_string();
+    for host in ["10.1.2.3/32", "\"shop\"", "\"storage\""] {
+        assert!(told.contains(host), "{host} is missing in {told}");
+    }
+}
+
+#[test]
+fn claims_with_models_are_mounted_read_only_and_once() {
+    let resources = build(&edited(MINIMAL, |spec| {
+        let local = |name: &str, path: &str| {
+            let claim = json!({"claimName": "weights", "path": path});
+            json!({"name": name, "local": {"source": {"persistentVolumeClaim": claim}}})
+        };
+        spec["models"] = json!([local("one", "a.gguf"), local("two", "b.gguf")]);
+    }));
+    let deployment = json!(resources.deployment);
+    let pod = &deployment["spec"]["template"]["spec"];
+    let volume = json!({
+        "name": "models-0", "persistentVolumeClaim": {"claimName": "weights", "readOnly": true},
+    });
+    assert_eq!(pod["volumes"].as_array().expect("a list")[2..], [volume]);
+    let mount = json!({"name": "models-0", "mountPath": "/mnt/models/weights", "readOnly": true});
+    assert_eq!(pod["containers"][0]["volumeMounts"][2], mount);
+}
+
+#[test]
 fn a_dashboard_is_a_file_that_grafana_finds() {
     let resources = build(&fixtures::validated(FULL));
     let dashboard = resources.dashboard.expect("one");

@@ -67,7 +67,6 @@ pub(super) fn validate(
         management_from,
         api_server_ranges: api_server_ranges.unwrap_or_default(),
         destinations: urls(spec, channels)
-            .map(str::to_owned)
             .chain(spec.audit.iter().flat_map(Audit::urls))
             .filter_map(|url| Destination::of(&url, namespace))
             .chain(database(state, namespace))
@@ -86,14 +85,14 @@ fn database(state: &StateConfig, namespace: &str) -> Option<Destination> {
 fn urls<'a>(
     spec: &'a ClawGatewaySpec,
     channels: &'a [Channel],
-) -> impl Iterator<Item = &'a str> + use<'a> {
+) -> impl Iterator<Item = String> + use<'a> {
     let remote = spec.models.iter().filter_map(|model| {
         let remote = model.remote.as_ref()?;
         remote.base_url_or_default()
     });
     let sources = spec.models.iter().filter_map(|model| {
-        let http = model.local.as_ref()?.source.http.as_ref()?;
-        Some(http.url.as_str())
+        let local = model.local.as_ref()?;
+        local.source.origin_url()
     });
     let platforms = channels.iter().filter_map(|channel| {
         let telegram = channel.spec.telegram.as_ref()?;
@@ -106,9 +105,10 @@ fn urls<'a>(
     let tracing = spec.observability.tracing.as_ref();
     let collector = tracing.map(|tracing| tracing.otlp_endpoint.as_str());
     remote
-        .chain(sources)
         .chain(platforms)
         .chain(key_sets)
         .chain(introspection)
         .chain(collector)
+        .map(str::to_owned)
+        .chain(sources)
 }

@@ -1,6 +1,6 @@
 //! What one pod is: image, resources, place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use claw_crds::{
     ClawGatewaySpec,
@@ -25,6 +25,8 @@ pub struct ValidatedPod {
     pub memory: String,
     /// Where models are kept.
     pub storage: ValidatedStorage,
+    /// Claims with models that are there already, by name, each once.
+    pub model_claims: BTreeSet<String>,
     /// What local models run on.
     pub devices: ValidatedDevices,
 }
@@ -83,8 +85,17 @@ pub(super) fn validate(
         cpu: quantity("spec.resources.cpu", cpu, defaults.cpu)?,
         memory: quantity("spec.resources.memory", memory, defaults.memory)?,
         storage: storage::validate(spec, claim)?,
+        model_claims: model_claims(spec),
         devices: devices(&spec.accelerator),
     })
+}
+
+fn model_claims(spec: &ClawGatewaySpec) -> BTreeSet<String> {
+    let sources = spec.models.iter().filter_map(|model| {
+        let source = &model.local.as_ref()?.source;
+        source.persistent_volume_claim.as_ref()
+    });
+    sources.map(|claim| claim.claim_name.clone()).collect()
 }
 
 /// A quantity that pods can have. The schema checks its form, but knows no sign.

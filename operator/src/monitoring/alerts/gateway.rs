@@ -98,7 +98,10 @@ fn state(of: &str) -> Vec<Alert> {
         },
         Alert {
             name: "ClawGatewayModelNotReady",
-            expr: format!(r#"{model}{{{of},state="ready"}} == 0"#),
+            // What is loaded on demand need not be loaded.
+            expr: format!(
+                r#"{model}{{{of},state="ready"}} == 0 unless ignoring(state) {model}{{{of},state="standby"}} == 1"#
+            ),
             // Downloads and imports of a large model take that long.
             lasting: "15m",
             severity: Severity::Warning,

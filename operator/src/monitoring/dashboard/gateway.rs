@@ -100,6 +100,10 @@ fn models() -> Vec<Panel> {
     let state = metrics::MODEL_STATE.name;
     let resting = metrics::MODEL_RESTING.name;
     let key_resting = metrics::KEY_RESTING.name;
+    let failed = metrics::MODEL_FAILED.name;
+    let fetched = metrics::MODEL_FETCHED.name;
+    let pool = metrics::MODEL_POOL.name;
+    let budget = metrics::MODEL_POOL_BUDGET.name;
     vec![
         Panel::new("Ready pods of each model", "short").line(
             format!(r#"sum by (model) ({state}{{{OF},state="ready"}})"#),
@@ -107,7 +111,7 @@ fn models() -> Vec<Panel> {
         ),
         Panel::new("Models that are not ready", "short")
             .line(
-                format!(r#"sum by (model, state) ({state}{{{OF},state!="ready"}}) > 0"#),
+                format!(r#"sum by (model, state) ({state}{{{OF},state!~"ready|standby"}}) > 0"#),
                 "{{model}} {{state}}",
             )
             .line(
@@ -117,6 +121,18 @@ fn models() -> Vec<Panel> {
             .line(
                 format!("sum by (model, key) ({key_resting}{{{OF}}}) > 0"),
                 "{{model}} key {{key}} resting",
+            ),
+        Panel::new("Why models failed to load", "short").line(
+            format!("sum by (model, reason) ({failed}{{{OF}}}) > 0"),
+            "{{model}} {{reason}}",
+        ),
+        Panel::new("Models on their way", "bytes")
+            .line(format!("max by (model) ({fetched}{{{OF}}})"), "{{model}}"),
+        Panel::new("What models take, the largest pod", "bytes")
+            .line(format!("max by (what) ({pool}{{{OF}}})"), "{{what}}")
+            .line(
+                format!("max by (what) ({budget}{{{OF}}})"),
+                "{{what}}, at most",
             ),
         Panel::new("Answers of each model", "reqps")
             .line(rate(&metrics::REQUESTS, "model"), "{{model}}"),

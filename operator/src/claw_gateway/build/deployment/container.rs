@@ -42,7 +42,7 @@ pub(super) fn build(gateway: &ValidatedGateway) -> Container {
         readiness_probe: Some(probes::readiness()),
         resources: Some(resources(&gateway.pod)),
         security_context: Some(security::of_container()),
-        volume_mounts: Some(volumes::mounts()),
+        volume_mounts: Some(volumes::mounts(gateway)),
         ..Container::default()
     }
 }
