@@ -1,5 +1,7 @@
 //! What a client asks for, and whether it can be done.
 
+mod offer;
+
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
@@ -8,7 +10,7 @@ use std::sync::{
 use crate::{
     grammar::AnswerFormat,
     sampler::{Penalties, Sampling},
-    tools::{MAX_TOOLS, Tool, ToolCall, ToolChoice},
+    tools::{Tool, ToolCall, ToolChoice},
 };
 
 const ROLES: [&str; 4] = ["system", "user", "assistant", "tool"];
@@ -21,7 +23,6 @@ const MAX_PENALTY: f32 = 2.0;
 const MAX_BIAS: f32 = 100.0;
 const MAX_BIASES: usize = 1024;
 const MAX_LOG_PROBABILITIES: u32 = 20;
-const MAX_NAME_BYTES: usize = 64;
 
 /// One turn of a conversation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -187,60 +188,6 @@ impl ChatRequest {
             ));
         }
         Ok(())
-    }
-
-    fn validate_tools(&self) -> Result<(), InvalidField> {
-        if self.tools.len() > MAX_TOOLS {
-            let problem = format!(
-                "has {} tools, and {MAX_TOOLS} are the most",
-                self.tools.len()
-            );
-            return Err(invalid("tools", problem));
-        }
-        let is_letter = |letter: char| letter.is_ascii_alphanumeric() || "_-.".contains(letter);
-        for (tool, place) in self.tools.iter().zip(0..) {
-            let name = &tool.name;
-            if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.chars().all(is_letter) {
-                let problem = format!(
-                    "has the name {name:?}, but a name has 1 to {MAX_NAME_BYTES} letters, digits, _, - and ."
-                );
-                return Err(invalid("tools", problem));
-            }
-            if self.tools[..place]
-                .iter()
-                .any(|before| before.name == *name)
-            {
-                return Err(invalid(
-                    "tools",
-                    format!("has two tools with the name {name:?}"),
-                ));
-            }
-        }
-        match &self.tool_choice {
-            ToolChoice::Auto | ToolChoice::None => Ok(()),
-            ToolChoice::Required if self.tools.is_empty() => Err(invalid(
-                "tool_choice",
-                "is required, but there are no tools",
-            )),
-            ToolChoice::Required => Ok(()),
-            ToolChoice::Named(name) => {
-                if self.tools.iter().any(|tool| tool.name == *name) {
-                    return Ok(());
-                }
-                Err(invalid(
-                    "tool_choice",
-                    format!("names {name:?}, which is none of the tools"),
-                ))
-            }
-        }
-    }
-
-    /// The tools that the model is told of.
-    pub fn offered_tools(&self) -> &[Tool] {
-        match self.tool_choice {
-            ToolChoice::None => &[],
-            ToolChoice::Auto | ToolChoice::Required | ToolChoice::Named(_) => &self.tools,
-        }
     }
 
     fn validate_messages(&self) -> Result<(), InvalidField> {

@@ -42,11 +42,14 @@ impl Grammar {
     /// Leaves only the tokens that may come next; only those that end an answer once it is complete.
     pub(crate) fn restrict(&mut self, logits: &mut [f32]) -> Result<(), GrammarError> {
         let mask = self.matcher.compute_mask_or_eos().map_err(compiler::told)?;
-        for (logit, token) in logits.iter_mut().zip(0_usize..) {
-            if token >= mask.len() || !mask.get(token) {
+        // A model may have more logits than its tokenizer has tokens.
+        let known = mask.len().min(logits.len());
+        logits[known..].fill(f32::NEG_INFINITY);
+        mask.iter_unset_entries(|token| {
+            if let Some(logit) = logits.get_mut(token) {
                 *logit = f32::NEG_INFINITY;
             }
-        }
+        });
         Ok(())
     }
 

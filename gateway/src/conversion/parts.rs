@@ -38,6 +38,13 @@ pub fn parts(request: &ChatRequest, model: &str) -> Result<Vec<Part>, GatewayErr
         ));
     }
     let echoes = fields::boolean(&request.body, "echo")?.unwrap_or(false);
+    let wants_probabilities = fields::present(&request.body, "logprobs").is_some();
+    if echoes && wants_probabilities {
+        return Err(GatewayError::invalid(
+            "logprobs",
+            "`logprobs` of a prompt are not told: leave out `logprobs` or `echo`",
+        ));
+    }
     let mut parts = Vec::new();
     for prompt in prompts {
         for copy in 0..copies {

@@ -1,5 +1,7 @@
 //! Answers of engines in this process.
 
+mod refusal;
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::held;
 use super::limits::LocalLimits;
 use super::stream::Rest;
-use crate::conversion::{EngineAnswer, Whole, engine_request, format_field};
+use crate::conversion::{EngineAnswer, Whole, engine_request};
 use crate::error::{EngineFailure, GatewayError};
 use crate::metrics::Metrics;
 use crate::models::{Cancellation, EngineEvent, Lease, ModelSlot, SubmitError};
@@ -20,9 +22,7 @@ use crate::types::{
     ChatChunk, ChatCompletion, ChatRequest, Choice, ChunkChoice, Delta, Usage, completion_id,
     unix_seconds,
 };
-
-/// A model that is unloaded is replaced, or gone, after about this long.
-const UNLOAD_PAUSE: Duration = Duration::from_secs(1);
+use refusal::refusal;
 
 /// Who asks a model, and where that is counted.
 #[derive(Clone, Copy)]
@@ -308,37 +308,6 @@ impl Rest for Generation {
         Box::pin(
             async move { within(Some(idle), &model, "further token", self.next_chunk()).await },
         )
-    }
-}
-
-fn refusal(model: &str, request: &ChatRequest, error: SubmitError) -> GatewayError {
-    let model = model.to_owned();
-    match error {
-        SubmitError::QueueFull { retry_after } => GatewayError::Overloaded { model, retry_after },
-        SubmitError::PromptTooLong { tokens, limit } => GatewayError::PromptTooLong {
-            model,
-            tokens,
-            limit,
-        },
-        SubmitError::InvalidRequest { field, message } => GatewayError::InvalidRequest {
-            message,
-            param: field,
-        },
-        SubmitError::UnsupportedForm { field, problem } => GatewayError::UnsupportedByProvider {
-            model,
-            provider: "the gateway",
-            field: match field {
-                "response_format" => format_field(&request.body),
-                other => other,
-            }
-            .to_owned(),
-            remedy: problem,
-        },
-        SubmitError::Closed => GatewayError::ModelNotReady {
-            model,
-            state: "unloading".to_owned(),
-            retry_after: UNLOAD_PAUSE,
-        },
     }
 }
 

@@ -105,9 +105,9 @@ async fn a_local_model_answers_for_a_remote_one_that_is_down() {
         "as the model itself counts"
     );
     let mut unsupported = stream("near");
-    unsupported["tools"] = json!([{"type": "function"}]);
+    unsupported["audio"] = json!({"voice": "x"});
     let (status, error) = gateway.ask("/v1/chat/completions", &unsupported).await;
-    assert_eq!((status, &error["error"]["param"]), (400, &json!("tools")));
+    assert_eq!((status, &error["error"]["param"]), (400, &json!("audio")));
 }
 
 #[tokio::test]

@@ -3,15 +3,16 @@
 //! What may become a call is held back until it is one, and is text after all where it does not. The pieces into which
 //! an answer falls make no difference.
 
+mod beginnings;
+
 use rand::distr::{Alphanumeric, SampleString as _};
 
 use super::{
     ToolCallBegin, ToolCallPiece, ToolFormat,
     call_scanner::{CallScanner, Step},
 };
+use beginnings::{BEGIN, END, is_beginning, undecided};
 
-const BEGIN: &str = "<tool_call>";
-const END: &str = "</tool_call>";
 /// What may stand before the JSON of calls that replace text.
 const BEFORE_JSON: [&str; 4] = ["<|python_tag|>", "[TOOL_CALLS]", "```json", "```"];
 const LIST: &str = "{\"tool_calls\":[";
@@ -294,25 +295,6 @@ impl CallParser {
             arguments,
         }));
     }
-}
-
-/// Bytes at the end of a text that may belong to a tag: white space, and the beginning of one.
-fn undecided(text: &str) -> usize {
-    let longest = |tag: &str| {
-        let lengths = (1..tag.len()).rev();
-        lengths
-            .into_iter()
-            .find(|&length| text.ends_with(&tag[..length]))
-            .unwrap_or(0)
-    };
-    let begun = longest(BEGIN).max(longest(END));
-    let before = &text[..text.len() - begun];
-    text.len() - before.trim_end().len()
-}
-
-/// Whether a text may still become another, and is not yet.
-fn is_beginning(text: &str, whole: &str) -> bool {
-    text.len() < whole.len() && whole.starts_with(text)
 }
 
 #[cfg(test)]

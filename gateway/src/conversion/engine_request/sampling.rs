@@ -81,14 +81,7 @@ fn of_text(body: &Map<String, Value>) -> Result<Option<u32>, GatewayError> {
     if body.get("logprobs") == Some(&Value::Bool(false)) {
         return Ok(None);
     }
-    let most = told(body, "logprobs")?;
-    if most.is_some() && fields::boolean(body, "echo")? == Some(true) {
-        return Err(GatewayError::invalid(
-            "logprobs",
-            "`logprobs` of a prompt are not told: leave out `logprobs` or `echo`",
-        ));
-    }
-    Ok(most)
+    told(body, "logprobs")
 }
 
 fn told(body: &Map<String, Value>, field: &str) -> Result<Option<u32>, GatewayError> {

@@ -224,5 +224,4 @@ fn texts_have_their_own_way_to_ask_for_probabilities() {
         Some(2)
     );
     assert!(text("logprobs", json!(true)).is_err());
-    assert!(text("echo", json!(true)).is_err());
 }

@@ -329,7 +329,7 @@ async fn several_local_answers_come_one_after_the_other() {
 #[case::tokens("/v1/completions", json!({"model": "near", "prompt": [1, 2]}), "prompt of tokens")]
 #[case::suffix("/v1/completions", json!({"model": "near", "prompt": "a", "suffix": "b"}), "suffix")]
 #[case::best("/v1/completions", json!({"model": "near", "prompt": "a", "best_of": 3}), "best_of")]
-#[case::logprobs("/v1/completions", json!({"model": "near", "prompt": "a", "logprobs": 1}), "logprobs")]
+#[case::logprobs("/v1/completions", json!({"model": "near", "prompt": "a", "logprobs": 1, "echo": true}), "logprobs")]
 #[case::many("/v1/completions", json!({"model": "near", "prompt": ["a", "b"], "n": 9}), "n")]
 #[tokio::test]
 async fn what_a_local_model_cannot_do_is_refused_by_name(
