@@ -92,9 +92,11 @@ impl Sampler {
     ///
     /// Fails where no token can be chosen, or where the grammar has become too large to go on with.
     pub(crate) fn choose(&mut self, logits: &[f32]) -> Result<Chosen, GenerationError> {
-        let changes =
-            self.history.is_some() || self.grammar.is_some() || !self.sampling.biases.is_empty();
-        let token = if changes {
+        let is_plain =
+            self.history.is_none() && self.grammar.is_none() && self.sampling.biases.is_empty();
+        let token = if is_plain {
+            self.pick(logits)
+        } else {
             let mut changed = std::mem::take(&mut self.changed);
             changed.clear();
             changed.extend_from_slice(logits);
@@ -104,8 +106,6 @@ impl Sampler {
             let token = token.filter(|token| self.grammar.is_none() || !is_excluded(token));
             self.changed = changed;
             token
-        } else {
-            self.pick(logits)
         };
         let token = token.ok_or(GenerationError::NoToken)?;
         if let Some(history) = &mut self.history {

@@ -23,7 +23,8 @@ struct Auth {
     username: Option<String>,
     password: Option<String>,
     /// `user:password` in Base64.
-    auth: Option<String>,
+    #[serde(rename = "auth")]
+    both: Option<String>,
 }
 
 /// User and password for a registry. `field` holds the reference to the Secret.
@@ -87,7 +88,7 @@ fn pair(auth: &Auth) -> Option<(Redacted, Redacted)> {
     if let (Some(user), Some(password)) = (&auth.username, &auth.password) {
         return Some((Redacted::new(user), Redacted::new(password)));
     }
-    let decoded = BASE64.decode(auth.auth.as_ref()?.trim()).ok()?;
+    let decoded = BASE64.decode(auth.both.as_ref()?.trim()).ok()?;
     let text = String::from_utf8(decoded).ok()?;
     let (user, password) = text.split_once(':')?;
     Some((Redacted::new(user), Redacted::new(password)))

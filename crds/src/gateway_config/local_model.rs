@@ -122,10 +122,6 @@ pub enum LoadConfig {
 
 impl LoadConfig {
     /// Whether nothing was said.
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "serde passes a reference"
-    )]
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }

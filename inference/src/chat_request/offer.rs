@@ -34,12 +34,11 @@ impl ChatRequest {
             }
         }
         match &self.tool_choice {
-            ToolChoice::Auto | ToolChoice::None => Ok(()),
             ToolChoice::Required if self.tools.is_empty() => Err(invalid(
                 "tool_choice",
                 "is required, but there are no tools",
             )),
-            ToolChoice::Required => Ok(()),
+            ToolChoice::Auto | ToolChoice::None | ToolChoice::Required => Ok(()),
             ToolChoice::Named(name) => {
                 if self.tools.iter().any(|tool| tool.name == *name) {
                     return Ok(());

@@ -79,7 +79,7 @@ impl GrammarCompiler {
                 .name("grammar".to_owned())
                 .stack_size(STACK_BYTES)
                 .spawn_scoped(scope, prepare);
-            let worker = worker.map_err(|error| told(error))?;
+            let worker = worker.map_err(told)?;
             let fault = |_| GrammarError("cannot be prepared".to_owned());
             worker.join().map_err(fault)?
         })

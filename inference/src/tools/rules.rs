@@ -1,5 +1,7 @@
 //! Grammars of answers that call tools, so that every call is one that a program can make.
 
+use std::fmt::Write as _;
+
 use super::{Tool, ToolChoice, ToolFormat};
 use crate::grammar::{AnswerFormat, GrammarError, GrammarSource, json_rule, text_literal};
 
@@ -79,10 +81,8 @@ fn calls<'a>(
         rules += &json_rule(&format!("arguments_{number}"), &tool.schema()).map_err(of_tool)?;
         let name = serde_json::Value::from(tool.name.as_str());
         let begin = format!("{{\"name\": {name}, \"{}\": ", format.arguments());
-        rules += &format!(
-            "call_{number}: {} arguments_{number} \"}}\"\n",
-            text_literal(&begin)
-        );
+        let begin = text_literal(&begin);
+        let _ = writeln!(rules, "call_{number}: {begin} arguments_{number} \"}}\"");
         names.push(format!("call_{number}"));
     }
     let (mark, begin, separator, end) = match format {
