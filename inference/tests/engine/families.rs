@@ -133,7 +133,6 @@ fn check(folder: &TempDir, case: &Case, quantization: Quantization, tolerance: f
         return;
     }
     let error = largest_error(&model, case);
-    println!("{} {quantization}: {error}", case.name);
     assert!(error < tolerance, "{} {quantization}: {error}", case.name);
 }
 
