@@ -220,21 +220,10 @@ impl Metrics {
         add(registry, &catalog::CERTIFICATE_EXPIRY, certificate.clone());
         add(registry, &catalog::LOG_EVENTS, log_events.0.clone());
         add(registry, &catalog::STORE_WRITABLE, store_writable.clone());
-        add(registry, &catalog::AUDIT_RECORDS, audit.records.clone());
-        add(registry, &catalog::AUDIT_BYTES, audit.bytes.clone());
-        add(registry, &catalog::AUDIT_LOST, audit.lost.clone());
-        add(registry, &catalog::AUDIT_FAILING, audit.failing.clone());
+        register_audit(registry, audit);
         add(registry, &catalog::STATE_AVAILABLE, state_available.clone());
         register_mail(registry, mail);
         add(registry, &catalog::LIMITED, limited.clone());
-        let sinks = &audit.sinks;
-        add(registry, &catalog::AUDIT_SINK_BEHIND, sinks.behind.clone());
-        add(registry, &catalog::AUDIT_SINK_SENT, sinks.sent.clone());
-        add(
-            registry,
-            &catalog::AUDIT_SINK_FAILURES,
-            sinks.failures.clone(),
-        );
     }
 
     /// The head of an answer is on its way.
@@ -522,6 +511,18 @@ fn register_mail(registry: &mut Registry, mail: &mailbox::Counters) {
     } = mail;
     add(registry, &catalog::STATE_ENCRYPTED, encrypted.clone());
     add(registry, &catalog::STATE_UNREADABLE, unreadable.clone());
+}
+
+fn register_audit(registry: &mut Registry, audit: &audit::Counters) {
+    add(registry, &catalog::AUDIT_RECORDS, audit.records.clone());
+    add(registry, &catalog::AUDIT_BYTES, audit.bytes.clone());
+    add(registry, &catalog::AUDIT_LOST, audit.lost.clone());
+    add(registry, &catalog::AUDIT_FAILING, audit.failing.clone());
+    let sinks = &audit.sinks;
+    add(registry, &catalog::AUDIT_SINK_BEHIND, sinks.behind.clone());
+    add(registry, &catalog::AUDIT_SINK_SENT, sinks.sent.clone());
+    let failures = sinks.failures.clone();
+    add(registry, &catalog::AUDIT_SINK_FAILURES, failures);
 }
 
 fn add(registry: &mut Registry, metric: &Metric, values: impl prometheus_client::registry::Metric) {

@@ -159,13 +159,13 @@ fn download(args: &FetchArgs) -> Result<(), Failure> {
             .list()
             .await
             .map_err(FetchError::from)
-            .map_err(of_fetch)?;
+            .map_err(|error| of_fetch(&error))?;
         let file = files
             .first()
             .ok_or_else(|| Failure::Internal("no file".to_owned()))?;
         let mut progress = |done, total: Option<u64>| show(&bar, done, total);
         let fetched = fetch(&*origin, file, &partial, &mut progress).await;
-        fetched.map_err(of_fetch)
+        fetched.map_err(|error| of_fetch(&error))
     });
     bar.finish_and_clear();
     fetched?;
@@ -318,20 +318,20 @@ fn origin(source: &SourceConfig, outbound: &Outbound) -> Result<Arc<dyn Origin>,
     origin.ok_or_else(|| Failure::Internal("a path is not fetched".to_owned()))
 }
 
-fn of_fetch(error: FetchError) -> Failure {
+fn of_fetch(error: &FetchError) -> Failure {
     match error {
-        FetchError::Checksum { .. } => Failure::Data(chain(&error)),
+        FetchError::Checksum { .. } => Failure::Data(chain(error)),
         FetchError::Origin(_)
         | FetchError::Status { .. }
         | FetchError::Interrupted { .. }
         | FetchError::NoSpace { .. }
-        | FetchError::Write { .. } => Failure::Io(chain(&error)),
+        | FetchError::Write { .. } => Failure::Io(chain(error)),
     }
 }
 
 fn of_cache(error: CacheError) -> Failure {
     match error {
-        CacheError::Fetch(error) => of_fetch(error),
+        CacheError::Fetch(error) => of_fetch(&error),
         CacheError::Offline { .. } | CacheError::Budget { .. } | CacheError::Disk { .. } => {
             Failure::Io(chain(&error))
         }

@@ -297,14 +297,6 @@ fn model_sources() -> Vec<Row> {
         hub[key] = value;
         source("huggingFace", hub)
     };
-    let bucket = |value: Value| {
-        let mut bucket = json!({"bucket": "models"});
-        for (key, value) in value.as_object().expect("an object") {
-            bucket[key] = value.clone();
-        }
-        source("s3", bucket)
-    };
-    let reference = |reference: &str| source("oci", json!({"reference": reference}));
     let secret = json!({"secretKeyRef": {"name": "storage", "key": "id"}});
     let at = "spec.models[0].local.source";
     let mut rows = vec![
@@ -334,6 +326,25 @@ fn model_sources() -> Vec<Row> {
             "huggingFace.endpoint",
             "should match",
         ),
+    ];
+    rows.extend(buckets_and_registries());
+    rows.extend(claims());
+    rows
+}
+
+fn buckets_and_registries() -> Vec<Row> {
+    let source = |kind: &str, value: Value| local_with("source", json!({kind: value}));
+    let bucket = |value: Value| {
+        let mut bucket = json!({"bucket": "models"});
+        for (key, value) in value.as_object().expect("an object") {
+            bucket[key] = value.clone();
+        }
+        source("s3", bucket)
+    };
+    let reference = |reference: &str| source("oci", json!({"reference": reference}));
+    let secret = json!({"secretKeyRef": {"name": "storage", "key": "id"}});
+    let at = "spec.models[0].local.source";
+    vec![
         accepts("an_object", bucket(json!({"key": "a/model.gguf"}))),
         accepts(
             "a_folder_of_a_bucket",
@@ -383,9 +394,7 @@ fn model_sources() -> Vec<Row> {
             "oci.reference",
             "should match",
         ),
-    ];
-    rows.extend(claims());
-    rows
+    ]
 }
 
 /// Files of volumes that are there already, and when models are loaded.

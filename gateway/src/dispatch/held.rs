@@ -37,7 +37,7 @@ impl Held {
     /// Until the work waits for a model. Pending for ever where it never does.
     pub async fn waits(&mut self) {
         if self.0.wait_for(Option::is_some).await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

@@ -97,11 +97,7 @@ impl Plan {
             allow_anonymous,
             also_allowed,
             audit,
-            model_pool: ModelPoolConfig {
-                memory_bytes: model_memory,
-                disk_bytes: model_disk,
-                offline,
-            },
+            model_pool: model_pool(model_memory, model_disk, offline),
         };
         let models_dir = models_dir.unwrap_or_else(|| state_dir.join("models"));
         Ok(Self {
@@ -136,6 +132,14 @@ impl Plan {
         }
         prepare(&draft.origin, draft.config.clone())?;
         Ok(Some(draft))
+    }
+}
+
+fn model_pool(memory: Option<u64>, disk: Option<u64>, offline: bool) -> ModelPoolConfig {
+    ModelPoolConfig {
+        memory_bytes: memory,
+        disk_bytes: disk,
+        offline,
     }
 }
 

@@ -86,7 +86,7 @@ impl Parts {
         let loader = Arc::new(OnnxLoader {
             threads: plan.inference_threads,
         });
-        let workshop = Workshop::new(loader, outbound.clone(), plan.state_dir.clone());
+        let workshop = Workshop::new(loader, outbound.clone(), &plan.state_dir);
         let pool = Arc::new(ModelPool::new(workshop, tasks.clone(), shutdown.clone()));
         // Whoever set it first, it is set.
         let _ = management.pool.set(Arc::clone(&pool));

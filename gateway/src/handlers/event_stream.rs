@@ -68,7 +68,7 @@ fn respond(
     events: impl futures::Stream<Item = Result<Event, Infallible>> + Send + 'static,
     held: Option<Held>,
 ) -> Response {
-    let words = futures::stream::iter(held).flat_map(|held| held.words());
+    let words = futures::stream::iter(held).flat_map(Held::words);
     let comments = words.map(|words| Ok(Event::default().comment(words)));
     let events = futures::stream::select(events, comments);
     let events = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));

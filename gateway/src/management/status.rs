@@ -96,6 +96,10 @@ struct State {
 /// What local models take together, and what they may.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the unit is part of what is shown"
+)]
 struct ModelPool {
     memory_bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -19,7 +19,7 @@ pub(super) fn report(source: &Path, target: &Path) -> Result<(), Failure> {
     let parent = target.parent().filter(|parent| *parent != Path::new(""));
     let folder = tempfile::Builder::new()
         .prefix(".clawdbot-report-")
-        .tempdir_in(parent.unwrap_or(Path::new(".")))
+        .tempdir_in(parent.unwrap_or_else(|| Path::new(".")))
         .map_err(|error| {
             Failure::Io(format!(
                 "no room for 32-bit weights beside {}: {error}",

@@ -288,13 +288,12 @@ impl Cache {
         let (mut missing, mut here) = (0, HashSet::new());
         for file in files {
             let key = layout::key_of(origin, file);
-            match layout.found(&key, file) {
-                Some(entry) => drop(here.insert(entry.sha256)),
-                None => {
-                    let begun = std::fs::metadata(layout.partial(&key));
-                    let begun = begun.map_or(0, |begun| begun.len());
-                    missing += file.size.unwrap_or_default().saturating_sub(begun);
-                }
+            if let Some(entry) = layout.found(&key, file) {
+                here.insert(entry.sha256);
+            } else {
+                let begun = std::fs::metadata(layout.partial(&key));
+                let begun = begun.map_or(0, |begun| begun.len());
+                missing += file.size.unwrap_or_default().saturating_sub(begun);
             }
         }
         let layout = Arc::clone(layout);

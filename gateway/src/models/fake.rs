@@ -196,6 +196,6 @@ pub(crate) fn workshop(loader: &Arc<FakeLoader>, folder: &Path) -> Workshop {
     Workshop::new(
         Arc::clone(loader) as Arc<dyn Loader>,
         outbound,
-        folder.join("state"),
+        &folder.join("state"),
     )
 }

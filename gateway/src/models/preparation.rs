@@ -92,12 +92,12 @@ pub(super) struct Files {
 
 impl Workshop {
     /// A workshop that keeps imports below `state_dir`. What a crash has left there goes.
-    pub fn new(loader: Arc<dyn Loader>, outbound: Outbound, state_dir: PathBuf) -> Self {
-        leftovers::remove(&state_dir, SystemTime::now());
+    pub fn new(loader: Arc<dyn Loader>, outbound: Outbound, state_dir: &Path) -> Self {
+        leftovers::remove(state_dir, SystemTime::now());
         Self {
             loader,
             outbound,
-            cache: Cache::new(&state_dir),
+            cache: Cache::new(state_dir),
             rules: Arc::default(),
             usage: Arc::default(),
             turn: Arc::new(Semaphore::new(1)),

@@ -251,16 +251,14 @@ fn part(at: impl Fn() -> String, part: &Value) -> Result<Content, GatewayError> 
     if kind != "text" {
         return Ok(Content::Other(kind.to_owned()));
     }
-    match part.get("text").and_then(Value::as_str) {
-        Some(text) => Ok(Content::Text(text.to_owned())),
-        None => {
-            let at = at();
-            Err(GatewayError::invalid(
-                &at,
-                format!("`{at}.text` must be a string"),
-            ))
-        }
+    if let Some(text) = part.get("text").and_then(Value::as_str) {
+        return Ok(Content::Text(text.to_owned()));
     }
+    let at = at();
+    Err(GatewayError::invalid(
+        &at,
+        format!("`{at}.text` must be a string"),
+    ))
 }
 
 #[cfg(test)]

@@ -159,8 +159,7 @@ impl Registry {
             .headers()
             .get_all(WWW_AUTHENTICATE)
             .iter()
-            .filter_map(|value| Challenge::parse(value.to_str().ok()?))
-            .next();
+            .find_map(|value| Challenge::parse(value.to_str().ok()?));
         let Some(challenge) = challenge else {
             return Ok(response);
         };

@@ -16,7 +16,10 @@ pub(super) enum Challenge {
 
 impl Challenge {
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let (scheme, rest) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
+        let (scheme, rest) = text
+            .trim()
+            .split_once(' ')
+            .unwrap_or_else(|| (text.trim(), ""));
         if scheme.eq_ignore_ascii_case("basic") {
             return Some(Self::Basic);
         }
