@@ -456,13 +456,15 @@ impl Metrics {
             let is_now = now == Some(kind);
             self.model_failed.get_or_create(&labels).set(is_now.into());
         }
-        if let SlotState::Fetching(progress) = state {
-            let labels = ModelLabels {
-                model: model.to_owned(),
-            };
-            let done = i64::try_from(progress.done).unwrap_or(i64::MAX);
-            self.model_fetched.get_or_create(&labels).set(done);
-        }
+        let fetched = match state {
+            SlotState::Fetching(progress) => progress.done,
+            _ => 0,
+        };
+        let labels = ModelLabels {
+            model: model.to_owned(),
+        };
+        let fetched = i64::try_from(fetched).unwrap_or(i64::MAX);
+        self.model_fetched.get_or_create(&labels).set(fetched);
     }
 
     fn pool(&self, pool: &PoolFigures) {
