@@ -53,7 +53,7 @@ mod tests {
 
     use super::*;
 
-    fn compiled(spec: serde_json::Value) -> (ModelPoolConfig, Vec<String>) {
+    fn compiled(spec: &serde_json::Value) -> (ModelPoolConfig, Vec<String>) {
         let mut whole = json!({
             "models": [{"name": "m", "local": {"source": {"path": "/m"}}}], "auth": {"anonymous": {}},
         });
@@ -72,13 +72,13 @@ mod tests {
 
     #[test]
     fn models_fill_four_fifths_of_the_storage_unless_more_is_said() {
-        let (pool, _) = compiled(json!({}));
+        let (pool, _) = compiled(&json!({}));
         assert_eq!(pool.disk_bytes, Some((50 << 30) / 5 * 4));
         assert_eq!((pool.memory_bytes, pool.offline), (None, false));
-        let (pool, _) = compiled(json!({"storage": {"size": "10Gi"}}));
+        let (pool, _) = compiled(&json!({"storage": {"size": "10Gi"}}));
         assert_eq!(pool.disk_bytes, Some(8 << 30));
         let said = json!({"modelPool": {"memory": "2Gi", "disk": 1000, "offline": true}});
-        let (pool, _) = compiled(said);
+        let (pool, _) = compiled(&said);
         let expected = ModelPoolConfig {
             memory_bytes: Some(2 << 30),
             disk_bytes: Some(1000),
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_pool_of_nothing_is_told() {
-        let (pool, problems) = compiled(json!({"modelPool": {"memory": "-2Gi"}}));
+        let (pool, problems) = compiled(&json!({"modelPool": {"memory": "-2Gi"}}));
         assert_eq!(pool.memory_bytes, None);
         assert!(
             problems[0].contains("spec.modelPool.memory \"-2Gi\""),
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn a_gateway_without_local_models_has_none() {
         let remote = json!({"provider": "OpenAI", "baseURL": "https://api.example.com/v1"});
-        let (pool, _) = compiled(json!({"models": [{"name": "m", "remote": remote}]}));
+        let (pool, _) = compiled(&json!({"models": [{"name": "m", "remote": remote}]}));
         assert!(pool.is_default());
     }
 }

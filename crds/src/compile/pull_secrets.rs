@@ -24,7 +24,7 @@ struct Auth {
     password: Option<String>,
     /// `user:password` in Base64.
     #[serde(rename = "auth")]
-    both: Option<String>,
+    pair: Option<String>,
 }
 
 /// User and password for a registry. `field` holds the reference to the Secret.
@@ -88,7 +88,7 @@ fn pair(auth: &Auth) -> Option<(Redacted, Redacted)> {
     if let (Some(user), Some(password)) = (&auth.username, &auth.password) {
         return Some((Redacted::new(user), Redacted::new(password)));
     }
-    let decoded = BASE64.decode(auth.both.as_ref()?.trim()).ok()?;
+    let decoded = BASE64.decode(auth.pair.as_ref()?.trim()).ok()?;
     let text = String::from_utf8(decoded).ok()?;
     let (user, password) = text.split_once(':')?;
     Some((Redacted::new(user), Redacted::new(password)))

@@ -23,8 +23,12 @@ fn secrets() -> Secrets {
     secrets
 }
 
+fn source(yaml: &str) -> ModelSource {
+    serde_yaml::from_str(yaml).expect("a source")
+}
+
 fn compiled(yaml: &str) -> Result<SourceConfig, Problem> {
-    let source: ModelSource = serde_yaml::from_str(yaml).expect("a source");
+    let source = source(yaml);
     let gateway = ObjectRef {
         kind: "ClawGateway".to_owned(),
         name: "desk".to_owned(),
