@@ -298,7 +298,6 @@ fn model_sources() -> Vec<Row> {
         source("huggingFace", hub)
     };
     let secret = json!({"secretKeyRef": {"name": "storage", "key": "id"}});
-    let at = "spec.models[0].local.source";
     let mut rows = vec![
         accepts(
             "a_repository_of_the_hub",

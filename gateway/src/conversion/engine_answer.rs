@@ -265,7 +265,9 @@ mod tests {
             json!([{"index": 0, "function": {"arguments": "}"}}])
         );
         let mut whole = Whole::default();
-        pieces().iter().for_each(|piece| whole.call(piece));
+        for piece in &pieces() {
+            whole.call(piece);
+        }
         assert_eq!(
             json!(answer.whole(whole, FinishReason::ToolCalls)),
             json!({

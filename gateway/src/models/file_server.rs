@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 /// What is served, and what was asked.
 #[derive(Default)]
 pub(crate) struct Files {
-    files: HashMap<String, Vec<u8>>,
+    contents: HashMap<String, Vec<u8>>,
     /// How many bytes of the next answers come before the connection breaks.
     cuts: Vec<usize>,
     /// `Range` of each request for a file, or nothing.
@@ -36,7 +36,7 @@ impl FileServer {
             .iter()
             .map(|(path, content)| ((*path).to_owned(), content.to_vec()));
         let state = Arc::new(Mutex::new(Files {
-            files: files.collect(),
+            contents: files.collect(),
             ..Files::default()
         }));
         let router = Router::new().fallback(serve).with_state(Arc::clone(&state));
@@ -75,7 +75,7 @@ pub(crate) async fn spawn(router: Router) -> (String, JoinSet<()>) {
 
 async fn serve(State(state): State<Arc<Mutex<Files>>>, request: Request) -> Response {
     let mut state = state.lock().expect("whole");
-    let Some(content) = state.files.get(request.uri().path()).cloned() else {
+    let Some(content) = state.contents.get(request.uri().path()).cloned() else {
         return StatusCode::NOT_FOUND.into_response();
     };
     let range = header(request.headers(), RANGE.as_str());

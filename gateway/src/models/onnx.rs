@@ -8,6 +8,7 @@ use claw_crds::gateway_config::{DeviceConfig, QuantizationConfig};
 use claw_inference::import::{IMPORTER_VERSION, ImportStep, import_model};
 use claw_inference::{ChatModel, Device, Event, LoadOptions, Quantization};
 
+use super::memory::SystemMemory;
 use super::{
     Engine, EngineError, EngineEvent, EngineInfo, EngineRequest, FinishReason, LoadProgress,
     Loader, MemoryNeed, ModelStats, Sink, SlotKey, SubmitError,
@@ -68,6 +69,7 @@ impl Loader for OnnxLoader {
             },
             threads: self.threads,
             context_length: context_length(key),
+            memory_bytes: SystemMemory::now().and_then(|memory| usize::try_from(memory.limit).ok()),
             ..LoadOptions::default()
         };
         let model = ChatModel::load(directory, options).map_err(EngineError::new)?;

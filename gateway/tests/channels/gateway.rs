@@ -10,8 +10,8 @@ use claw_crds::GatewayConfig;
 use claw_crds::gateway_config::{
     AccessConfig, ApiKeyConfig, AuthConfig, BudgetsConfig, CallersConfig, ChannelConfig,
     ConversationsConfig, DeviceConfig, DirectAccess, GatewayIdentity, GrantConfig, GroupAccess,
-    IdentitiesConfig, LimitsConfig, LogLevel, OutboundConfig, PlatformConfig, Redacted,
-    SCHEMA_VERSION, StateConfig,
+    IdentitiesConfig, LimitsConfig, LogLevel, ModelPoolConfig, OutboundConfig, PlatformConfig,
+    Redacted, SCHEMA_VERSION, StateConfig,
 };
 use clawdbot::audit::Audit;
 use clawdbot::auth::hash_key;
@@ -189,6 +189,7 @@ pub(crate) fn config(channels: Vec<ChannelConfig>) -> GatewayConfig {
             budgets: BudgetsConfig::default(),
         },
         device: DeviceConfig::Cpu,
+        model_pool: ModelPoolConfig::default(),
         outbound: OutboundConfig::unrestricted(),
         audit: None,
         log_level: LogLevel::default(),

@@ -10,8 +10,9 @@ use axum::{Json, Router};
 use claw_crds::GatewayConfig;
 use claw_crds::gateway_config::{
     AuthConfig, BudgetsConfig, CallersConfig, ConversationsConfig, DeviceConfig, GatewayIdentity,
-    IdentitiesConfig, LimitsConfig, LogLevel, ModelBackend, ModelConfig, OutboundConfig,
-    ProviderConfig, Redacted, RemoteModelConfig, SCHEMA_VERSION, StateConfig, TaskConfig,
+    IdentitiesConfig, LimitsConfig, LogLevel, ModelBackend, ModelConfig, ModelPoolConfig,
+    OutboundConfig, ProviderConfig, Redacted, RemoteModelConfig, SCHEMA_VERSION, StateConfig,
+    TaskConfig,
 };
 use clawdbot::store::Place;
 use serde_json::{Value, json};
@@ -84,6 +85,7 @@ pub(crate) fn config(upstream: SocketAddr, budgets: BudgetsConfig, state: &Place
             budgets,
         },
         device: DeviceConfig::Cpu,
+        model_pool: ModelPoolConfig::default(),
         audit: None,
         log_level: LogLevel::default(),
         outbound: OutboundConfig::unrestricted(),

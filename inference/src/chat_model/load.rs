@@ -45,6 +45,9 @@ pub struct LoadOptions {
     pub kv_cache_bytes: Option<usize>,
     /// Bytes of attention cache of prompts that are kept for those that begin alike; 0 keeps none.
     pub prefix_cache_bytes: usize,
+    /// Bytes that the process may have. Conversations get an eighth of them by default, and kept prompts a sixteenth, where
+    /// that is less than what they get otherwise, and one conversation of the whole context in any case.
+    pub memory_bytes: Option<usize>,
     /// Whether several tokens may be computed at once where a text repeats itself. It changes the speed alone.
     pub speculation: bool,
 }
@@ -59,6 +62,7 @@ impl Default for LoadOptions {
             active: DEFAULT_ACTIVE,
             kv_cache_bytes: None,
             prefix_cache_bytes: DEFAULT_PREFIX_CACHE,
+            memory_bytes: None,
             speculation: true,
         }
     }
@@ -178,9 +182,10 @@ pub(super) fn limits(
     let needed = shape.bytes(context_length);
     let active = options.active.get();
     let usual = active * shape.bytes(USUAL_TOKENS.min(context_length));
+    let memory = options.memory_bytes.unwrap_or(usize::MAX);
     let given = options
         .kv_cache_bytes
-        .unwrap_or_else(|| usual.min(MODEST_KV_CACHE).max(needed));
+        .unwrap_or_else(|| usual.min(MODEST_KV_CACHE).min(memory / 8).max(needed));
     if given < needed {
         return Err(LoadError::KvCache {
             given,
@@ -192,7 +197,7 @@ pub(super) fn limits(
         waiting: options.queue_capacity.get(),
         active,
         kv_bytes: given,
-        prefix_cache_bytes: options.prefix_cache_bytes,
+        prefix_cache_bytes: options.prefix_cache_bytes.min(memory / 16),
     })
 }
 
