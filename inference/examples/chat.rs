@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let model = ChatModel::load(directory, LoadOptions::default())?;
     let (sender, events) = mpsc::channel();
     let request = ChatRequest {
-        messages: vec![Message::new("user", &question)],
+        messages: vec![Message::new("user", question)],
         max_tokens: Some(200),
         temperature: Some(0.0),
         ..ChatRequest::default()
