@@ -129,7 +129,9 @@ mod tests {
             .map(|(token, logit)| (token, f64::from((logit - largest).exp())))
             .collect();
         let total: f64 = all.iter().map(|(_, weight)| weight).sum();
-        all.iter_mut().for_each(|(_, weight)| *weight /= total);
+        for (_, weight) in &mut all {
+            *weight /= total;
+        }
         all.sort_by(|left, right| right.1.total_cmp(&left.1).then(left.0.cmp(&right.0)));
         all
     }
@@ -143,7 +145,7 @@ mod tests {
     proptest! {
         #[test]
         fn each_rule_keeps_what_sorting_everything_would_keep(
-            logits in proptest::collection::vec((-400_i32..400).prop_map(|cents| cents as f32 / 100.0), 1..300),
+            logits in proptest::collection::vec((-400_i16..400).prop_map(|cents| f32::from(cents) / 100.0), 1..300),
             count in 1_usize..40,
             share in 0.01_f32..1.0,
         ) {

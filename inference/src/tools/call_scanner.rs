@@ -259,7 +259,7 @@ mod tests {
         let mut last = Step::More;
         for letter in text.chars() {
             last = scanner.push(letter, |name| name == "f");
-            name = name.or(scanner.take_name());
+            name = name.or_else(|| scanner.take_name());
             arguments += &scanner.take_arguments();
             if last != Step::More {
                 break;
