@@ -388,9 +388,14 @@ fn closing_answers_waiting_and_active_jobs() {
     );
     fixture.control.permit(0);
     let first = fixture.occupy(50);
-    // The prompt, and a step, after which the second is let in.
+    // Before the prompt and the step after which it is let in.
+    let (next, second) = job(50);
+    fixture.submit(next).expect("room");
     fixture.control.permit(2);
-    let second = fixture.occupy(50);
+    wait_until(
+        || !seen(&second).is_empty(),
+        || "it was not started".to_owned(),
+    );
     let (waiting, waiting_events) = job(5);
     fixture.submit(waiting).expect("room");
     fixture.scheduler().close();

