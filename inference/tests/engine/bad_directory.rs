@@ -172,7 +172,8 @@ fn an_unknown_encoding_names_file_tensor_and_type() {
     directory.write("model.safetensors", content);
     let message = directory.refusal(Quantization::None);
     assert!(
-        message.contains("model.safetensors: the tensor lm_head.weight has the type I32"),
+        message
+            .contains("model.safetensors: the tensor model.embed_tokens.weight has the type I32"),
         "{message}"
     );
 }
