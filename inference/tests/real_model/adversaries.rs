@@ -130,11 +130,13 @@ fn hostile_forms_are_bounded_and_harm_nobody() {
     let Some(model) = load(Quantization::Int8, cpu()) else {
         return;
     };
+    // With a seed nothing is guessed, which eight bits would round otherwise.
     let long = ChatRequest {
         max_tokens: Some(24),
+        seed: Some(1),
         ..ask("Tell me a story.")
     };
-    let expected = answer(&model, long.clone());
+    let (expected, ..) = answer(&model, long.clone());
     let mut fates = Vec::new();
     let forms = schemas()
         .into_iter()
@@ -162,7 +164,7 @@ fn hostile_forms_are_bounded_and_harm_nobody() {
         .filter(|fate| matches!(fate, Fate::Refused(_)))
         .count();
     assert!(refused >= 15, "only {refused} of {fates:?}");
-    assert_eq!(answer(&model, long), expected, "the same as before");
+    assert_eq!(answer(&model, long).0, expected, "the same as before");
 }
 
 #[test]
