@@ -422,7 +422,7 @@ fn claims() -> Vec<Row> {
             "a_path_that_leaves_its_claim",
             claim(json!({"claimName": "weights", "path": "a/../../b"})),
             at,
-            "leave out ..",
+            "path stays within the volume: leave out ..",
         ),
         accepts("a_lazy_model", local_with("load", json!("Lazy"))),
         accepts("a_standby_model", local_with("load", json!("Standby"))),
