@@ -21,7 +21,7 @@ use prometheus_client::registry::Registry;
 use crate::audit;
 use crate::config::{Backend, ModelEntry, Remote, RuntimeConfig};
 use crate::mailbox;
-use crate::models::{FailureKind, PoolFigures, SlotState};
+use crate::models::{FailureKind, ModelStats, PoolFigures, SlotState};
 use crate::types::Usage;
 
 pub(crate) use control_group::ControlGroup;
@@ -412,9 +412,12 @@ impl Metrics {
                 // There from the start, so that the first wait is seen as one.
                 self.queue_waits(&model.name);
                 let state = slot.state();
-                if let SlotState::Ready(engine, _) = &state {
-                    self.engines.observe(&model.name, engine.stats());
-                }
+                // There before it is loaded, so that its first request is seen as one.
+                let stats = match &state {
+                    SlotState::Ready(engine, _) => engine.stats(),
+                    _ => ModelStats::default(),
+                };
+                self.engines.observe(&model.name, stats);
                 self.local(&model.name, &state);
                 state.label()
             }
