@@ -50,7 +50,9 @@ question = [{"role": "user", "content": "What is the capital of France?"}]
 local = create(model="smollm2", max_tokens=16, messages=question, extra_body={"temperature": 0})
 check("Paris" in local.content[0].text, f"a local model answers: {local.content[0].text!r}")
 count = client.messages.count_tokens(model="smollm2", messages=question)
-check(count.input_tokens == local.usage.input_tokens, f"a local model counts {count.input_tokens} tokens exactly")
+# What the model had computed for an earlier client is counted apart.
+whole = local.usage.input_tokens + (local.usage.cache_read_input_tokens or 0)
+check(count.input_tokens == whole, f"a local model counts {count.input_tokens} tokens exactly")
 tool = {"name": "capital", "input_schema": {"type": "object", "properties": {"of": {"enum": ["France"]}}, "required": ["of"], "additionalProperties": False}}
 chosen = {"type": "tool", "name": "capital", "disable_parallel_tool_use": True}
 used = create(model="smollm2", max_tokens=200, messages=question, tools=[tool], tool_choice=chosen)
