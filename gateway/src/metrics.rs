@@ -413,11 +413,11 @@ impl Metrics {
                 self.queue_waits(&model.name);
                 let state = slot.state();
                 // There before it is loaded, so that its first request is seen as one.
-                let stats = match &state {
+                let done = match &state {
                     SlotState::Ready(engine, _) => engine.stats(),
                     _ => ModelStats::default(),
                 };
-                self.engines.observe(&model.name, stats);
+                self.engines.observe(&model.name, done);
                 self.local(&model.name, &state);
                 state.label()
             }

@@ -67,8 +67,8 @@ pub enum Weights {
 /// AWS_SECRET_ACCESS_KEY; CLAWDBOT_REGISTRY_USER and CLAWDBOT_REGISTRY_PASSWORD.
 #[derive(Debug, Args)]
 pub struct PullArgs {
-    /// What to fetch: hf://OWNER/NAME[@REVISION], s3://BUCKET/KEY or s3://BUCKET/FOLDER/, oci://REGISTRY/REPOSITORY:TAG,
-    /// or the URL of a GGUF file.
+    /// What to fetch: hf://OWNER/NAME or hf://OWNER/NAME@REVISION, s3://BUCKET/KEY or s3://BUCKET/FOLDER/,
+    /// oci://REGISTRY/REPOSITORY:TAG, or the URL of a GGUF file.
     #[arg(value_name = "SOURCE")]
     pub source: SourceArgument,
     /// Which files of a repository, repeatable: names, or patterns such as *.gguf.
@@ -77,7 +77,7 @@ pub struct PullArgs {
     /// The SHA-256 that a file behind a URL, or an object, must have, in hexadecimal.
     #[arg(long, value_name = "HEX")]
     pub sha256: Option<String>,
-    /// URL of a mirror of the hub. Default: https://huggingface.co.
+    /// URL of a mirror of the hub. Default: that of Hugging Face.
     #[arg(long, value_name = "URL", env = "HF_ENDPOINT")]
     pub hub: Option<String>,
     /// URL of the object storage. Default: Amazon's.

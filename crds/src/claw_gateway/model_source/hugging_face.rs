@@ -36,7 +36,7 @@ pub struct HuggingFaceSource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<SecretValue>,
 
-    /// The URL of a mirror of the hub; https://huggingface.co when absent.
+    /// The URL of a mirror of the hub; that of Hugging Face when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048), regex(pattern = r"^https?://[^\s]+$"))]
     pub endpoint: Option<String>,
