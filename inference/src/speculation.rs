@@ -9,7 +9,8 @@ use std::collections::HashMap;
 const GRAM: usize = 3;
 /// The most tokens of a guess.
 pub(crate) const LONGEST: usize = 16;
-/// What a guessed token costs in a run, where the run of a single token costs 1: measured on processors (ADR 0010).
+/// What a guessed token costs in a run, where the run of a single token costs 1: an estimate, on the safe side of what
+/// `bench_engine` shows.
 const COST: f32 = 0.25;
 /// What may be lost at the beginning, in runs of one token.
 const FIRST_CREDIT: f32 = 1.0;
