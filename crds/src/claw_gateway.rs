@@ -6,6 +6,7 @@ mod audit_archive;
 mod audit_sink;
 mod auth;
 mod autoscaling;
+mod bucket;
 mod budget;
 mod exposure;
 mod limits;
@@ -25,7 +26,7 @@ mod tls;
 
 pub use accelerator::{Accelerator, AcceleratorType};
 pub use audit::{Audit, AuditContent, AuditFailure, DEFAULT_RETENTION_DAYS};
-pub use audit_archive::{AuditArchive, BucketAddressing};
+pub use audit_archive::AuditArchive;
 pub use audit_sink::{
     AuditSink, DEFAULT_MAX_BEHIND, HttpSink, OtlpSink, SinkAccess, SinkHeader, SinkTls, SyslogSink,
 };
@@ -34,6 +35,7 @@ pub use auth::{
     Introspection, Jwks, Jwt, JwtAlgorithm, OutdatedRevocationLists, RequiredClaim,
 };
 pub use autoscaling::Autoscaling;
+pub use bucket::{BucketAddressing, BucketPlace};
 pub use budget::{Budget, Prices};
 pub use exposure::{HttpRoute, Ingress, ParentRef};
 use kube::{CustomResource, KubeSchema};

@@ -8,6 +8,7 @@
 mod audit;
 mod audit_sinks;
 mod auth;
+mod buckets;
 mod budget;
 mod callers;
 mod channels;

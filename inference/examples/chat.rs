@@ -5,7 +5,8 @@
 use std::{io::Write as _, ops::ControlFlow, path::Path, sync::mpsc};
 
 use claw_inference::{
-    ChatModel, ChatRequest, Event, LoadOptions, Message, Quantization, import::import_gguf, runtime,
+    ChatModel, ChatRequest, Event, LoadOptions, Message, Quantization, import::import_model,
+    runtime,
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -21,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     runtime::init(None)?;
     let directory = Path::new(directory);
     if !directory.exists() {
-        import_gguf(Path::new(source), directory, quantization, &mut |_| {})?;
+        import_model(Path::new(source), directory, quantization, &mut |_| {})?;
     }
     let model = ChatModel::load(directory, LoadOptions::default())?;
     let (sender, events) = mpsc::channel();

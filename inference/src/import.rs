@@ -206,16 +206,6 @@ pub fn import_model(
     import.finish(parts, sha256)
 }
 
-/// Imports the GGUF file `source` into the new directory `target`.
-pub fn import_gguf(
-    source: &Path,
-    target: &Path,
-    quantization: Quantization,
-    progress: &mut dyn FnMut(ImportProgress),
-) -> Result<ModelDir, ImportError> {
-    import_model(source, target, quantization, progress)
-}
-
 struct Import<'a> {
     source: &'a Path,
     target: &'a Path,

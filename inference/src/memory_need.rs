@@ -24,14 +24,8 @@ pub struct MemoryNeed {
 pub fn memory_needed(directory: &Path, context: Option<usize>) -> Result<MemoryNeed, LoadError> {
     let model = ModelDir::open(directory)?;
     let manifest = model.manifest();
-    let architecture = &manifest.architecture;
     let context_length = context_length(manifest, context)?;
-    let shape = KvShape {
-        layers: architecture.layers,
-        heads: architecture.kv_heads,
-        head_size: architecture.head_size,
-        context_length,
-    };
+    let shape = KvShape::of(&manifest.architecture, context_length);
     Ok(MemoryNeed {
         weights: manifest.files.values().map(|file| file.bytes).sum(),
         cache: shape.bytes(shape.capacity_for(context_length)) as u64,

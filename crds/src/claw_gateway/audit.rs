@@ -54,7 +54,7 @@ impl Audit {
         let sinks = self.sinks.iter().flatten().filter_map(AuditSink::url);
         // With the bucket before Amazon's host, it still leads to the internet.
         let archive = self.archive.iter();
-        sinks.chain(archive.map(AuditArchive::endpoint_or_default))
+        sinks.chain(archive.map(|archive| archive.place().endpoint()))
     }
 }
 

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::SinkTls;
+use super::{BucketAddressing, BucketPlace, SinkTls};
 use crate::secret_ref::SecretValue;
 
 /// A bucket of object storage that speaks S3. Each segment of the log is put there, with its SHA-256 for the server to
@@ -53,35 +53,13 @@ pub struct AuditArchive {
     pub tls: Option<SinkTls>,
 }
 
-/// Where requests name their bucket.
-#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum BucketAddressing {
-    /// As the first part of the path, `https://storage.example.com/BUCKET/…`.
-    Path,
-    /// As the first part of the host's name, `https://BUCKET.storage.example.com/…`. The certificate of the storage has to
-    /// be for that name.
-    VirtualHost,
-}
-
 impl AuditArchive {
-    /// The region, when nothing is said the one that all know.
-    pub fn region_or_default(&self) -> &str {
-        self.region.as_deref().unwrap_or("us-east-1")
-    }
-
-    /// Where the storage is.
-    pub fn endpoint_or_default(&self) -> String {
-        self.endpoint
-            .clone()
-            .unwrap_or_else(|| format!("https://s3.{}.amazonaws.com", self.region_or_default()))
-    }
-
-    /// Whether the bucket is part of paths, rather than of the host.
-    pub const fn has_path_style(&self) -> bool {
-        match self.addressing {
-            Some(BucketAddressing::Path) => true,
-            Some(BucketAddressing::VirtualHost) => false,
-            None => self.endpoint.is_some(),
+    /// Where the bucket is.
+    pub fn place(&self) -> BucketPlace<'_> {
+        BucketPlace {
+            region: self.region.as_deref(),
+            endpoint: self.endpoint.as_deref(),
+            addressing: self.addressing,
         }
     }
 

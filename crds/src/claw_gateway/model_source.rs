@@ -66,7 +66,7 @@ impl ModelSource {
     pub fn origin_url(&self) -> Option<String> {
         let url = self.http.as_ref().map(|http| http.url.clone());
         let hub = || Some(self.hugging_face.as_ref()?.endpoint_or_default().to_owned());
-        let bucket = || Some(self.s3.as_ref()?.endpoint_or_default());
+        let bucket = || Some(self.s3.as_ref()?.place().endpoint());
         let registry = || self.oci.as_ref()?.registry_url();
         url.or_else(hub).or_else(bucket).or_else(registry)
     }

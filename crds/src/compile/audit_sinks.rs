@@ -7,10 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
-use url::Url;
 
 use super::{
-    Found, outbound,
+    Found, buckets, outbound,
     problem::{ObjectRef, Problem, ProblemReason},
     tls::certified_key,
     url::{check_base_url, check_url},
@@ -137,16 +136,9 @@ impl At<'_> {
     }
 
     fn archive(&self, archive: &AuditArchive) -> Result<AuditArchiveConfig, Problem> {
-        let field = format!("{}.archive.endpoint", self.field);
-        let remedy = "put them into a Secret and refer to it by accessKeyId and secretAccessKey";
-        let endpoint = archive.endpoint_or_default();
-        let endpoint = check_base_url(self.gateway, &field, &endpoint, remedy)?;
-        let called = if archive.has_path_style() {
-            endpoint.clone()
-        } else {
-            self.host_of_bucket(&archive.bucket, &endpoint)?
-        };
-        outbound::check(self.gateway, &field, &called, self.found.outbound)?;
+        let (field, place) = (format!("{}.archive", self.field), archive.place());
+        let bucket = (archive.bucket.as_str(), place);
+        let endpoint = buckets::endpoint(self.gateway, &field, bucket, self.found.outbound)?;
         let key = |part: &str, value: &SecretValue| {
             let text = self.text(&format!("archive.{part}"), value);
             text.map(Redacted::new)
@@ -154,30 +146,13 @@ impl At<'_> {
         Ok(AuditArchiveConfig {
             bucket: archive.bucket.clone(),
             prefix: archive.prefix.clone().unwrap_or_default(),
-            region: archive.region_or_default().to_owned(),
+            region: place.region().to_owned(),
             endpoint: endpoint.to_string(),
-            path_style: archive.has_path_style(),
+            path_style: place.has_path_style(),
             access_key_id: key("accessKeyId", &archive.access_key_id)?,
             secret_access_key: key("secretAccessKey", &archive.secret_access_key)?,
             tls: self.tls("archive.tls", archive.tls.as_ref())?,
         })
-    }
-
-    /// The storage under the name that has the bucket in it, which is what is called.
-    fn host_of_bucket(&self, bucket: &str, endpoint: &Url) -> Result<Url, Problem> {
-        let mut called = endpoint.clone();
-        let is_named = endpoint
-            .domain()
-            .is_some_and(|domain| called.set_host(Some(&format!("{bucket}.{domain}"))).is_ok());
-        if is_named {
-            return Ok(called);
-        }
-        let problem = self.invalid(
-            "archive.addressing",
-            "the endpoint is an address, and no bucket can stand before it",
-            "give the endpoint by its name, or use Path",
-        );
-        Err(problem.with_value("VirtualHost"))
     }
 
     fn syslog(&self, syslog: &SyslogSink) -> Result<AuditTargetConfig, Problem> {

@@ -3,7 +3,7 @@
 use url::Url;
 
 use super::{
-    Found, outbound,
+    Found, buckets, outbound,
     problem::{ObjectRef, Problem},
     pull_secrets::registry_credentials,
     url::{check_base_url, check_url},
@@ -96,15 +96,9 @@ impl At<'_> {
     }
 
     fn s3(&self, s3: &S3Source) -> Result<SourceConfig, Problem> {
-        let field = format!("{}.s3.endpoint", self.field);
-        let remedy = "put them into a Secret and refer to it by accessKeyId and secretAccessKey";
-        let endpoint = self.base_url(&field, &s3.endpoint_or_default(), remedy)?;
-        let called = if s3.has_path_style() {
-            endpoint.clone()
-        } else {
-            self.host_of_bucket(&s3.bucket, &endpoint)?
-        };
-        outbound::check(self.gateway, &field, &called, self.found.outbound)?;
+        let (field, place) = (format!("{}.s3", self.field), s3.place());
+        let bucket = (s3.bucket.as_str(), place);
+        let endpoint = buckets::endpoint(self.gateway, &field, bucket, self.found.outbound)?;
         let objects = match (&s3.key, &s3.prefix) {
             (Some(key), None) => ObjectsConfig::Key {
                 key: key.clone(),
@@ -124,9 +118,9 @@ impl At<'_> {
         Ok(SourceConfig::S3(S3Config {
             bucket: s3.bucket.clone(),
             objects,
-            region: s3.region_or_default().to_owned(),
+            region: place.region().to_owned(),
             endpoint: endpoint.to_string(),
-            path_style: s3.has_path_style(),
+            path_style: place.has_path_style(),
             credentials: id.zip(key),
         }))
     }
@@ -170,23 +164,6 @@ impl At<'_> {
 
     fn base_url(&self, field: &str, value: &str, remedy: &str) -> Result<Url, Problem> {
         check_base_url(self.gateway, field, value, remedy)
-    }
-
-    /// The storage under the name that has the bucket in it, which is what is called.
-    fn host_of_bucket(&self, bucket: &str, endpoint: &Url) -> Result<Url, Problem> {
-        let mut called = endpoint.clone();
-        let is_named = endpoint
-            .domain()
-            .is_some_and(|domain| called.set_host(Some(&format!("{bucket}.{domain}"))).is_ok());
-        if is_named {
-            return Ok(called);
-        }
-        let problem = self.invalid(
-            "s3.addressing",
-            "the endpoint is an address, and no bucket can stand before it",
-            "give the endpoint by its name, or use Path",
-        );
-        Err(problem.with_value("VirtualHost"))
     }
 
     fn secret(&self, part: &str, value: Option<&SecretValue>) -> Result<Option<Redacted>, Problem> {

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use claw_inference::{Quantization, import::import_gguf};
+use claw_inference::{Quantization, import::import_model};
 use rstest::rstest;
 
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
 /// The whole chain of causes.
 fn refusal(content: &[u8], quantization: Quantization) -> String {
     let workspace = Workspace::new(content);
-    let error = import_gguf(
+    let error = import_model(
         &workspace.source(),
         &workspace.target(),
         quantization,
@@ -165,7 +165,7 @@ fn a_file_with_a_flipped_byte_in_its_header_never_panics() {
         content[place] ^= 0x81;
         let workspace = Workspace::new(&content);
         // Some changes are harmless, such as one in a token's text; what counts is that the call returns.
-        let result = import_gguf(
+        let result = import_model(
             &workspace.source(),
             &workspace.target(),
             Quantization::None,

@@ -4,7 +4,7 @@ use std::fs;
 
 use claw_inference::{
     ModelDir, Quantization,
-    import::{ImportError, ImportProgress, ImportStep, import_gguf},
+    import::{ImportError, ImportProgress, ImportStep, import_model},
 };
 use sha2::{Digest as _, Sha256};
 
@@ -50,7 +50,7 @@ fn int8_is_smaller_than_floats() {
 fn progress_ends_where_it_says() {
     let workspace = Workspace::new(&tiny_llama().to_bytes());
     let mut seen: Vec<ImportProgress> = Vec::new();
-    import_gguf(
+    import_model(
         &workspace.source(),
         &workspace.target(),
         Quantization::None,
@@ -73,7 +73,7 @@ fn progress_ends_where_it_says() {
 fn an_existing_model_is_not_overwritten() {
     let (workspace, model) = imported(Quantization::None);
     let before = model.manifest().clone();
-    let error = import_gguf(
+    let error = import_model(
         &workspace.source(),
         &workspace.target(),
         Quantization::Int8,
@@ -93,7 +93,7 @@ fn an_existing_model_is_not_overwritten() {
 #[test]
 fn a_missing_source_is_named() {
     let workspace = Workspace::new(b"");
-    let error = import_gguf(
+    let error = import_model(
         &workspace.source().with_extension("no"),
         &workspace.target(),
         Quantization::None,

@@ -2,7 +2,7 @@
 
 use std::{env, fs, path::PathBuf};
 
-use claw_inference::{ModelDir, Quantization, import::import_gguf, runtime};
+use claw_inference::{ModelDir, Quantization, import::import_model, runtime};
 use tempfile::TempDir;
 
 use crate::gguf_writer::{GgufWriter, Tensor, Value};
@@ -200,7 +200,7 @@ impl Workspace {
     }
 
     pub(crate) fn import(&self, quantization: Quantization) -> ModelDir {
-        import_gguf(&self.source(), &self.target(), quantization, &mut |_| {}).expect("imported")
+        import_model(&self.source(), &self.target(), quantization, &mut |_| {}).expect("imported")
     }
 
     /// What is in the workspace beside the source.

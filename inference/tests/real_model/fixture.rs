@@ -8,7 +8,7 @@ use std::{
 
 use claw_inference::{
     DecoderSession, Device, Message, ModelDir, Quantization, SessionOptions,
-    import::{IMPORTER_VERSION, ImportError, import_gguf},
+    import::{IMPORTER_VERSION, ImportError, import_model},
     runtime,
 };
 use serde::Deserialize;
@@ -73,7 +73,7 @@ pub(crate) fn model(quantization: Quantization) -> Option<ModelDir> {
     if let Ok(model) = ModelDir::open(&target) {
         return Some(model);
     }
-    match import_gguf(&source, &target, quantization, &mut |_| {}) {
+    match import_model(&source, &target, quantization, &mut |_| {}) {
         Ok(model) => Some(model),
         Err(ImportError::TargetExists { .. }) => {
             Some(ModelDir::open(&target).expect("imported by another process"))

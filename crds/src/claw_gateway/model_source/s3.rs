@@ -3,7 +3,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::super::audit_archive::BucketAddressing;
+use super::super::{BucketAddressing, BucketPlace};
 use crate::secret_ref::SecretValue;
 
 /// Objects of a bucket that speaks S3: exactly one of key and prefix.
@@ -65,24 +65,12 @@ pub struct S3Source {
 }
 
 impl S3Source {
-    /// The region, when nothing is said the one that all know.
-    pub fn region_or_default(&self) -> &str {
-        self.region.as_deref().unwrap_or("us-east-1")
-    }
-
-    /// Where the storage is.
-    pub fn endpoint_or_default(&self) -> String {
-        self.endpoint
-            .clone()
-            .unwrap_or_else(|| format!("https://s3.{}.amazonaws.com", self.region_or_default()))
-    }
-
-    /// Whether the bucket is part of paths, rather than of the host.
-    pub const fn has_path_style(&self) -> bool {
-        match self.addressing {
-            Some(BucketAddressing::Path) => true,
-            Some(BucketAddressing::VirtualHost) => false,
-            None => self.endpoint.is_some(),
+    /// Where the bucket is.
+    pub fn place(&self) -> BucketPlace<'_> {
+        BucketPlace {
+            region: self.region.as_deref(),
+            endpoint: self.endpoint.as_deref(),
+            addressing: self.addressing,
         }
     }
 }

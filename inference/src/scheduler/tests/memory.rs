@@ -81,6 +81,22 @@ fn an_idle_model_holds_next_to_nothing() {
     assert!(fixture.scheduler().stats().kv_bytes <= 1024 * POSITION);
 }
 
+/// Three answers of 60 tokens, asked for at once, come to their ends.
+fn three_answers(fixture: &Fixture) {
+    fixture.control.permit(0);
+    let all: Vec<_> = (0..3)
+        .map(|_| {
+            let (job, events) = job(60);
+            fixture.submit(job).expect("room");
+            events
+        })
+        .collect();
+    fixture.control.permit_all();
+    for events in &all {
+        wait_for(events, "Length 60");
+    }
+}
+
 #[test]
 fn a_job_that_does_not_fit_beside_others_waits_for_them() {
     // Two of the smallest step, and not three.
@@ -92,18 +108,7 @@ fn a_job_that_does_not_fit_beside_others_waits_for_them() {
             ..limits()
         },
     );
-    fixture.control.permit(0);
-    let all: Vec<_> = (0..3)
-        .map(|_| {
-            let (job, events) = job(60);
-            fixture.submit(job).expect("room");
-            events
-        })
-        .collect();
-    fixture.control.permit_all();
-    for events in &all {
-        wait_for(events, "Length 60");
-    }
+    three_answers(&fixture);
     assert!(fixture.control.most_held() <= 2 * 512);
 }
 
@@ -113,17 +118,6 @@ fn memory_that_cannot_be_copied_has_a_row_for_each_answer() {
     let fixture = Fixture::with(limits, |control| {
         Fake::new(Text::Fixed(vec![97; 300]), control).without_copies()
     });
-    fixture.control.permit(0);
-    let all: Vec<_> = (0..3)
-        .map(|_| {
-            let (job, events) = job(60);
-            fixture.submit(job).expect("room");
-            events
-        })
-        .collect();
-    fixture.control.permit_all();
-    for events in &all {
-        wait_for(events, "Length 60");
-    }
+    three_answers(&fixture);
     assert!(!fixture.control.runs().iter().any(|run| run.contains(',')));
 }
