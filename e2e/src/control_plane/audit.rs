@@ -4,7 +4,9 @@
 use std::{
     collections::BTreeSet,
     io::{Seek, SeekFrom},
+    ops::Range,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use serde_json::Value;
@@ -35,6 +37,8 @@ const FORBID: &str = "\"authorization.k8s.io/decision\":\"forbid\"";
 pub struct Audit {
     policy: PathBuf,
     log: PathBuf,
+    /// Where in the log an API server stood that was not ready yet.
+    starts: Arc<Mutex<Vec<Range<u64>>>>,
 }
 
 /// One request as the API server saw it.
@@ -61,7 +65,11 @@ impl Audit {
         let policy = directory.join("audit-policy.yaml");
         std::fs::write(&policy, POLICY).map_err(|source| write_error(&policy, source))?;
         let log = directory.join("audit.log");
-        Ok(Self { policy, log })
+        Ok(Self {
+            policy,
+            log,
+            starts: Arc::default(),
+        })
     }
 
     pub(super) fn policy(&self) -> &Path {
@@ -82,6 +90,12 @@ impl Audit {
         std::fs::metadata(&self.log).map_or(0, |file| file.len())
     }
 
+    /// The API server that was started when the log ended at `end` is ready now.
+    pub(crate) fn started_at(&self, end: u64) {
+        let mut starts = self.starts.lock().unwrap_or_else(PoisonError::into_inner);
+        starts.push(end..self.end());
+    }
+
     /// The writes since the log ended at `end`, in order. Quick to ask again and again, however long the log is.
     pub fn writes_after(&self, end: u64) -> Vec<AuditedRequest> {
         let log = tail(&self.log, end).unwrap_or_default();
@@ -94,19 +108,26 @@ impl Audit {
     }
 
     /// What ServiceAccounts asked for without a permission, in order. Not where the namespace or a binding in it was
-    /// deleted before: whoever is about to end there may have lost its permissions a moment earlier.
+    /// deleted before: whoever is about to end there may have lost its permissions a moment earlier. Nor by an API
+    /// server that was not ready: until it has read all roles, it refuses what they allow.
     pub fn refused(&self) -> Vec<AuditedRequest> {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let mut deleted = BTreeSet::new();
         let mut refused = Vec::new();
-        for line in log.lines() {
+        let starts = self.starts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut end = 0;
+        for line in log.split_inclusive('\n') {
+            let start = end;
+            end += line.len() as u64;
             let Some(request) = parse(line) else { continue };
             let scope = (request.resource.clone(), request.namespace.clone());
             let is_refused = line.contains(FORBID);
             match (request.resource.as_str(), request.verb.as_str()) {
                 _ if is_refused => {
                     let namespace = &request.namespace;
-                    if !deleted.iter().any(|(_, deleted)| deleted == namespace) {
+                    let ends = deleted.iter().any(|(_, deleted)| deleted == namespace);
+                    let starts = starts.iter().any(|starts| starts.contains(&start));
+                    if !ends && !starts {
                         refused.push(request);
                     }
                 }
@@ -198,6 +219,7 @@ mod tests {
         Audit {
             policy: PathBuf::new(),
             log: directory.path().join("audit.log"),
+            starts: Arc::default(),
         }
     }
 
@@ -239,5 +261,22 @@ mod tests {
         std::fs::write(&audit.log, log.concat()).expect("writable");
         let expected = ["while it runs", "elsewhere", "when it is back"];
         assert_eq!(names(audit.refused()), expected);
+    }
+
+    #[test]
+    fn what_an_api_server_refuses_before_it_is_ready_does_not_count() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let audit = audit(&directory);
+        let mut log = String::new();
+        let mut refuse = |name: &str| {
+            log.push_str(&event("watch", "secrets", "shop", name, "forbid"));
+            std::fs::write(&audit.log, &log).expect("writable");
+        };
+        refuse("before");
+        let end = audit.end();
+        refuse("while it starts");
+        audit.started_at(end);
+        refuse("after");
+        assert_eq!(names(audit.refused()), ["before", "after"]);
     }
 }

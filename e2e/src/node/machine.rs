@@ -89,6 +89,7 @@ impl Machine {
             }
         };
         let program = plan.program(component).through(&wrapper);
+        let audited = plan.audit.end();
         let child = program.start(&plan.etc).map_err(Error::Start)?;
         self.components.insert(component, child);
         let ready = until(DEADLINE, async || {
@@ -101,7 +102,11 @@ impl Machine {
         let ready = ready.await;
         ready
             .unwrap_or_else(|| Err(format!("{component:?} answers")))
-            .map_err(|what| self.not_ready(what))
+            .map_err(|what| self.not_ready(what))?;
+        if component == Component::ApiServer {
+            plan.audit.started_at(audited);
+        }
+        Ok(())
     }
 
     async fn is_ready(&self, component: Component, plan: &Plan) -> bool {
