@@ -43,6 +43,7 @@ fn files(folder: &str) -> Vec<ManifestFile> {
 #[case::providers(&["providers"], "switchboard", 4, 0)]
 #[case::identity(&["identity"], "reception", 0, 0)]
 #[case::models(&["models"], "shelf", 0, 0)]
+#[case::embeddings(&["embeddings"], "search", 2, 0)]
 fn manifests_compile_without_a_problem(
     #[case] folders: &[&str],
     #[case] gateway: &str,
@@ -110,6 +111,7 @@ fn no_folder_of_examples_is_forgotten() {
         folders,
         [
             "autoscaling",
+            "embeddings",
             "gpu",
             "identity",
             "limits",

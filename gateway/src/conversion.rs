@@ -3,6 +3,8 @@
 pub mod anthropic;
 mod blocks;
 mod chat;
+mod document_request;
+pub mod embedding;
 mod engine_answer;
 mod engine_request;
 mod failure;
@@ -20,12 +22,14 @@ pub mod openai_answer;
 mod parts;
 #[cfg(test)]
 mod provider_golden;
+pub mod ranking;
 pub mod responses;
 pub mod summary;
 mod target;
 mod text_shape;
 mod upstream_body;
 
+pub use document_request::document_request;
 pub use engine_answer::{EngineAnswer, Whole};
 pub use engine_request::{HONOURED as HONOURED_IN_ALL, engine_request, format_field};
 pub use failure::Failure;

@@ -13,6 +13,7 @@ mod local;
 mod remote;
 mod retry;
 mod stream;
+mod vectors;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,7 +34,7 @@ use crate::metrics::Metrics;
 use crate::provider::Provider;
 use crate::routing::Candidates;
 use crate::telemetry::ModelCall;
-use crate::types::{ChatCompletion, ChatRequest, Usage};
+use crate::types::{ChatCompletion, ChatRequest, Task, Usage};
 use attempts::Course;
 use limits::Limits;
 use local::Asker;
@@ -172,6 +173,9 @@ impl Dispatcher {
             let asker = self.asker(permit);
             let mut call = ModelCall::begin(entry, request, limits.deadline.at);
             let outcome = match &entry.backend {
+                Backend::Local(slot) if matches!(request.task, Task::Embed | Task::Rerank) => {
+                    vectors::complete(&entry.name, slot, limits.local, request, asker).await
+                }
                 Backend::Local(slot) => {
                     choices::complete(&entry.name, slot, limits.local, request, asker).await
                 }

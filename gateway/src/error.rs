@@ -56,9 +56,7 @@ pub enum GatewayError {
         remedy: String,
     },
     /// The request asks a model for what it was not made for.
-    #[error(
-        "model `{model}` answers chats, and cannot serve {path}: ask a remote model that was made for it"
-    )]
+    #[error("model `{model}` was not made for {path}, and cannot serve it: ask one that was")]
     UnsupportedTask {
         /// The model.
         model: String,
@@ -76,6 +74,20 @@ pub enum GatewayError {
         /// Length of the prompt.
         tokens: u64,
         /// The model's context length.
+        limit: u64,
+    },
+    /// One of several inputs is longer than the model takes.
+    #[error(
+        "`{field}` is {tokens} tokens long, but model `{model}` takes at most {limit}: shorten it"
+    )]
+    InputTooLong {
+        /// The model.
+        model: String,
+        /// The input.
+        field: String,
+        /// Its length.
+        tokens: u64,
+        /// The longest one.
         limit: u64,
     },
     /// No valid credential.

@@ -21,7 +21,7 @@ use prometheus_client::registry::Registry;
 use crate::audit;
 use crate::config::{Backend, ModelEntry, Remote, RuntimeConfig};
 use crate::mailbox;
-use crate::models::{FailureKind, ModelStats, PoolFigures, SlotState};
+use crate::models::{FailureKind, Loaded, ModelStats, PoolFigures, SlotState};
 use crate::types::Usage;
 
 pub(crate) use control_group::ControlGroup;
@@ -414,7 +414,7 @@ impl Metrics {
                 let state = slot.state();
                 // There before it is loaded, so that its first request is seen as one.
                 let done = match &state {
-                    SlotState::Ready(engine, _) => engine.stats(),
+                    SlotState::Ready(Loaded::Text(engine), _) => engine.stats(),
                     _ => ModelStats::default(),
                 };
                 self.engines.observe(&model.name, done);

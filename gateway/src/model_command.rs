@@ -9,11 +9,12 @@ use std::time::Duration;
 use claw_crds::claw_gateway::DEFAULT_HUB;
 use claw_crds::gateway_config::{
     HuggingFaceConfig, ObjectsConfig, OciConfig, OutboundConfig, QuantizationConfig, Redacted,
-    S3Config, SourceConfig,
+    S3Config, SourceConfig, TaskConfig,
 };
 use claw_inference::Quantization;
+use claw_inference::encoder::{self, EncoderDir, EncoderManifest};
 use claw_inference::import::{IMPORTER_VERSION, source_digest};
-use claw_inference::model_dir::{MANIFEST_FILE, Manifest, ModelDir};
+use claw_inference::model_dir::{FileRecord, MANIFEST_FILE, Manifest, ModelDir};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::args::{
@@ -56,6 +57,12 @@ fn import(args: &ImportArgs) -> Result<(), Failure> {
                 .to_owned(),
         ));
     }
+    if *report && encoder::is_encoder(source) {
+        return Err(Failure::Usage(
+            "--report is for models that chat: a text encoder keeps 32-bit floating point"
+                .to_owned(),
+        ));
+    }
     if *update && target.exists() {
         if is_up_to_date(source, target, *quantization)? {
             say(&format!("{} is up to date", target.display()))?;
@@ -93,13 +100,22 @@ fn import_into(source: &Path, target: &Path, quantization: Weights) -> Result<()
         Weights::Int8 => QuantizationConfig::Int8,
         Weights::Int4 => QuantizationConfig::Int4,
     };
-    let imported = OnnxLoader::default().import(source, target, weights, &mut report);
+    // What embeds and what ranks is imported alike.
+    let task = if encoder::is_encoder(source) {
+        TaskConfig::Embed
+    } else {
+        TaskConfig::Chat
+    };
+    let imported = OnnxLoader::default().import(source, target, task, weights, &mut report);
     bar.finish_and_clear();
     imported.map_err(|error| Failure::Data(chain(&error)))
 }
 
 /// Whether this version imported the directory from this source. Only what an import wrote may be replaced.
 fn is_up_to_date(source: &Path, target: &Path, quantization: Weights) -> Result<bool, Failure> {
+    if encoder::is_encoder(source) {
+        return is_encoder_up_to_date(source, target);
+    }
     let manifest = target.join(MANIFEST_FILE);
     if !manifest.is_file()
         && std::fs::read_dir(target).is_ok_and(|mut entries| entries.next().is_some())
@@ -128,6 +144,33 @@ fn is_up_to_date(source: &Path, target: &Path, quantization: Weights) -> Result<
     let sha256 =
         source_digest(source, &mut |_, _| {}).map_err(|error| Failure::Io(chain(&error)))?;
     Ok(from.sha256 == sha256)
+}
+
+/// The same of a text encoder's directory.
+fn is_encoder_up_to_date(source: &Path, target: &Path) -> Result<bool, Failure> {
+    let path = target.join(encoder::MANIFEST_FILE);
+    let text = match std::fs::read(&path) {
+        Ok(text) => text,
+        Err(_) if std::fs::read_dir(target).is_ok_and(|mut entries| entries.next().is_none()) => {
+            return Ok(false);
+        }
+        Err(_) => {
+            let (target, file) = (target.display(), encoder::MANIFEST_FILE);
+            return Err(Failure::Data(format!(
+                "{target} holds no {file}, so no import wrote it: choose another"
+            )));
+        }
+    };
+    let Ok(EncoderManifest { source: from, .. }) = serde_json::from_slice(&text) else {
+        return Ok(false);
+    };
+    if from.importer_version != IMPORTER_VERSION || EncoderDir::open(target).is_err() {
+        return Ok(false);
+    }
+    let weights = source.join("model.safetensors");
+    let weights = FileRecord::of(&weights)
+        .map_err(|error| Failure::Io(format!("{}: cannot be read: {error}", weights.display())))?;
+    Ok(from.sha256 == weights.sha256)
 }
 
 fn download(args: &FetchArgs) -> Result<(), Failure> {

@@ -9,8 +9,11 @@ pub(crate) mod fake;
 pub mod fetch;
 #[cfg(test)]
 mod file_server;
+mod loaded;
 mod memory;
 mod onnx;
+mod onnx_encoders;
+mod onnx_summarizer;
 pub mod origin;
 mod pool;
 mod preparation;
@@ -22,6 +25,7 @@ pub use engine::{
     EngineRequest, FinishReason, LoadProgress, Loader, ModelStats, Sink, SubmitError,
     TokenLogProbabilities, TokenLogProbability, Tool, ToolCall, ToolCallPiece, ToolChoice,
 };
+pub use loaded::{Done, Embedder, Loaded, Reranker};
 pub use memory::MemoryNeed;
 pub use onnx::OnnxLoader;
 pub use pool::{ModelPool, PoolFigures};

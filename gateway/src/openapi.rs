@@ -144,7 +144,7 @@ fn passed_on(schemas: &mut Schemas) -> Vec<Endpoint> {
         Endpoint {
             method: "post",
             path: "/v1/embeddings",
-            summary: "Turn texts into vectors (remote models)",
+            summary: "Turn texts into vectors",
             body: Some(schemas.of::<bodies::EmbeddingsBody>()),
             answer: schemas.of::<bodies::Embeddings>(),
             event: None,
@@ -153,7 +153,7 @@ fn passed_on(schemas: &mut Schemas) -> Vec<Endpoint> {
         Endpoint {
             method: "post",
             path: "/v1/rerank",
-            summary: "Sort documents by what they say about a question (remote models)",
+            summary: "Sort documents by what they say about a question",
             body: Some(schemas.of::<bodies::RerankBody>()),
             answer: schemas.of::<bodies::Ranking>(),
             event: None,

@@ -85,6 +85,9 @@ pub enum GenerationError {
     /// The runtime failed, for all answers that were computed together.
     #[error("failed to run the model")]
     Session(#[source] Arc<SessionError>),
+    /// The runtime failed with a model that is no decoder alone.
+    #[error("failed to run the model")]
+    Seq2Seq(#[source] Arc<crate::session::EncoderError>),
     /// The model gives no token that could be chosen.
     #[error("the model computed no token that can be chosen; its weights are damaged")]
     NoToken,

@@ -4,6 +4,7 @@
 
 mod block;
 mod decoder;
+mod encoder;
 mod gguf;
 mod model_files;
 mod onnx;
@@ -36,6 +37,10 @@ use staging::Staging;
 use weights::Weights;
 
 pub use decoder::{DecoderError, GraphError};
+pub use encoder::{
+    EncoderGraphError, EncoderImportError, EncoderWeightsError, encoder_source_files,
+    import_encoder,
+};
 pub use gguf::{GgufError, MetadataError};
 pub use model_files::ModelFilesError;
 pub use onnx_directory::OnnxError;

@@ -1,11 +1,13 @@
 //! What a model will take in memory, before it is loaded.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use crate::{
     chat_model::{LoadError, context_length},
+    encoder::{EncoderDir, EncoderDirError},
     kv_cache::KvShape,
     model_dir::ModelDir,
+    session::seq2seq_graphs,
 };
 
 /// Memory of a loaded model, in bytes.
@@ -30,4 +32,41 @@ pub fn memory_needed(directory: &Path, context: Option<usize>) -> Result<MemoryN
         weights: manifest.files.values().map(|file| file.bytes).sum(),
         cache: shape.bytes(shape.capacity_for(context_length)) as u64,
     })
+}
+
+/// What the text encoder in a directory will take: it keeps nothing between requests.
+pub fn encoder_memory_needed(directory: &Path) -> Result<MemoryNeed, EncoderDirError> {
+    let encoder = EncoderDir::open(directory)?;
+    Ok(MemoryNeed {
+        weights: graph_bytes(encoder.graph()),
+        cache: 0,
+    })
+}
+
+/// What the sequence-to-sequence model in a directory will take. It answers one request at a time, whose cache is small
+/// beside the weights.
+pub fn seq2seq_memory_needed(directory: &Path) -> MemoryNeed {
+    let graphs = seq2seq_graphs(directory);
+    MemoryNeed {
+        weights: graphs.iter().map(|graph| graph_bytes(graph)).sum(),
+        cache: 0,
+    }
+}
+
+/// A graph with the data beside it, whose files are named after it. A file that cannot be read counts nothing: loading
+/// says what is wrong with it.
+fn graph_bytes(graph: &Path) -> u64 {
+    let (Some(folder), Some(name)) = (graph.parent(), graph.file_name()) else {
+        return 0;
+    };
+    let Ok(entries) = fs::read_dir(folder) else {
+        return 0;
+    };
+    let name = name.to_string_lossy();
+    entries
+        .filter_map(Result::ok)
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(&*name))
+        .filter_map(|entry| entry.path().metadata().ok())
+        .map(|file| file.len())
+        .sum()
 }

@@ -6,6 +6,8 @@ mod graph;
 mod placement;
 mod rows;
 pub mod runtime;
+mod seq2seq;
+mod text_encoder;
 
 use std::{fmt, num::NonZero, path::PathBuf};
 
@@ -20,6 +22,11 @@ pub(crate) use graph::Graph;
 pub use placement::Placement;
 pub(crate) use rows::{Move, Rows};
 use runtime::RuntimeError;
+pub(crate) use seq2seq::{
+    DECODER_FILE, ENCODER_FILE, MERGED_FILE, Seq2SeqSession, graphs as seq2seq_graphs,
+};
+pub(crate) use text_encoder::PACKED_INPUTS;
+pub use text_encoder::{EncoderError, EncoderSession};
 
 /// Why a decoder could not be loaded, or could not go on.
 #[derive(Debug, Error)]

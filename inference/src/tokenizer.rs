@@ -22,6 +22,15 @@ pub struct TokenizerLoadError {
     source: Box<dyn std::error::Error + Send + Sync>,
 }
 
+impl TokenizerLoadError {
+    pub(crate) fn new(path: &Path, source: Box<dyn std::error::Error + Send + Sync>) -> Self {
+        Self {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
 /// A text that the tokenizer's rules cannot take.
 #[derive(Debug, Error)]
 #[error("failed to turn text into tokens")]
@@ -34,6 +43,11 @@ const SPOKEN_MARKUP: [&str; 4] = [
     "<|python_tag|>",
     "[TOOL_CALLS]",
 ];
+impl EncodeError {
+    pub(crate) fn new(source: Box<dyn std::error::Error + Send + Sync>) -> Self {
+        Self(source)
+    }
+}
 
 /// A model's tokenizer.
 #[derive(Debug)]

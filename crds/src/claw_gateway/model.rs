@@ -46,6 +46,11 @@ pub struct Model {
 /// A model that runs in the gateway's own process.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new(
+        "!has(self.task) || !(self.task in ['Embed', 'Rerank']) || !has(self.quantization) || self.quantization == 'None'")
+        .message("the tasks Embed and Rerank need the quantization None: leave it out")
+)]
 pub struct LocalModel {
     /// Where the files come from.
     pub source: ModelSource,
@@ -55,14 +60,12 @@ pub struct LocalModel {
     #[schemars(transform = without_default)]
     pub task: Task,
 
-    /// How the weights are stored: Int8 is exact enough for nearly all uses, Int4 is smaller and less exact, None keeps
-    /// 32-bit floating point. A directory that is imported already, or that holds an ONNX graph, keeps what it has, which
-    /// this must say. Int8 when absent.
-    #[serde(default)]
-    #[schemars(transform = without_default)]
-    pub quantization: Quantization,
+    /// How weights are stored. Its type has the words that users read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantization: Option<Quantization>,
 
-    /// Longest prompt plus answer, in tokens. Absent means what the model was trained for, at most 8192.
+    /// Longest prompt plus answer, in tokens; of models that embed and rerank, the longest input. Absent means what the
+    /// model was trained for, at most 8192.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 128, max = 1_048_576))]
     pub context_length: Option<i32>,
@@ -88,9 +91,18 @@ pub enum Task {
     /// Answers a conversation. Routes take and give OpenAI chat completions.
     #[default]
     Chat,
+    /// Summarizes a text or a conversation. Routes take `text` or `messages` and give `summary`. A sequence-to-sequence
+    /// model reads the text itself, and one that chats is asked by a chat.
+    Summarize,
+    /// Turns texts into vectors. Routes take and give OpenAI embeddings.
+    Embed,
+    /// Sorts documents by what they say about a question. Routes take `query` and `documents` and give `results`.
+    Rerank,
 }
 
-/// How weights are stored.
+/// How weights are stored: Int8 is exact enough for nearly all uses, Int4 is smaller and less exact, None keeps 32-bit
+/// floating point. A directory that is imported already, or that holds an ONNX graph, keeps what it has, which this must
+/// say. When absent, Int8 for models that chat or summarize, and None for those that embed or rank, which know no other.
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Quantization {
     /// 32-bit floating point.

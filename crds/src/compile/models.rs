@@ -8,7 +8,7 @@ use super::{
     remote_models::{Place, remote},
 };
 use crate::{
-    claw_gateway::{Load, LocalModel, Model, Quantization, RemoteTask},
+    claw_gateway::{Load, LocalModel, Model, Quantization, RemoteTask, Task},
     gateway_config::{
         LoadConfig, LocalModelConfig, ModelBackend, ModelConfig, QuantizationConfig, TaskConfig,
     },
@@ -52,6 +52,14 @@ pub(super) fn compile(
 
 /// Also of a model that cannot be used now, so that its routes stay what they are.
 fn task(model: &Model) -> TaskConfig {
+    if let Some(local) = &model.local {
+        return match local.task {
+            Task::Chat => TaskConfig::Chat,
+            Task::Summarize => TaskConfig::Summarize,
+            Task::Embed => TaskConfig::Embed,
+            Task::Rerank => TaskConfig::Rerank,
+        };
+    }
     match model.remote.as_ref().and_then(|remote| remote.task) {
         Some(RemoteTask::Chat) | None => TaskConfig::Chat,
         Some(RemoteTask::Summarize) => TaskConfig::Summarize,
@@ -94,15 +102,11 @@ fn local(
     model: &LocalModel,
     found: Found<'_>,
 ) -> Result<LocalModelConfig, Problem> {
-    let field = format!("{field}.local.source");
-    let source = model_sources::compile(gateway, &field, &model.source, found)?;
+    let at = format!("{field}.local.source");
+    let source = model_sources::compile(gateway, &at, &model.source, found)?;
     Ok(LocalModelConfig {
         source,
-        quantization: match model.quantization {
-            Quantization::None => QuantizationConfig::None,
-            Quantization::Int8 => QuantizationConfig::Int8,
-            Quantization::Int4 => QuantizationConfig::Int4,
-        },
+        quantization: quantization(gateway, field, model)?,
         context_length: model
             .context_length
             .and_then(|length| u32::try_from(length).ok()),
@@ -112,4 +116,33 @@ fn local(
             Load::Lazy => LoadConfig::Lazy,
         },
     })
+}
+
+/// The API server asks the same; files that nobody checked come here, too.
+fn quantization(
+    gateway: &ObjectRef,
+    field: &str,
+    model: &LocalModel,
+) -> Result<QuantizationConfig, Problem> {
+    match (model.task, model.quantization) {
+        (Task::Chat | Task::Summarize, None | Some(Quantization::Int8)) => {
+            Ok(QuantizationConfig::Int8)
+        }
+        (_, Some(Quantization::None)) | (Task::Embed | Task::Rerank, None) => {
+            Ok(QuantizationConfig::None)
+        }
+        (Task::Chat | Task::Summarize, Some(Quantization::Int4)) => Ok(QuantizationConfig::Int4),
+        (Task::Embed | Task::Rerank, Some(other @ (Quantization::Int8 | Quantization::Int4))) => {
+            Err(Problem::invalid(
+                gateway,
+                format!("{field}.local.quantization"),
+                "models that embed or rerank keep 32-bit floating point",
+                "leave it out, or set None",
+            )
+            .with_value(match other {
+                Quantization::Int4 => "Int4",
+                _ => "Int8",
+            }))
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// What a model does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum TaskConfig {
     /// Answers a conversation.
     #[default]

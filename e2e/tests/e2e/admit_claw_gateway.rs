@@ -21,6 +21,7 @@ pub(crate) fn table() -> Table {
         identity(),
         models(),
         local_models(),
+        local_tasks(),
         model_sources(),
         model_pools(),
         remote_models(),
@@ -83,6 +84,14 @@ fn local_with(key: &str, value: Value) -> Value {
     let mut model = local("small");
     model["local"][key] = value;
     self::model(model)
+}
+
+/// A local model that ranks, with its weights stored so.
+fn ranking(quantization: &str) -> Value {
+    let source = json!({"path": "/m"});
+    model(json!({
+        "name": "ranks", "local": {"source": source, "task": "Rerank", "quantization": quantization},
+    }))
 }
 
 fn http(url: &str, sha256: &str) -> Value {
@@ -214,7 +223,6 @@ fn local_models() -> Vec<Row> {
     let source = |source: Value| local_with("source", source);
     let one_source =
         "set exactly one of path, http, huggingFace, s3, oci and persistentVolumeClaim";
-    let at = "spec.models[0].local";
     vec![
         accepts(
             "a_model_behind_a_url",
@@ -265,11 +273,38 @@ fn local_models() -> Vec<Row> {
             "http.sha256",
             "should match",
         ),
-        rejects(
-            "a_task_that_does_not_work_yet",
+    ]
+}
+
+fn local_tasks() -> Vec<Row> {
+    let at = "spec.models[0].local";
+    vec![
+        accepts(
+            "a_local_model_that_summarizes",
+            local_with("task", json!("Summarize")),
+        ),
+        accepts(
+            "a_local_model_that_embeds",
             local_with("task", json!("Embed")),
+        ),
+        rejects(
+            "an_unknown_local_task",
+            local_with("task", json!("Dream")),
             at,
-            "supported values: \"Chat\"",
+            "supported values: \"Chat\", \"Summarize\", \"Embed\", \"Rerank\"",
+        ),
+        accepts("a_local_model_that_ranks_in_floats", ranking("None")),
+        rejects(
+            "a_local_model_that_ranks_in_bytes",
+            ranking("Int8"),
+            at,
+            "the tasks Embed and Rerank need the quantization None",
+        ),
+        rejects(
+            "a_local_model_that_ranks_in_half_bytes",
+            ranking("Int4"),
+            at,
+            "the tasks Embed and Rerank need the quantization None",
         ),
         rejects(
             "an_unknown_quantization",

@@ -21,17 +21,18 @@ pub enum ModelCommand {
 #[derive(Debug, Args)]
 pub struct ImportArgs {
     /// A GGUF file, or a directory with config.json, tokenizer.json and either safetensors files or an ONNX decoder.
-    /// Families: llama, mistral, qwen2, qwen3, gemma, gemma2, gemma3 (text); an ONNX decoder may be of any.
+    /// Families: llama, mistral, qwen2, qwen3, gemma, gemma2, gemma3 (text), and text encoders (bert, roberta, xlm-roberta,
+    /// camembert), which embed or rank; an ONNX decoder may be of any.
     #[arg(value_name = "SOURCE")]
     pub source: PathBuf,
     /// The model directory to write; it must not exist yet, or be empty.
     #[arg(value_name = "TARGET_DIR")]
     pub target: PathBuf,
     /// How the weights are stored: int8 is exact enough for nearly all uses, int4 is smaller and less exact, none keeps
-    /// 32-bit floating point. An ONNX decoder keeps what it has, which this must say.
+    /// 32-bit floating point. An ONNX decoder keeps what it has, which this must say; text encoders know none alone.
     #[arg(long, value_enum, default_value_t = Weights::Int8, env = "CLAWDBOT_QUANTIZATION")]
     pub quantization: Weights,
-    /// Keep a model directory that this version imported from the same file, and replace any other one.
+    /// Keep a model directory that this version imported from the same source, and replace any other one.
     #[arg(long, env = "CLAWDBOT_UPDATE")]
     pub update: bool,
     /// Measure what the quantization costs against 32-bit weights, print it, and keep it in the directory's model.json.

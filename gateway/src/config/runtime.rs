@@ -181,9 +181,12 @@ impl Prepared {
                         let slot = acquire(SlotKey {
                             model: local,
                             device,
+                            task: model.task,
                         });
-                        // What the name stood for answers until this one can.
-                        if let Some(Backend::Local(known)) = known.map(|known| &known.backend) {
+                        // What the name stood for answers until this one can, where it is asked for the same.
+                        if let Some(Backend::Local(known)) = known.map(|known| &known.backend)
+                            && known.key().task == slot.key().task
+                        {
                             slot.follow_on(known);
                         }
                         Backend::Local(slot)

@@ -113,7 +113,7 @@ impl EngineAnswer {
         }
         Some(match self.task {
             Task::Complete => self.of_text(&tokens),
-            Task::Chat | Task::Embed | Task::Rerank => {
+            Task::Chat | Task::Summarize | Task::Embed | Task::Rerank => {
                 json!({"content": tokens.iter().map(of_chat).collect::<Vec<_>>(), "refusal": null})
             }
         })

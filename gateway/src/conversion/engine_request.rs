@@ -53,7 +53,7 @@ const HONOURED_IN_TEXTS: [&str; 2] = ["prompt", "echo"];
 pub fn engine_request(request: &ChatRequest, model: &str) -> Result<EngineRequest, GatewayError> {
     let body = &request.body;
     let also: &[&str] = match request.task {
-        Task::Chat => &HONOURED_IN_CHATS,
+        Task::Chat | Task::Summarize => &HONOURED_IN_CHATS,
         Task::Complete => &HONOURED_IN_TEXTS,
         Task::Embed | Task::Rerank => {
             return Err(GatewayError::UnsupportedTask {

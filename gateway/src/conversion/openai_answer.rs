@@ -18,11 +18,13 @@ fn missing(task: Task, completion: &ChatCompletion) -> Option<&'static str> {
     let has_text = |choice: &Choice| choice.extra.get("text").is_some_and(Value::is_string);
     let says_nothing = |choice: &Choice| choice.message.is_empty();
     match task {
-        Task::Chat if choices.iter().any(says_nothing) => Some("no chat completion"),
+        Task::Chat | Task::Summarize if choices.iter().any(says_nothing) => {
+            Some("no chat completion")
+        }
         Task::Complete if !choices.iter().all(has_text) => Some("no text"),
         Task::Embed if !has("data") => Some("no embeddings"),
         Task::Rerank if !has("results") => Some("no ranking"),
-        Task::Chat | Task::Complete | Task::Embed | Task::Rerank => None,
+        Task::Chat | Task::Summarize | Task::Complete | Task::Embed | Task::Rerank => None,
     }
 }
 

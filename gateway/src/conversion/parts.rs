@@ -25,7 +25,7 @@ pub struct Part {
 pub fn parts(request: &ChatRequest, model: &str) -> Result<Vec<Part>, GatewayError> {
     let prompts = match request.task {
         Task::Complete => texts(request, model)?.into_iter().map(Some).collect(),
-        Task::Chat | Task::Embed | Task::Rerank => vec![None],
+        Task::Chat | Task::Summarize | Task::Embed | Task::Rerank => vec![None],
     };
     let copies = request.choices as usize;
     if prompts.len().saturating_mul(copies) > MOST_ANSWERS {

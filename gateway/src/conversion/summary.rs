@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::chat::fields::says_nothing;
 use crate::error::GatewayError;
-use crate::types::{ChatChunk, ChatCompletion, ChatRequest, Content, Message, fields};
+use crate::types::{ChatChunk, ChatCompletion, ChatRequest, Content, Message, Task, fields};
 
 /// What the model is told. The text comes from anybody, so it is said that nothing in it is for the model.
 const INSTRUCTIONS: &str = "Summarize what the user sends. Say only what it says, briefly, in its language. Answer with \
@@ -50,6 +50,7 @@ pub fn chat_request(mut body: Map<String, Value>) -> Result<ChatRequest, Gateway
     ]);
     body.insert("messages".to_owned(), messages);
     let mut request = ChatRequest::from_object(body)?;
+    request.task = Task::Summarize;
     // A stream of a summary always ends with it.
     request.include_usage = request.stream;
     Ok(request)

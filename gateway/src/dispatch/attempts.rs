@@ -239,6 +239,7 @@ fn is_about_ability(error: &GatewayError) -> bool {
             | GatewayError::UnsupportedByProvider { .. }
             | GatewayError::UnsupportedTask { .. }
             | GatewayError::PromptTooLong { .. }
+            | GatewayError::InputTooLong { .. }
     )
 }
 

@@ -14,15 +14,15 @@ use tokio::sync::{mpsc, oneshot};
 use super::held;
 use super::limits::LocalLimits;
 use super::stream::Rest;
-use crate::conversion::{EngineAnswer, Whole, engine_request};
+use crate::conversion::{EngineAnswer, Whole, document_request, engine_request};
 use crate::error::{EngineFailure, GatewayError};
 use crate::metrics::Metrics;
-use crate::models::{Cancellation, EngineEvent, Lease, ModelSlot, SubmitError};
+use crate::models::{Cancellation, Engine, EngineEvent, Lease, Loaded, ModelSlot, SubmitError};
 use crate::types::{
     ChatChunk, ChatCompletion, ChatRequest, Choice, ChunkChoice, Delta, Usage, completion_id,
     unix_seconds,
 };
-use refusal::refusal;
+pub(super) use refusal::refusal;
 
 /// Who asks a model, and where that is counted.
 #[derive(Clone, Copy)]
@@ -99,7 +99,7 @@ pub(super) async fn start(
 }
 
 /// The outcome, unless it takes longer than it may.
-async fn within<T>(
+pub(super) async fn within<T>(
     limit: Option<Duration>,
     model: &str,
     awaited: &'static str,
@@ -190,11 +190,17 @@ pub(super) async fn count_tokens(
     request: &ChatRequest,
 ) -> Result<u64, GatewayError> {
     let engine_request = engine_request(request, model)?;
-    let engine = held::engine(model, &slot).await?;
-    tokio::task::spawn_blocking(move || engine.count_tokens(&engine_request))
-        .await
-        .map_err(|_| GatewayError::Internal)?
-        .map_err(|error| refusal(model, request, error))
+    let lease = held::engine(model, &slot).await?;
+    let engine = speaking(&lease, model, request)?;
+    tokio::task::spawn_blocking(move || {
+        let counted = engine.count_tokens(&engine_request);
+        drop(engine);
+        drop(lease);
+        counted
+    })
+    .await
+    .map_err(|_| GatewayError::Internal)?
+    .map_err(|error| refusal(model, request, error))
 }
 
 impl Generation {
@@ -205,8 +211,12 @@ impl Generation {
         asker: Asker<'_>,
     ) -> Result<Self, GatewayError> {
         let mut engine_request = engine_request(request, model)?;
-        asker.client.as_ref().clone_into(&mut engine_request.client);
         let lease = held::engine(model, slot).await?;
+        let engine = speaking(&lease, model, request)?;
+        if engine.reads_documents() {
+            engine_request = document_request(request, model)?;
+        }
+        asker.client.as_ref().clone_into(&mut engine_request.client);
         let cancellation = engine_request.cancellation.clone();
         let (sender, events) = mpsc::unbounded_channel();
         let sink = Box::new(move |event| match sender.send(event) {
@@ -215,7 +225,8 @@ impl Generation {
         });
         // Tokenizing a long conversation and preparing a form take a while, which other requests must not wait for.
         let submitted = tokio::task::spawn_blocking(move || {
-            let outcome = lease.submit(engine_request, sink);
+            let outcome = engine.submit(engine_request, sink);
+            drop(engine);
             if outcome == Err(SubmitError::Closed) {
                 lease.died();
             }
@@ -308,6 +319,21 @@ impl Rest for Generation {
         Box::pin(
             async move { within(Some(idle), &model, "further token", self.next_chunk()).await },
         )
+    }
+}
+
+/// What a leased model says something with.
+fn speaking(
+    lease: &Lease,
+    model: &str,
+    request: &ChatRequest,
+) -> Result<Arc<dyn Engine>, GatewayError> {
+    match lease.loaded() {
+        Loaded::Text(engine) => Ok(Arc::clone(engine)),
+        Loaded::Vectors(_) | Loaded::Ranking(_) => Err(GatewayError::UnsupportedTask {
+            model: model.to_owned(),
+            path: request.task.path(),
+        }),
     }
 }
 

@@ -59,7 +59,8 @@ impl From<&GatewayError> for ErrorBody {
         let param = match error {
             GatewayError::InvalidRequest { param, .. } => param.clone(),
             GatewayError::UnsupportedField { field, .. }
-            | GatewayError::UnsupportedByProvider { field, .. } => Some(field.clone()),
+            | GatewayError::UnsupportedByProvider { field, .. }
+            | GatewayError::InputTooLong { field, .. } => Some(field.clone()),
             GatewayError::LimitTooSmall { .. } => Some("max_tokens".to_owned()),
             GatewayError::PromptTooLong { .. } => Some("messages".to_owned()),
             GatewayError::ModelNotFound { .. } | GatewayError::UnsupportedTask { .. } => {

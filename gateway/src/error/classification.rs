@@ -15,6 +15,7 @@ impl GatewayError {
             | Self::UnsupportedByProvider { .. }
             | Self::UnsupportedTask { .. }
             | Self::PromptTooLong { .. }
+            | Self::InputTooLong { .. }
             | Self::LimitTooSmall { .. } => StatusCode::BAD_REQUEST,
             Self::Unauthorized { .. }
             | Self::InvalidCredential { .. }
@@ -59,6 +60,7 @@ impl GatewayError {
             | Self::UnsupportedByProvider { .. }
             | Self::UnsupportedTask { .. }
             | Self::PromptTooLong { .. }
+            | Self::InputTooLong { .. }
             | Self::Overloaded { .. }
             | Self::ModelNotReady { .. }
             | Self::ModelUnavailable { .. }
@@ -102,7 +104,7 @@ impl GatewayError {
                 "unsupported_field"
             }
             Self::UnsupportedTask { .. } => "unsupported_task",
-            Self::PromptTooLong { .. } => "context_length_exceeded",
+            Self::PromptTooLong { .. } | Self::InputTooLong { .. } => "context_length_exceeded",
             Self::Unauthorized { .. } => "invalid_api_key",
             Self::InvalidCredential { code, .. } => code,
             Self::IdentityUnavailable { .. } => "identity_unavailable",

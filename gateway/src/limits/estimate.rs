@@ -42,7 +42,7 @@ impl Estimate {
         Self {
             prompt: messages.sum::<u64>() + tools + texts,
             answer: match request.task {
-                Task::Chat => answer(request, DEFAULT_ANSWER),
+                Task::Chat | Task::Summarize => answer(request, DEFAULT_ANSWER),
                 Task::Complete => {
                     answer(request, MOST_TOKENS_OF_A_TEXT.into()).saturating_mul(prompts(request))
                 }

@@ -2,16 +2,15 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use claw_crds::gateway_config::QuantizationConfig;
+use claw_crds::gateway_config::{QuantizationConfig, TaskConfig};
 pub use claw_inference::{
     AnswerFormat, Cancellation, ChatRequest as EngineRequest, Message as EngineMessage, ModelStats,
     TokenLogProbabilities, TokenLogProbability, Tool, ToolCall, ToolCallPiece, ToolChoice,
 };
 
-use super::{MemoryNeed, SlotKey};
+use super::{Loaded, MemoryNeed, SlotKey};
 
 /// A loaded model. Generation runs on threads of the engine's own.
 pub trait Engine: Send + Sync + 'static {
@@ -20,6 +19,12 @@ pub trait Engine: Send + Sync + 'static {
 
     /// What it did so far, and does now.
     fn stats(&self) -> ModelStats;
+
+    /// Whether it reads a whole text and answers with another, as sequence-to-sequence models do. One that does takes
+    /// a prompt and no conversation.
+    fn reads_documents(&self) -> bool {
+        false
+    }
 
     /// The length of a conversation's prompt, the chat template and the tools included.
     fn count_tokens(&self, request: &EngineRequest) -> Result<u64, SubmitError>;
@@ -33,11 +38,12 @@ pub trait Loader: Send + Sync + 'static {
     /// Which version of the importer wrote a model directory: another one imports anew.
     fn importer_version(&self) -> String;
 
-    /// Turn a model as it is published into a model directory at a path that does not exist yet.
+    /// Turn a model as it is published, for a task, into a model directory at a path that does not exist yet.
     fn import(
         &self,
         source: &Path,
         target: &Path,
+        task: TaskConfig,
         quantization: QuantizationConfig,
         progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<(), EngineError>;
@@ -46,7 +52,7 @@ pub trait Loader: Send + Sync + 'static {
     fn memory_needed(&self, directory: &Path, key: &SlotKey) -> Result<MemoryNeed, EngineError>;
 
     /// Load a model directory and warm it by a real run.
-    fn load(&self, directory: &Path, key: &SlotKey) -> Result<Arc<dyn Engine>, EngineError>;
+    fn load(&self, directory: &Path, key: &SlotKey) -> Result<Loaded, EngineError>;
 }
 
 /// Receives the events of one generation; `Break` cancels it.
@@ -144,6 +150,16 @@ pub enum SubmitError {
         /// Length of the prompt.
         tokens: u64,
         /// The context's length.
+        limit: u64,
+    },
+    /// One of several inputs does not fit.
+    #[error("{field} has {tokens} tokens, and the model takes {limit}")]
+    InputTooLong {
+        /// The input.
+        field: String,
+        /// Its length.
+        tokens: u64,
+        /// The longest one.
         limit: u64,
     },
     /// A value that the model cannot take.

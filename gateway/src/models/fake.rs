@@ -8,11 +8,15 @@ use std::time::Duration;
 
 use claw_crds::gateway_config::{
     DeviceConfig, LoadConfig, LocalModelConfig, OutboundConfig, QuantizationConfig, SourceConfig,
+    TaskConfig,
 };
 
+use claw_inference::{EmbedInput, EmbedRequest, Embeddings, RerankRequest, Scores};
+
 use super::{
-    Engine, EngineError, EngineEvent, EngineInfo, EngineMessage, EngineRequest, FinishReason,
-    LoadProgress, Loader, MemoryNeed, ModelStats, Sink, SlotKey, SubmitError, Workshop,
+    Done, Embedder, Engine, EngineError, EngineEvent, EngineInfo, EngineMessage, EngineRequest,
+    FinishReason, LoadProgress, Loaded, Loader, MemoryNeed, ModelStats, Reranker, Sink, SlotKey,
+    SubmitError, Workshop,
 };
 use crate::outbound::Outbound;
 
@@ -43,6 +47,7 @@ impl Loader for FakeLoader {
         &self,
         _source: &Path,
         target: &Path,
+        _task: TaskConfig,
         _quantization: QuantizationConfig,
         progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<(), EngineError> {
@@ -61,7 +66,7 @@ impl Loader for FakeLoader {
         Ok(MemoryNeed { weights, cache: 0 })
     }
 
-    fn load(&self, directory: &Path, _key: &SlotKey) -> Result<Arc<dyn Engine>, EngineError> {
+    fn load(&self, directory: &Path, key: &SlotKey) -> Result<Loaded, EngineError> {
         let entries = std::fs::read_dir(directory).map_err(EngineError::new)?;
         drop(entries);
         while directory.join("gate").exists() {
@@ -74,9 +79,100 @@ impl Loader for FakeLoader {
         }
         self.loads.fetch_add(1, Ordering::Relaxed);
         let says = directory.file_name().unwrap_or_default();
-        Ok(Arc::new(FakeEngine {
-            name: says.to_string_lossy().into_owned(),
-        }))
+        Ok(match key.task {
+            TaskConfig::Chat | TaskConfig::Summarize => Loaded::Text(Arc::new(FakeEngine {
+                name: says.to_string_lossy().into_owned(),
+            })),
+            TaskConfig::Embed => Loaded::Vectors(Arc::new(FakeEncoder)),
+            TaskConfig::Rerank => Loaded::Ranking(Arc::new(FakeEncoder)),
+        })
+    }
+}
+
+fn info() -> EngineInfo {
+    EngineInfo {
+        device: "Fake".to_owned(),
+        reason: None,
+        context_length: 16,
+    }
+}
+
+/// A vector of a text's length and 1, and a score by length; a token a word. Refuses as full what is `full`, as too long
+/// what is `long`, and fails at `fail`.
+pub(crate) struct FakeEncoder;
+
+impl FakeEncoder {
+    fn check(texts: &[&str]) -> Result<Option<String>, SubmitError> {
+        if texts.contains(&"full") {
+            return Err(SubmitError::QueueFull {
+                retry_after: Duration::from_secs(7),
+            });
+        }
+        if let Some(index) = texts.iter().position(|text| *text == "long") {
+            return Err(SubmitError::InputTooLong {
+                field: format!("input[{index}]"),
+                tokens: 17,
+                limit: 16,
+            });
+        }
+        Ok(texts.contains(&"fail").then(|| "out of numbers".to_owned()))
+    }
+
+    fn tokens(texts: &[&str]) -> usize {
+        texts
+            .iter()
+            .map(|text| text.split_whitespace().count())
+            .sum()
+    }
+
+    fn about(text: &str) -> f32 {
+        f32::from(u16::try_from(text.len()).expect("a short text"))
+    }
+}
+
+impl Embedder for FakeEncoder {
+    fn info(&self) -> EngineInfo {
+        info()
+    }
+
+    fn submit(&self, request: EmbedRequest, done: Done<Embeddings>) -> Result<(), SubmitError> {
+        let texts: Vec<&str> = request
+            .inputs
+            .iter()
+            .map(|input| match input {
+                EmbedInput::Text(text) => text.as_str(),
+                EmbedInput::Tokens(_) => "tokens",
+            })
+            .collect();
+        match Self::check(&texts)? {
+            Some(failure) => done(Err(failure)),
+            None => done(Ok(Embeddings {
+                vectors: texts
+                    .iter()
+                    .map(|text| vec![Self::about(text), 1.0])
+                    .collect(),
+                tokens: Self::tokens(&texts),
+            })),
+        }
+        Ok(())
+    }
+}
+
+impl Reranker for FakeEncoder {
+    fn info(&self) -> EngineInfo {
+        info()
+    }
+
+    fn submit(&self, request: RerankRequest, done: Done<Scores>) -> Result<(), SubmitError> {
+        let texts: Vec<&str> = request.documents.iter().map(String::as_str).collect();
+        match Self::check(&texts)? {
+            Some(failure) => done(Err(failure)),
+            None => done(Ok(Scores {
+                scores: texts.iter().map(|text| Self::about(text) / 100.0).collect(),
+                tokens: Self::tokens(&texts),
+            })),
+        }
+        Ok(())
     }
 }
 
@@ -88,11 +184,7 @@ pub(crate) struct FakeEngine {
 
 impl Engine for FakeEngine {
     fn info(&self) -> EngineInfo {
-        EngineInfo {
-            device: "Fake".to_owned(),
-            reason: None,
-            context_length: 16,
-        }
+        info()
     }
 
     fn stats(&self) -> ModelStats {
@@ -180,6 +272,7 @@ pub(crate) fn key(source: &Path) -> SlotKey {
     SlotKey {
         model,
         device: DeviceConfig::Cpu,
+        task: TaskConfig::Chat,
     }
 }
 

@@ -1,17 +1,22 @@
 //! The engine of `claw-inference` behind our traits. Translations only.
 
 use std::num::NonZero;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use claw_crds::gateway_config::{DeviceConfig, QuantizationConfig};
-use claw_inference::import::{IMPORTER_VERSION, ImportStep, import_model};
-use claw_inference::{ChatModel, Device, Event, LoadOptions, Quantization};
+use claw_crds::gateway_config::{DeviceConfig, QuantizationConfig, TaskConfig};
+use claw_inference::import::{IMPORTER_VERSION, ImportStep, import_encoder, import_model};
+use claw_inference::{
+    ChatModel, Device, EmbeddingModel, Event, LoadOptions, Quantization, RerankModel, Seq2SeqModel,
+    encoder_memory_needed, is_seq2seq, seq2seq_memory_needed,
+};
 
 use super::memory::SystemMemory;
+use super::onnx_encoders::{OnnxEmbedder, OnnxReranker};
+use super::onnx_summarizer::OnnxSummarizer;
 use super::{
     Engine, EngineError, EngineEvent, EngineInfo, EngineRequest, FinishReason, LoadProgress,
-    Loader, MemoryNeed, ModelStats, Sink, SlotKey, SubmitError,
+    Loaded, Loader, MemoryNeed, ModelStats, Sink, SlotKey, SubmitError,
 };
 
 /// Loads models into ONNX Runtime.
@@ -30,6 +35,7 @@ impl Loader for OnnxLoader {
         &self,
         source: &Path,
         target: &Path,
+        task: TaskConfig,
         quantization: QuantizationConfig,
         progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<(), EngineError> {
@@ -44,21 +50,41 @@ impl Loader for OnnxLoader {
                 total: at.total,
             });
         };
+        if matches!(task, TaskConfig::Embed | TaskConfig::Rerank) {
+            if quantization != QuantizationConfig::None {
+                return Err(EngineError::new(NotQuantizable));
+            }
+            if !source.is_dir() {
+                let path = source.to_owned();
+                return Err(EngineError::new(NoDirectory { path }));
+            }
+            return import_encoder(source, target, &mut report)
+                .map(drop)
+                .map_err(EngineError::new);
+        }
         import_model(source, target, weights(quantization), &mut report)
             .map(drop)
             .map_err(EngineError::new)
     }
 
     fn memory_needed(&self, directory: &Path, key: &SlotKey) -> Result<MemoryNeed, EngineError> {
-        let need = claw_inference::memory_needed(directory, context_length(key))
-            .map_err(EngineError::new)?;
+        let need = match key.task {
+            TaskConfig::Embed | TaskConfig::Rerank => {
+                encoder_memory_needed(directory).map_err(EngineError::new)
+            }
+            TaskConfig::Summarize if is_seq2seq(directory) => Ok(seq2seq_memory_needed(directory)),
+            TaskConfig::Chat | TaskConfig::Summarize => {
+                claw_inference::memory_needed(directory, context_length(key))
+                    .map_err(EngineError::new)
+            }
+        }?;
         Ok(MemoryNeed {
             weights: need.weights,
             cache: need.cache,
         })
     }
 
-    fn load(&self, directory: &Path, key: &SlotKey) -> Result<Arc<dyn Engine>, EngineError> {
+    fn load(&self, directory: &Path, key: &SlotKey) -> Result<Loaded, EngineError> {
         // Here rather than at start: a gateway without local models needs no ONNX Runtime.
         claw_inference::runtime::init(None).map_err(EngineError::new)?;
         let options = LoadOptions {
@@ -72,14 +98,42 @@ impl Loader for OnnxLoader {
             memory_bytes: SystemMemory::now().and_then(|memory| usize::try_from(memory.limit).ok()),
             ..LoadOptions::default()
         };
-        let model = ChatModel::load(directory, options).map_err(EngineError::new)?;
-        Ok(Arc::new(OnnxEngine(model)))
+        match key.task {
+            TaskConfig::Summarize if is_seq2seq(directory) => {
+                Seq2SeqModel::load(directory, options)
+                    .map(|model| Loaded::Text(Arc::new(OnnxSummarizer(model))))
+                    .map_err(EngineError::new)
+            }
+            TaskConfig::Chat | TaskConfig::Summarize => ChatModel::load(directory, options)
+                .map(|model| Loaded::Text(Arc::new(OnnxEngine(model))))
+                .map_err(EngineError::new),
+            TaskConfig::Embed => EmbeddingModel::load(directory, options)
+                .map(|model| Loaded::Vectors(Arc::new(OnnxEmbedder(model))))
+                .map_err(EngineError::new),
+            TaskConfig::Rerank => RerankModel::load(directory, options)
+                .map(|model| Loaded::Ranking(Arc::new(OnnxReranker(model))))
+                .map_err(EngineError::new),
+        }
     }
 }
 
 fn context_length(key: &SlotKey) -> Option<usize> {
     let length = key.model.context_length?;
     usize::try_from(length).ok()
+}
+
+/// A quantization that a model does not have.
+#[derive(Debug, thiserror::Error)]
+#[error("models that embed or rerank keep 32-bit floating point: choose the quantization None")]
+struct NotQuantizable;
+
+/// A source that is no model of its task.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{} is a file: models that embed or rerank are directories with config.json, tokenizer.json and model.safetensors or an ONNX graph", path.display()
+)]
+struct NoDirectory {
+    path: PathBuf,
 }
 
 fn weights(quantization: QuantizationConfig) -> Quantization {
@@ -120,7 +174,7 @@ impl Engine for OnnxEngine {
     }
 }
 
-fn translate(event: Event) -> EngineEvent {
+pub(super) fn translate(event: Event) -> EngineEvent {
     match event {
         Event::Started {
             prompt_tokens,

@@ -2,6 +2,7 @@
 //!
 //! Imports are kept in the state directory under what they are made of, so each is made once.
 
+mod form;
 mod leftovers;
 
 use std::path::{Path, PathBuf};
@@ -10,7 +11,6 @@ use std::time::SystemTime;
 
 use claw_crds::gateway_config::{QuantizationConfig, SourceConfig};
 use claw_inference::import::source_digest;
-use claw_inference::model_dir::MANIFEST_FILE;
 use tokio::sync::{Semaphore, watch};
 
 use super::cache::{Cache, CacheError, Contents, Held, Rules, Usage};
@@ -18,13 +18,12 @@ use super::fetch::FetchError;
 use super::memory::{MemoryError, MemoryNeed};
 use super::origin::origin_of;
 use super::state::{FailureKind, SlotState};
-use super::{Engine, EngineError, LoadProgress, Loader, SlotKey};
+use super::{EngineError, LoadProgress, Loaded, Loader, SlotKey};
 use crate::outbound::Outbound;
+use form::{Form, encoder_digest, importable};
 
 /// Where files on their way went in earlier versions, below the state directory.
 const DOWNLOADS: &str = "downloads";
-/// What describes a published model.
-const PUBLISHED_CONFIG: &str = "config.json";
 /// Where models are kept.
 const IMPORTS: &str = "models";
 /// The log hears of a download after so many bytes.
@@ -145,14 +144,18 @@ impl Workshop {
         key: &SlotKey,
         state: &watch::Sender<SlotState>,
     ) -> Result<Files, PreparationError> {
-        let at = path.clone();
+        let (at, task) = (path.clone(), key.task);
         let sha256 = run(move || {
             let unreadable = |source| PreparationError::Source {
                 path: at.clone(),
                 source,
             };
-            if at.metadata().map_err(unreadable)?.is_dir() && !is_published(&at) {
-                return Ok(None);
+            if at.metadata().map_err(unreadable)?.is_dir() {
+                match Form::of(task, |name| at.join(name).is_file()) {
+                    Form::Loadable => return Ok(None),
+                    Form::Encoder => return encoder_digest(&at).map(Some).map_err(unreadable),
+                    Form::Decoder => {}
+                }
             }
             source_digest(&at, &mut |_, _| {})
                 .map(Some)
@@ -177,7 +180,7 @@ impl Workshop {
             .map_err(|error| CacheError::Fetch(FetchError::Origin(error)))?
             .ok_or_else(|| self.lost_files())?;
         let import_name = |contents: &Contents| {
-            let sha256 = importable(contents)?.1;
+            let sha256 = importable(contents, key.task)?.1;
             Some(self.import_name(sha256, key.model.quantization))
         };
         let is_imported = |contents: &Contents| {
@@ -224,7 +227,7 @@ impl Workshop {
         };
         let contents = obtained.contents;
         let (folder, held) = obtained.folder.ok_or_else(|| self.lost_files())?;
-        let Some((name, sha256)) = importable(&contents) else {
+        let Some((name, sha256)) = importable(&contents, key.task) else {
             return Ok(Files {
                 directory: folder,
                 _held: Some(held),
@@ -309,7 +312,7 @@ impl Workshop {
         let quantization = key.model.quantization;
         match self
             .loader
-            .import(source, target, quantization, &mut report)
+            .import(source, target, key.task, quantization, &mut report)
         {
             // It appears whole or not at all.
             Err(_) if target.is_dir() => {
@@ -354,7 +357,7 @@ impl Workshop {
         &self,
         files: &Files,
         key: &SlotKey,
-    ) -> Result<Arc<dyn Engine>, PreparationError> {
+    ) -> Result<Loaded, PreparationError> {
         let turn = self.turn.clone().acquire_owned().await;
         let (loader, directory, key) = (
             Arc::clone(&self.loader),
@@ -378,18 +381,4 @@ async fn run<T: Send + 'static>(
     tokio::task::spawn_blocking(work)
         .await
         .map_err(PreparationError::Panicked)?
-}
-
-/// Whether a directory holds a model as it is published, rather than an imported one.
-fn is_published(directory: &Path) -> bool {
-    directory.join(PUBLISHED_CONFIG).is_file() && !directory.join(MANIFEST_FILE).is_file()
-}
-
-/// What of some files has to be imported, one of them or all, and its digest.
-fn importable(contents: &Contents) -> Option<(Option<&str>, &str)> {
-    if let Some(gguf) = contents.gguf() {
-        return Some((Some(&gguf.name), &gguf.sha256));
-    }
-    let has = |name: &str| contents.files.iter().any(|file| file.name == name);
-    (has(PUBLISHED_CONFIG) && !has(MANIFEST_FILE)).then_some((None, contents.sha256.as_str()))
 }

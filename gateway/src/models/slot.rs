@@ -1,11 +1,12 @@
 //! The place of one local model: what it is made of, how far it is, and who uses it.
 
-use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use claw_crds::gateway_config::{DeviceConfig, LoadConfig, LocalModelConfig, SourceConfig};
+use claw_crds::gateway_config::{
+    DeviceConfig, LoadConfig, LocalModelConfig, SourceConfig, TaskConfig,
+};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -13,7 +14,7 @@ use super::cache::Progress;
 use super::memory::Reservation;
 use super::preparation::Files;
 use super::state::SlotState;
-use super::{Engine, EngineInfo};
+use super::{EngineInfo, Loaded};
 
 /// What makes two models the same: nothing is loaded twice.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -22,6 +23,8 @@ pub struct SlotKey {
     pub model: LocalModelConfig,
     /// Where it runs.
     pub device: DeviceConfig,
+    /// What it is asked for.
+    pub task: TaskConfig,
 }
 
 /// A local model under one name, from its first mention to the last request that uses it.
@@ -63,9 +66,9 @@ pub(super) struct Inner {
     successors: Mutex<Vec<Weak<ModelSlot>>>,
 }
 
-/// An engine that stays loaded while this is held.
+/// A model that stays loaded while this is held.
 pub struct Lease {
-    engine: Option<Arc<dyn Engine>>,
+    loaded: Option<Loaded>,
     inner: Arc<Inner>,
 }
 
@@ -235,14 +238,14 @@ impl Inner {
     /// The engine, where it is loaded.
     fn lease(this: &Arc<Self>) -> Option<Lease> {
         let state = this.state.borrow();
-        let SlotState::Ready(engine, _) = &*state else {
+        let SlotState::Ready(loaded, _) = &*state else {
             return None;
         };
         // While the state is borrowed: whoever unloads it counts who has it, with the state to itself.
-        let engine = Some(Arc::clone(engine));
+        let loaded = Some(loaded.clone());
         this.touch();
         Some(Lease {
-            engine,
+            loaded,
             inner: Arc::clone(this),
         })
     }
@@ -276,17 +279,12 @@ impl Inner {
     }
 
     /// It answers from now on, with what it takes.
-    pub(super) fn ready(
-        &self,
-        engine: Arc<dyn Engine>,
-        info: EngineInfo,
-        takes: (Reservation, Files),
-    ) {
+    pub(super) fn ready(&self, loaded: Loaded, info: EngineInfo, takes: (Reservation, Files)) {
         self.touch();
         *self.lock_resident() = Some(takes);
         self.state.send_modify(|state| {
             self.is_wanted.store(false, Ordering::Relaxed);
-            *state = SlotState::Ready(engine, info);
+            *state = SlotState::Ready(loaded, info);
         });
         for slot in self.lock_successors().drain(..) {
             if let Some(slot) = slot.upgrade() {
@@ -295,16 +293,15 @@ impl Inner {
         }
     }
 
-    /// Unload it, unless somebody uses it. Gives the engine, for whoever may wait for its end.
-    pub(super) fn unload(&self) -> Option<Arc<dyn Engine>> {
+    /// Unload it, unless somebody uses it. Gives the model, for whoever may wait for its end.
+    pub(super) fn unload(&self) -> Option<Loaded> {
         let mut unloaded = None;
         self.state.send_if_modified(|state| {
-            let is_idle =
-                matches!(state, SlotState::Ready(engine, _) if Arc::strong_count(engine) == 1);
+            let is_idle = matches!(state, SlotState::Ready(loaded, _) if loaded.is_unshared());
             if is_idle
-                && let SlotState::Ready(engine, _) = std::mem::replace(state, SlotState::Standby)
+                && let SlotState::Ready(loaded, _) = std::mem::replace(state, SlotState::Standby)
             {
-                unloaded = Some(engine);
+                unloaded = Some(loaded);
             }
             is_idle
         });
@@ -346,12 +343,19 @@ impl Inner {
 }
 
 impl Lease {
+    /// What is asked. Who clones it drops it before the lease, which tells whoever waits for its end.
+    pub fn loaded(&self) -> &Loaded {
+        self.loaded
+            .as_ref()
+            .expect("it is there until it is dropped")
+    }
+
     /// The engine is gone, though nobody unloaded it: load it anew.
     pub fn died(&self) {
         let inner = &self.inner;
         inner.state.send_if_modified(|state| {
-            let is_this = match (&*state, &self.engine) {
-                (SlotState::Ready(engine, _), Some(ours)) => Arc::ptr_eq(engine, ours),
+            let is_this = match (&*state, &self.loaded) {
+                (SlotState::Ready(loaded, _), Some(ours)) => loaded.is(ours),
                 _ => false,
             };
             if is_this {
@@ -367,19 +371,9 @@ impl Lease {
     }
 }
 
-impl Deref for Lease {
-    type Target = dyn Engine;
-
-    fn deref(&self) -> &Self::Target {
-        self.engine
-            .as_deref()
-            .expect("it is there until it is dropped")
-    }
-}
-
 impl Drop for Lease {
     fn drop(&mut self) {
-        drop(self.engine.take());
+        drop(self.loaded.take());
         self.inner.touch();
         self.inner.released.notify_waiters();
     }

@@ -1,10 +1,9 @@
 //! How far a model is, and the words for it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::cache::Progress;
-use super::{Engine, EngineInfo, LoadProgress};
+use super::{EngineInfo, LoadProgress, Loaded};
 
 /// How far a model is.
 #[derive(Clone)]
@@ -20,7 +19,7 @@ pub enum SlotState {
     /// Not in memory: the next request brings it there.
     Standby,
     /// Answers.
-    Ready(Arc<dyn Engine>, EngineInfo),
+    Ready(Loaded, EngineInfo),
     /// Did not load, or died; another attempt follows.
     Failed {
         /// What failed.

@@ -26,7 +26,7 @@ pub(super) fn body(
         remote.provider,
         ProviderConfig::OpenAI | ProviderConfig::AzureOpenAI
     );
-    if request.task != Task::Chat && !speaks_openai {
+    if !matches!(request.task, Task::Chat | Task::Summarize) && !speaks_openai {
         return Err(GatewayError::UnsupportedTask {
             model: name.to_owned(),
             path: request.task.path(),

@@ -24,7 +24,9 @@ pub(super) async fn completion(
     let body = read_limited(name, response, ANSWER_LIMIT).await?;
     let completion =
         dialect::completion(provider, task, &body).map_err(|fault| faulty(name, fault))?;
-    if matches!(task, Task::Chat | Task::Complete) && completion.choices.is_empty() {
+    if matches!(task, Task::Chat | Task::Summarize | Task::Complete)
+        && completion.choices.is_empty()
+    {
         return Err(faulty(name, Fault::Malformed("no choices")));
     }
     Ok(completion)

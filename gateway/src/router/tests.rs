@@ -33,6 +33,7 @@ use crate::provider::{Provider, Timeouts};
 use crate::{AppParts, AppState};
 
 mod dialects;
+mod encoders;
 mod loading;
 
 struct Gateway {
@@ -48,7 +49,7 @@ impl Gateway {
         Self::start_with(has_model, |_, _| ()).await
     }
 
-    /// The same with something else in its configuration.
+    /// The same with another configuration, whose local models are in the folder.
     async fn start_with(has_model: bool, edit: impl FnOnce(&mut GatewayConfig, &Path)) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().expect("a folder");
@@ -62,14 +63,14 @@ impl Gateway {
         let shop = workshop(&Arc::new(FakeLoader::default()), folder.path());
         let pool = ModelPool::new(shop, tasks.clone(), shutdown.clone());
         let runtime = runtime.install(|key| pool.acquire(key), None);
-        let Some(Backend::Local(slot)) = runtime.model("near").map(|model| model.backend.clone())
-        else {
-            panic!("a local model")
-        };
-        let mut states = slot.subscribe();
         let settled =
             |state: &SlotState| matches!(state, SlotState::Ready(..) | SlotState::Failed { .. });
-        states.wait_for(settled).await.expect("alive");
+        for model in &runtime.models {
+            if let Backend::Local(slot) = &model.backend {
+                let mut states = slot.subscribe();
+                states.wait_for(settled).await.expect("alive");
+            }
+        }
         let shared_runtime = Arc::new(ArcSwap::from_pointee(runtime));
         let known_runtime = Arc::clone(&shared_runtime);
         let metrics = Arc::new(Metrics::default());

@@ -89,7 +89,7 @@ impl ChatRequest {
     /// Check what is no chat.
     pub fn of_task(task: Task, body: Map<String, Value>) -> Result<Self, GatewayError> {
         let needed: &[&str] = match task {
-            Task::Chat => return Self::from_object(body),
+            Task::Chat | Task::Summarize => return Self::from_object(body),
             Task::Complete => &["prompt"],
             Task::Embed => &["input"],
             Task::Rerank => &["query", "documents"],
@@ -108,7 +108,7 @@ impl ChatRequest {
 
     fn read(task: Task, body: Map<String, Value>) -> Result<Self, GatewayError> {
         // Vectors and rankings come as a whole.
-        let stream = matches!(task, Task::Chat | Task::Complete)
+        let stream = matches!(task, Task::Chat | Task::Summarize | Task::Complete)
             && fields::boolean(&body, "stream")?.unwrap_or(false);
         let max_completion_tokens = fields::count(&body, "max_completion_tokens")?;
         Ok(Self {

@@ -10,6 +10,8 @@ pub const MOST_TOKENS_OF_A_TEXT: u32 = 16;
 pub enum Task {
     /// To answer a conversation.
     Chat,
+    /// To summarize a text, asked as a chat.
+    Summarize,
     /// To go on with a text.
     Complete,
     /// To turn texts into vectors.
@@ -22,7 +24,7 @@ impl Task {
     /// The path of remote APIs, after their base URL.
     pub fn path(self) -> &'static str {
         match self {
-            Self::Chat => "chat/completions",
+            Self::Chat | Self::Summarize => "chat/completions",
             Self::Complete => "completions",
             Self::Embed => "embeddings",
             Self::Rerank => "rerank",
@@ -32,7 +34,7 @@ impl Task {
     /// The `object` of an answer, where OpenAI names one.
     pub fn object(self) -> Option<&'static str> {
         match self {
-            Self::Chat => Some("chat.completion"),
+            Self::Chat | Self::Summarize => Some("chat.completion"),
             Self::Complete => Some("text_completion"),
             Self::Embed => Some("list"),
             Self::Rerank => None,
@@ -42,7 +44,7 @@ impl Task {
     /// Bytes of what a model reads in the body of such a request; messages are not among it.
     pub fn text_bytes(self, body: &Map<String, Value>) -> usize {
         let fields: &[&str] = match self {
-            Self::Chat => &[],
+            Self::Chat | Self::Summarize => &[],
             Self::Complete => &["prompt"],
             Self::Embed => &["input"],
             Self::Rerank => &["query", "documents"],

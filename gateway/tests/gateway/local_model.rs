@@ -1,4 +1,4 @@
-//! The real engine with a real model, where they are: CLAW_TEST_MODELS names a folder with smollm2.gguf, and
+//! The real engine with real models, where they are: CLAW_TEST_MODELS names a folder with smollm2.gguf and minilm, and
 //! ORT_DYLIB_PATH the ONNX Runtime library. CLAW_TEST_REQUIRE_MODEL=1 makes their absence a failure.
 
 use std::path::PathBuf;
@@ -11,12 +11,15 @@ use crate::binary::{Binary, chat, events, said, stream, until};
 use crate::traces::{told, traced};
 use crate::upstream::Upstream;
 
-pub(crate) fn model() -> Option<PathBuf> {
-    let model = std::env::var_os("CLAW_TEST_MODELS")
-        .map(|folder| PathBuf::from(folder).join("smollm2.gguf"));
-    let model = model.filter(|path| path.is_file() && std::env::var_os("ORT_DYLIB_PATH").is_some());
+pub(crate) fn smollm2() -> Option<PathBuf> {
+    model("smollm2.gguf")
+}
+
+fn model(name: &str) -> Option<PathBuf> {
+    let model = std::env::var_os("CLAW_TEST_MODELS").map(|folder| PathBuf::from(folder).join(name));
+    let model = model.filter(|path| path.exists() && std::env::var_os("ORT_DYLIB_PATH").is_some());
     if model.is_none() {
-        let reason = "CLAW_TEST_MODELS (with smollm2.gguf) and ORT_DYLIB_PATH are not both set";
+        let reason = format!("CLAW_TEST_MODELS (with {name}) and ORT_DYLIB_PATH are not both set");
         assert!(
             std::env::var_os("CLAW_TEST_REQUIRE_MODEL").is_none(),
             "{reason}"
@@ -28,7 +31,7 @@ pub(crate) fn model() -> Option<PathBuf> {
 
 #[tokio::test]
 async fn a_local_model_answers_for_a_remote_one_that_is_down() {
-    let Some(model) = model() else { return };
+    let Some(model) = smollm2() else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let routes = folder.path().join("routes.yaml");
     std::fs::write(
@@ -108,6 +111,60 @@ async fn a_local_model_answers_for_a_remote_one_that_is_down() {
     unsupported["audio"] = json!({"voice": "x"});
     let (status, error) = gateway.ask("/v1/chat/completions", &unsupported).await;
     assert_eq!((status, &error["error"]["param"]), (400, &json!("audio")));
+}
+
+#[tokio::test]
+async fn a_local_model_makes_vectors_from_a_directory_of_weights() {
+    let Some(model) = model("minilm") else {
+        return;
+    };
+    let arguments = [
+        "--model".to_owned(),
+        format!("vectors={}", model.display()),
+        "--model-task".to_owned(),
+        "vectors=Embed".to_owned(),
+    ];
+    let folder = tempfile::tempdir().expect("a folder");
+    let gateway = Binary::start_in(folder, &arguments).await;
+    until("the model is warm", async || {
+        (gateway.managed("/readyz").await.0 == 200).then_some(())
+    })
+    .await;
+    let input = [
+        "How can I get a new password?",
+        "To change a forgotten password, open the settings.",
+        "The river is brown after a storm.",
+    ];
+    let body = json!({"model": "vectors", "input": input});
+    let (status, answer) = gateway.ask("/v1/embeddings", &body).await;
+    assert_eq!(status, 200, "{answer}");
+    let vectors: Vec<Vec<f64>> = (0..input.len())
+        .map(|index| {
+            serde_json::from_value(answer["data"][index]["embedding"].clone()).expect("numbers")
+        })
+        .collect();
+    let likeness = |left: usize, right: usize| -> f64 {
+        let pairs = vectors[left].iter().zip(&vectors[right]);
+        pairs.map(|(left, right)| left * right).sum()
+    };
+    assert!((likeness(0, 0) - 1.0).abs() < 1e-5, "a length of 1");
+    assert!(likeness(0, 1) > likeness(0, 2) + 0.3, "the closest");
+    let tokens = answer["usage"]["prompt_tokens"].as_u64().expect("a number");
+    assert_eq!(answer["usage"]["total_tokens"], tokens);
+    let (_, metrics) = gateway.managed("/metrics").await;
+    let line = format!(r#"claw_gateway_tokens_total{{model="vectors",kind="prompt"}} {tokens}"#);
+    assert!(metrics.contains(&line), "{line} is missing in {metrics}");
+    let too_long = json!({"model": "vectors", "input": ["a", "word ".repeat(300)]});
+    let (status, error) = gateway.ask("/v1/embeddings", &too_long).await;
+    assert_eq!(
+        (status, &error["error"]["param"], &error["error"]["code"]),
+        (400, &json!("input[1]"), &json!("context_length_exceeded"))
+    );
+    let (status, error) = gateway.ask("/v1/chat/completions", &chat("vectors")).await;
+    assert_eq!(
+        (status, &error["error"]["code"]),
+        (400, &json!("unsupported_task"))
+    );
 }
 
 #[tokio::test]

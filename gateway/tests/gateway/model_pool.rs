@@ -10,7 +10,7 @@ use wiremock::matchers::path;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::binary::{Binary, chat, command, events, said, stream, until};
-use crate::local_model::model;
+use crate::local_model::smollm2;
 
 /// A folder with these models as manifests.
 fn manifests(models: &Value, pool: &Value) -> (TempDir, Vec<String>) {
@@ -61,7 +61,9 @@ async fn state(gateway: &Binary, index: usize) -> Value {
 
 #[tokio::test]
 async fn a_lazy_model_is_fetched_and_loaded_for_its_first_request() {
-    let Some(file) = model() else { return };
+    let Some(file) = smollm2() else {
+        return;
+    };
     let (server, source) = serve(fs::read(file).expect("readable")).await;
     let (folder, arguments) = manifests(&json!([lazy("near", &source)]), &json!({}));
     let gateway = Binary::start_in(folder, &arguments).await;

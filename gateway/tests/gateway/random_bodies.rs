@@ -8,7 +8,7 @@ use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 
 use crate::binary::{Binary, until};
-use crate::local_model::model;
+use crate::local_model::smollm2;
 
 const BODIES: u64 = 10_000;
 /// Asked at once.
@@ -142,7 +142,9 @@ fn body(path: &str, chance: &mut StdRng) -> Vec<u8> {
 
 #[tokio::test]
 async fn ten_thousand_random_bodies_harm_nobody() {
-    let Some(model) = model() else { return };
+    let Some(model) = smollm2() else {
+        return;
+    };
     let folder = tempfile::tempdir().expect("a folder");
     let routes = folder.path().join("routes.yaml");
     std::fs::write(&routes, "routes: [{pattern: ^/ask$, model: near}]").expect("written");

@@ -239,7 +239,6 @@ async fn a_model_that_cannot_do_what_its_rule_is_for_is_refused(
 }
 
 #[rstest]
-#[case("near=Embed", "a model of this process chats")]
 #[case("gone=Embed", "no --model has that name")]
 #[case("near=Dream", "Chat, Summarize, Embed and Rerank")]
 #[tokio::test]

@@ -37,7 +37,7 @@ impl Graph {
     pub(crate) fn load(model: &ModelDir, options: SessionOptions) -> Result<Self, SessionError> {
         let architecture = &model.manifest().architecture;
         let shape = KvShape::of(architecture, options.context_length);
-        let (session, placement) = placement::open(model, options)?;
+        let (session, placement) = placement::open(&model.graph(), options)?;
         if !session.inputs().iter().any(|input| input.name() == WANTED) {
             return Err(SessionError::OtherGraph {
                 path: model.graph(),

@@ -1,6 +1,6 @@
 //! Opens a graph on the wanted device, or on the CPU with the reason why.
 
-use std::{num::NonZero, thread};
+use std::{num::NonZero, path::Path, thread};
 
 use ort::{
     ep::{self, ExecutionProvider as _},
@@ -11,9 +11,9 @@ use ort::{
 };
 
 use super::{SessionError, SessionOptions, runtime};
-use crate::{device::Device, model_dir::ModelDir};
+use crate::device::Device;
 
-/// Where a decoder runs, and why.
+/// Where a model runs, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placement {
     /// The device it runs on: `Cpu` or `Cuda`.
@@ -23,14 +23,14 @@ pub struct Placement {
 }
 
 pub(super) fn open(
-    model: &ModelDir,
+    graph: &Path,
     options: SessionOptions,
 ) -> Result<(Session, Placement), SessionError> {
     let on_cpu = |reason| {
         let session = builder(options)?
-            .commit_from_file(model.graph())
+            .commit_from_file(graph)
             .map_err(|source| SessionError::Load {
-                path: model.graph(),
+                path: graph.to_owned(),
                 source,
             })?;
         Ok((
@@ -43,7 +43,7 @@ pub(super) fn open(
     };
     match options.device {
         Device::Cpu => on_cpu(None),
-        Device::Auto => match open_on_gpu(model, options) {
+        Device::Auto => match open_on_gpu(graph, options) {
             Ok(session) => Ok((
                 session,
                 Placement {
@@ -55,7 +55,7 @@ pub(super) fn open(
             Err(error) => Err(error),
         },
         Device::Cuda => {
-            let session = open_on_gpu(model, options)?;
+            let session = open_on_gpu(graph, options)?;
             Ok((
                 session,
                 Placement {
@@ -67,7 +67,7 @@ pub(super) fn open(
     }
 }
 
-fn open_on_gpu(model: &ModelDir, options: SessionOptions) -> Result<Session, SessionError> {
+fn open_on_gpu(graph: &Path, options: SessionOptions) -> Result<Session, SessionError> {
     let no_gpu = |reason: String| SessionError::NoGpu { reason };
     let builder = builder(options)?;
     if !ep::CUDA::is_available()? {
@@ -84,7 +84,7 @@ fn open_on_gpu(model: &ModelDir, options: SessionOptions) -> Result<Session, Ses
         .with_execution_providers([provider])
         .map_err(|error| no_gpu(error.to_string()))?;
     builder
-        .commit_from_file(model.graph())
+        .commit_from_file(graph)
         .map_err(|error| no_gpu(error.to_string()))
 }
 

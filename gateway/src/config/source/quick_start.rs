@@ -99,7 +99,10 @@ impl QuickStart {
         let backend = match &argument.target {
             ModelTarget::Path(path) => ModelBackend::Local(LocalModelConfig {
                 source: SourceConfig::Path(path.to_string_lossy().into_owned()),
-                quantization: QuantizationConfig::Int8,
+                quantization: match self.task(&argument.name) {
+                    TaskConfig::Chat | TaskConfig::Summarize => QuantizationConfig::Int8,
+                    TaskConfig::Embed | TaskConfig::Rerank => QuantizationConfig::None,
+                },
                 context_length: None,
                 load: LoadConfig::Eager,
             }),
@@ -124,12 +127,10 @@ impl QuickStart {
     }
 
     fn check_tasks(&self) -> Result<(), ConfigError> {
-        for TaskArgument { name, task } in &self.tasks {
+        for TaskArgument { name, .. } in &self.tasks {
             let model = self.models.iter().find(|model| model.name == *name);
             let fault = match model.map(|model| &model.target) {
-                Some(ModelTarget::Url(_)) => continue,
-                Some(ModelTarget::Path(_)) if *task == TaskConfig::Chat => continue,
-                Some(ModelTarget::Path(_)) => "a model of this process chats; give a URL",
+                Some(ModelTarget::Url(_) | ModelTarget::Path(_)) => continue,
                 None => "no --model has that name",
             };
             let told = format!("--model-task {name:?}: {fault}");

@@ -29,7 +29,7 @@ pub(super) fn sampling(request: &ChatRequest) -> Result<EngineRequest, GatewayEr
         logit_bias: biases(body)?,
         log_probabilities: match request.task {
             Task::Complete => of_text(body)?,
-            Task::Chat | Task::Embed | Task::Rerank => of_chat(body)?,
+            Task::Chat | Task::Summarize | Task::Embed | Task::Rerank => of_chat(body)?,
         },
         seed: request.seed,
         ..EngineRequest::default()

@@ -247,7 +247,7 @@ async fn a_new_version_loads_beside_the_old_one_and_takes_over() {
     until(&after, |_| after.predecessor().is_none()).await;
     assert!(after.lease().is_some());
     // Whoever has it, keeps it to the end.
-    assert_eq!(in_flight.info().device, "Fake");
+    assert_eq!(in_flight.loaded().info().device, "Fake");
 }
 
 #[tokio::test]

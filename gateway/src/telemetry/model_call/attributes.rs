@@ -70,8 +70,10 @@ pub(super) fn texts(texts: impl Iterator<Item = String>) -> Option<Value> {
 
 fn operation(task: Task, provider: Option<ProviderConfig>) -> &'static str {
     match task {
-        Task::Chat if provider == Some(ProviderConfig::Gemini) => "generate_content",
-        Task::Chat => "chat",
+        Task::Chat | Task::Summarize if provider == Some(ProviderConfig::Gemini) => {
+            "generate_content"
+        }
+        Task::Chat | Task::Summarize => "chat",
         Task::Complete => "text_completion",
         Task::Embed => "embeddings",
         // The conventions know no word for it.
