@@ -118,7 +118,8 @@ def main(source, target):
     made = helper.make_graph(graph.nodes, "bert", inputs, [output], graph.constants)
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.checker.check_model(model)
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns("*.safetensors", "*.bin", "*.py", "__pycache__"))
+    ignored = shutil.ignore_patterns("*.safetensors", "*.bin", "*.py", "__pycache__")
+    shutil.copytree(source, target, ignore=ignored, dirs_exist_ok=True)
     onnx.save(model, target / "model.onnx")
 
 

@@ -17,7 +17,7 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Subject {
-    /// Prefill and decode of the int8 model, one client, against onnxruntime-genai.
+    /// Chats with a local model against onnxruntime-genai, embeddings against onnxruntime, and what HTTP adds.
     Inference(inference::Args),
     /// Requests and streams through the gateway, against nginx, Envoy and LiteLLM.
     Proxy(proxy::Args),

@@ -63,8 +63,13 @@ impl Gateway {
         let shop = workshop(&Arc::new(FakeLoader::default()), folder.path());
         let pool = ModelPool::new(shop, tasks.clone(), shutdown.clone());
         let runtime = runtime.install(|key| pool.acquire(key), None);
-        let settled =
-            |state: &SlotState| matches!(state, SlotState::Ready(..) | SlotState::Failed { .. });
+        // One that is loaded on demand waits for it.
+        let settled = |state: &SlotState| {
+            matches!(
+                state,
+                SlotState::Ready(..) | SlotState::Failed { .. } | SlotState::Standby
+            )
+        };
         for model in &runtime.models {
             if let Backend::Local(slot) = &model.backend {
                 let mut states = slot.subscribe();

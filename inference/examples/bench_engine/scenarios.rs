@@ -26,7 +26,7 @@ pub(crate) struct Models {
 const CLIENTS: usize = 8;
 /// Requests of the staggered arrivals, and how many of them come in a second on average.
 const ARRIVALS: usize = 32;
-const ARRIVALS_PER_SECOND: f64 = 2.0;
+const ARRIVALS_PER_SECOND: f64 = 4.0;
 
 pub(crate) fn run(models: &Models, round: usize) -> Outcome<Figures> {
     let mut figures = Figures::new();

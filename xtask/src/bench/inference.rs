@@ -1,26 +1,17 @@
-//! The engine against onnxruntime-genai: same weights, same threads, the same requests.
+//! The engine against onnxruntime-genai and onnxruntime: same weights, same threads, the same requests. And against
+//! itself with HTTP around it.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+mod embeddings;
+mod genai;
+mod http;
+
+use std::{path::PathBuf, process::Command};
 
 use anyhow::Context;
 use serde_json::Value;
 
 use super::samples::{Samples, median, table};
-use claw_e2e::tools::cache;
-
-use crate::{command, demo, fetch, repository};
-
-/// The peer and what preparing its model directory needs.
-const PEER: [&str; 4] = [
-    "onnxruntime-genai==0.18.0",
-    // The release that we run, so that both use the same kernels.
-    "onnxruntime==1.31.1",
-    "onnx==1.23.2",
-    "numpy==2.4.6",
-];
+use crate::{command, demo, fetch};
 
 /// Options of `cargo xtask bench inference`.
 #[derive(clap::Args)]
@@ -89,26 +80,20 @@ const OURS: [(&str, &str); 9] = [
 /// Measure and print.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let Args { rounds, threads } = *args;
-    let runtime = &fetch::all()?.runtime;
-    demo::build(&["clawdbot"])?;
+    let programs = Programs::build()?;
     let model = demo::imported_models()?.join("smollm2");
-    let mut build = command::cargo();
-    build.args(["build", "--locked", "--profile", "quick-release"]);
-    command::run(build.args(["--package", "claw-inference", "--example", "bench_engine"]))?;
-    let ours = command::binaries("quick-release")?.join("examples/bench_engine");
-    let peer = Peer::prepare(&model)?;
+    let peer = genai::Peer::prepare(&model)?;
+    let embedder = embeddings::Both::prepare(&programs)?;
 
     let mut compared = COMPARED.map(|(_, title, _)| Samples::new(title));
     let mut alone = OURS.map(|_| Vec::new());
+    let mut embedded = embeddings::samples();
     for round in 1..=rounds {
-        let our = report(
-            Command::new(&ours)
-                .arg(&model)
-                .arg(threads.to_string())
-                .arg("1")
-                .env("ORT_DYLIB_PATH", runtime),
-        )?;
+        let mut engine = programs.command("examples/bench_engine")?;
+        engine.arg(&model).arg(threads.to_string()).arg("1");
+        let our = report(&mut engine)?;
         let their = peer.measure(threads)?;
+        embedder.measure(threads, &mut embedded)?;
         for ((name, _, scale), samples) in COMPARED.iter().zip(&mut compared) {
             let pair = (number(&our, name)? * scale, number(&their, name)? * scale);
             samples.pairs.push(pair);
@@ -126,51 +111,52 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     for ((_, title), values) in OURS.iter().zip(alone) {
         println!("{title:<36} {:>8.2}", median(values.into_iter()));
     }
+    println!(
+        "\nMiniLM, 32-bit, sentences of 4 to 60 words\n{}",
+        table("onnxruntime, sorted", &embedded)
+    );
+    let behind_http = http::measure(&programs, &model, threads, rounds)?;
+    println!(
+        "eight clients over HTTP, of the engine's own tokens/s: {behind_http:.3} x (median of {rounds} rounds in turn)"
+    );
     Ok(())
 }
 
-struct Peer {
-    python: PathBuf,
-    script: PathBuf,
-    model: PathBuf,
+/// What is measured, built alike.
+struct Programs {
+    directory: PathBuf,
 }
 
-impl Peer {
-    /// The peer with our own import, rewritten to its inputs: the very same weights.
-    fn prepare(imported: &Path) -> anyhow::Result<Self> {
-        let python = fetch::python()?;
-        let mut install = Command::new(&python);
-        install.args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-        ]);
-        command::run(install.args(PEER))?;
-        let script = repository::root().join("inference/bench/bench_genai.py");
-        let model = cache::directory("bench")?.join("genai-int8");
-        command::run(
-            Command::new(&python)
-                .arg(&script)
-                .arg("--prepare")
-                .arg(imported)
-                .arg(&model),
-        )?;
-        Ok(Self {
-            python,
-            script,
-            model,
-        })
+impl Programs {
+    fn build() -> anyhow::Result<Self> {
+        demo::build(&["clawdbot"])?;
+        for (package, targets) in [
+            (
+                "claw-inference",
+                ["--example", "bench_engine", "--example", "bench_embed"],
+            ),
+            (
+                "clawdbot",
+                ["--bin", "clawdbot", "--example", "bench_local"],
+            ),
+        ] {
+            let mut build = command::cargo();
+            build.args(["build", "--locked", "--profile", "quick-release"]);
+            command::run(build.args(["--package", package]).args(targets))?;
+        }
+        let directory = command::binaries("quick-release")?;
+        Ok(Self { directory })
     }
 
-    fn measure(&self, threads: u32) -> anyhow::Result<Value> {
-        report(
-            Command::new(&self.python)
-                .arg(&self.script)
-                .arg(&self.model)
-                .arg(threads.to_string()),
-        )
+    fn path(&self, program: &str) -> PathBuf {
+        self.directory.join(program)
+    }
+
+    /// A program with ONNX Runtime.
+    fn command(&self, program: &str) -> anyhow::Result<Command> {
+        let mut command = Command::new(self.path(program));
+        command.env("ORT_DYLIB_PATH", &fetch::all()?.runtime);
+        Ok(command)
     }
 }
 
