@@ -50,7 +50,7 @@ def prepare(source, target, same_blocks):
 def rewrite(onnx, graph):
     """From lengths and a chosen position to an attention mask and logits for every position."""
     make, types = onnx.helper.make_node, onnx.TensorProto
-    dropped = {"seqlens_k", "total_sequence_length", "last_token_index"}
+    dropped = {"seqlens_k", "total_sequence_length", "logits_index"}
     inputs = [value for value in graph.input if value.name not in dropped]
     mask = onnx.helper.make_tensor_value_info("attention_mask", types.INT64, ["batch_size", "total_length"])
     del graph.input[:]

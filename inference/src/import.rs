@@ -7,7 +7,7 @@ mod decoder;
 mod encoder;
 mod gguf;
 mod model_files;
-mod onnx;
+pub(crate) mod onnx;
 mod onnx_directory;
 mod safetensors;
 mod source;

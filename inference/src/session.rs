@@ -2,6 +2,7 @@
 //!
 //! The only module that calls ONNX Runtime. It knows tokens and numbers; text, sampling and requests are above it.
 
+mod attention;
 mod graph;
 mod placement;
 mod rows;

@@ -14,7 +14,7 @@ use claw_inference::{ChatModel, Device, LoadOptions, ModelDir, runtime};
 use serde_json::{Map, Value, json};
 
 use client::Outcome;
-use scenarios::{Figures, Models};
+use scenarios::Figures;
 
 fn main() -> Outcome<()> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
@@ -35,23 +35,14 @@ fn main() -> Outcome<()> {
         ..LoadOptions::default()
     };
     let start = Instant::now();
-    let full = ChatModel::load(&directory, options)?;
+    let chat = ChatModel::load(&directory, options)?;
     let load_seconds = start.elapsed().as_secs_f64();
-    client::ask(&full, text::request(1, 8, 1, 0.0))?.wait()?;
+    client::ask(&chat, text::request(1, 8, 1, 0.0))?.wait()?;
     let first_token_seconds = start.elapsed().as_secs_f64();
-    let plain = LoadOptions {
-        prefix_cache_bytes: 0,
-        speculation: false,
-        ..options
-    };
-    let models = Models {
-        plain: ChatModel::load(&directory, plain)?,
-        full,
-    };
     let model = ModelDir::open(&directory)?;
     let mut all: Vec<Figures> = Vec::new();
     for round in 0..rounds {
-        let mut figures = scenarios::run(&models, round)?;
+        let mut figures = scenarios::run(&chat, round)?;
         let bandwidth = memory::read_bandwidth(threads);
         let decode = figures["decode_1_tokens_per_second"];
         let limit = bandwidth / memory::bytes_per_token(&model)?;

@@ -4,7 +4,7 @@
 //! decided elsewhere.
 
 mod data_file;
-pub(super) mod message;
+pub(crate) mod message;
 
 use std::{
     io::{self, Write},

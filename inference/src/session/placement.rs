@@ -10,8 +10,11 @@ use ort::{
     },
 };
 
-use super::{SessionError, SessionOptions, runtime};
+use super::{SessionError, SessionOptions, attention, runtime};
 use crate::device::Device;
+
+/// The setting of ONNX Runtime that says where a graph's data files are.
+const WEIGHTS_FOLDER: &str = "session.model_external_initializers_file_folder_path";
 
 /// Where a model runs, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,12 +30,11 @@ pub(super) fn open(
     options: SessionOptions,
 ) -> Result<(Session, Placement), SessionError> {
     let on_cpu = |reason| {
-        let session = builder(options)?
-            .commit_from_file(graph)
-            .map_err(|source| SessionError::Load {
-                path: graph.to_owned(),
-                source,
-            })?;
+        let builder = builder(options)?;
+        let session = open_on_cpu(graph, builder).map_err(|source| SessionError::Load {
+            path: graph.to_owned(),
+            source,
+        })?;
         Ok((
             session,
             Placement {
@@ -65,6 +67,18 @@ pub(super) fn open(
             ))
         }
     }
+}
+
+fn open_on_cpu(graph: &Path, mut builder: SessionBuilder) -> ort::Result<Session> {
+    let Some(replaced) = attention::replace(graph) else {
+        return builder.commit_from_file(graph);
+    };
+    // A graph in memory has no folder of its own to find its weights in.
+    let folder = graph.parent().unwrap_or(graph).to_string_lossy();
+    builder
+        .with_operators(attention::domain()?)?
+        .with_config_entry(WEIGHTS_FOLDER, folder)?
+        .commit_from_memory(&replaced)
 }
 
 fn open_on_gpu(graph: &Path, options: SessionOptions) -> Result<Session, SessionError> {

@@ -1,8 +1,8 @@
 //! The same prompts, tokens, logits and answers as the reference.
 
-use claw_inference::{ChatTemplate, Quantization, Tokenizer};
+use claw_inference::{ChatTemplate, Message, Quantization, Tokenizer};
 
-use crate::fixture::{Case, decoder, model, reference};
+use crate::fixture::{Case, decoder, model, reference, short_reference};
 
 /// Two ways of adding the same products differ by about 0.0001.
 const FLOAT_TOLERANCE: f32 = 0.002;
@@ -83,6 +83,36 @@ fn logits_and_greedy_answers_in_floats_are_those_of_the_reference() {
             answer.push(next);
         }
         assert_eq!(answer, case.answer, "{}", case.name);
+    }
+}
+
+#[test]
+fn greedy_answers_to_short_questions_are_those_of_the_reference() {
+    let Some(model) = model(Quantization::None) else {
+        return;
+    };
+    let tokenizer = Tokenizer::load(&model.tokenizer()).expect("a tokenizer");
+    let source = model.manifest().chat_template.clone().expect("a template");
+    let template =
+        ChatTemplate::new(&source, String::new(), String::new()).expect("a valid template");
+    let mut decoder = decoder(&model);
+    let cases = short_reference();
+    assert!(cases.len() + reference().cases.len() >= 100);
+    for (question, expected) in cases {
+        let message = Message {
+            role: "user".to_owned(),
+            content: question.clone(),
+            ..Message::default()
+        };
+        let prompt = template.render(&[message], &[]).expect("a prompt");
+        let tokens = tokenizer.encode(&prompt).expect("tokens");
+        decoder.start(tokens.len() + expected.len()).expect("room");
+        let mut answer = vec![argmax(decoder.forward(&tokens).expect("logits"))];
+        while answer.len() < expected.len() {
+            let last = *answer.last().expect("not empty");
+            answer.push(argmax(decoder.forward(&[last]).expect("logits")));
+        }
+        assert_eq!(answer, expected, "{question}");
     }
 }
 

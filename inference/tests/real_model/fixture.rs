@@ -61,6 +61,11 @@ pub(crate) fn reference() -> Reference {
     serde_json::from_str(include_str!("../reference/smollm2.json")).expect("a valid file")
 }
 
+/// Questions, and the first tokens of their greedy answers.
+pub(crate) fn short_reference() -> Vec<(String, Vec<u32>)> {
+    serde_json::from_str(include_str!("../reference/smollm2_short.json")).expect("a valid file")
+}
+
 /// The imported model, or none where the environment has no model and does not demand one.
 pub(crate) fn model(quantization: Quantization) -> Option<ModelDir> {
     static IMPORTING: Mutex<()> = Mutex::new(());

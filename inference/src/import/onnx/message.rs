@@ -3,85 +3,85 @@
 use prost::{Enumeration, Message, Oneof};
 
 /// `TensorProto.DataLocation.EXTERNAL`.
-pub(in crate::import) const EXTERNAL: i32 = 1;
+pub(crate) const EXTERNAL: i32 = 1;
 
 /// `ModelProto`
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::import) struct Model {
+pub(crate) struct Model {
     #[prost(int64, tag = "1")]
-    pub(in crate::import) ir_version: i64,
+    pub(crate) ir_version: i64,
     #[prost(string, tag = "2")]
-    pub(in crate::import) producer: String,
+    pub(crate) producer: String,
     #[prost(string, tag = "3")]
-    pub(in crate::import) producer_version: String,
+    pub(crate) producer_version: String,
     #[prost(message, optional, tag = "7")]
-    pub(in crate::import) graph: Option<Graph>,
+    pub(crate) graph: Option<Graph>,
     #[prost(message, repeated, tag = "8")]
-    pub(in crate::import) operator_sets: Vec<OperatorSet>,
+    pub(crate) operator_sets: Vec<OperatorSet>,
 }
 
 /// `OperatorSetIdProto`
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::import) struct OperatorSet {
+pub(crate) struct OperatorSet {
     #[prost(string, tag = "1")]
-    pub(in crate::import) domain: String,
+    pub(crate) domain: String,
     #[prost(int64, tag = "2")]
-    pub(in crate::import) version: i64,
+    pub(crate) version: i64,
 }
 
 /// `GraphProto`
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::import) struct Graph {
+pub(crate) struct Graph {
     #[prost(message, repeated, tag = "1")]
-    pub(in crate::import) nodes: Vec<Node>,
+    pub(crate) nodes: Vec<Node>,
     #[prost(string, tag = "2")]
-    pub(in crate::import) name: String,
+    pub(crate) name: String,
     #[prost(message, repeated, tag = "5")]
-    pub(in crate::import) constants: Vec<Tensor>,
+    pub(crate) constants: Vec<Tensor>,
     #[prost(message, repeated, tag = "11")]
-    pub(in crate::import) inputs: Vec<ValueInfo>,
+    pub(crate) inputs: Vec<ValueInfo>,
     #[prost(message, repeated, tag = "12")]
-    pub(in crate::import) outputs: Vec<ValueInfo>,
+    pub(crate) outputs: Vec<ValueInfo>,
 }
 
 /// `NodeProto`
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::import) struct Node {
+pub(crate) struct Node {
     #[prost(string, repeated, tag = "1")]
-    pub(in crate::import) inputs: Vec<String>,
+    pub(crate) inputs: Vec<String>,
     #[prost(string, repeated, tag = "2")]
-    pub(in crate::import) outputs: Vec<String>,
+    pub(crate) outputs: Vec<String>,
     #[prost(string, tag = "3")]
-    pub(in crate::import) name: String,
+    pub(crate) name: String,
     #[prost(string, tag = "4")]
-    pub(in crate::import) kind: String,
+    pub(crate) kind: String,
     #[prost(message, repeated, tag = "5")]
-    pub(in crate::import) attributes: Vec<Attribute>,
+    pub(crate) attributes: Vec<Attribute>,
     #[prost(string, tag = "7")]
-    pub(in crate::import) domain: String,
+    pub(crate) domain: String,
 }
 
 /// `AttributeProto`
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::import) struct Attribute {
+pub(crate) struct Attribute {
     #[prost(string, tag = "1")]
-    pub(in crate::import) name: String,
+    pub(crate) name: String,
     #[prost(float, tag = "2")]
-    pub(in crate::import) float: f32,
+    pub(crate) float: f32,
     #[prost(int64, tag = "3")]
-    pub(in crate::import) int: i64,
+    pub(crate) int: i64,
     #[prost(bytes = "vec", tag = "4")]
-    pub(in crate::import) text: Vec<u8>,
+    pub(crate) text: Vec<u8>,
     #[prost(int64, repeated, tag = "8")]
-    pub(in crate::import) ints: Vec<i64>,
+    pub(crate) ints: Vec<i64>,
     #[prost(enumeration = "AttributeKind", tag = "20")]
-    pub(in crate::import) kind: i32,
+    pub(crate) kind: i32,
 }
 
 /// `AttributeProto.AttributeType`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enumeration)]
 #[repr(i32)]
-pub(in crate::import) enum AttributeKind {
+pub(crate) enum AttributeKind {
     Undefined = 0,
     Float = 1,
     Int = 2,
@@ -91,79 +91,79 @@ pub(in crate::import) enum AttributeKind {
 
 /// `TensorProto`
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::import) struct Tensor {
+pub(crate) struct Tensor {
     #[prost(int64, repeated, tag = "1")]
-    pub(in crate::import) dimensions: Vec<i64>,
+    pub(crate) dimensions: Vec<i64>,
     #[prost(int32, tag = "2")]
-    pub(in crate::import) element_type: i32,
+    pub(crate) element_type: i32,
     #[prost(string, tag = "8")]
-    pub(in crate::import) name: String,
+    pub(crate) name: String,
     #[prost(bytes = "vec", tag = "9")]
-    pub(in crate::import) raw_data: Vec<u8>,
+    pub(crate) raw_data: Vec<u8>,
     #[prost(message, repeated, tag = "13")]
-    pub(in crate::import) external_data: Vec<Property>,
+    pub(crate) external_data: Vec<Property>,
     #[prost(int32, tag = "14")]
-    pub(in crate::import) data_location: i32,
+    pub(crate) data_location: i32,
 }
 
 /// `StringStringEntryProto`
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::import) struct Property {
+pub(crate) struct Property {
     #[prost(string, tag = "1")]
-    pub(in crate::import) key: String,
+    pub(crate) key: String,
     #[prost(string, tag = "2")]
-    pub(in crate::import) value: String,
+    pub(crate) value: String,
 }
 
 /// `ValueInfoProto`
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::import) struct ValueInfo {
+pub(crate) struct ValueInfo {
     #[prost(string, tag = "1")]
-    pub(in crate::import) name: String,
+    pub(crate) name: String,
     #[prost(message, optional, tag = "2")]
-    pub(in crate::import) kind: Option<Type>,
+    pub(crate) kind: Option<Type>,
 }
 
 /// `TypeProto`
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::import) struct Type {
+pub(crate) struct Type {
     #[prost(oneof = "TypeValue", tags = "1")]
-    pub(in crate::import) value: Option<TypeValue>,
+    pub(crate) value: Option<TypeValue>,
 }
 
 /// The one kind of `TypeProto` that we write.
 #[derive(Clone, PartialEq, Oneof)]
-pub(in crate::import) enum TypeValue {
+pub(crate) enum TypeValue {
     #[prost(message, tag = "1")]
     Tensor(TensorType),
 }
 
 /// `TypeProto.Tensor`
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::import) struct TensorType {
+pub(crate) struct TensorType {
     #[prost(int32, tag = "1")]
-    pub(in crate::import) element_type: i32,
+    pub(crate) element_type: i32,
     #[prost(message, optional, tag = "2")]
-    pub(in crate::import) shape: Option<Shape>,
+    pub(crate) shape: Option<Shape>,
 }
 
 /// `TensorShapeProto`
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::import) struct Shape {
+pub(crate) struct Shape {
     #[prost(message, repeated, tag = "1")]
-    pub(in crate::import) dimensions: Vec<Dimension>,
+    pub(crate) dimensions: Vec<Dimension>,
 }
 
 /// `TensorShapeProto.Dimension`
 #[derive(Clone, PartialEq, Message)]
-pub(in crate::import) struct Dimension {
+pub(crate) struct Dimension {
     #[prost(oneof = "DimensionValue", tags = "1, 2")]
-    pub(in crate::import) value: Option<DimensionValue>,
+    pub(crate) value: Option<DimensionValue>,
 }
 
 /// A dimension's number or name.
 #[derive(Clone, PartialEq, Oneof)]
-pub(in crate::import) enum DimensionValue {
+pub(crate) enum DimensionValue {
     #[prost(int64, tag = "1")]
     Fixed(i64),
     #[prost(string, tag = "2")]

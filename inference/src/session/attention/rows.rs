@@ -1,0 +1,450 @@
+//! Attention of a few queries over the same keys and values, with the processor's widest registers.
+//!
+//! What a query gives depends on nothing but itself and what it sees: the order of all sums is the same whichever queries
+//! are computed with it, and however a prompt is cut into pieces.
+
+#![expect(
+    clippy::inline_always,
+    reason = "only what is inlined is compiled for the processor's registers"
+)]
+
+use pulp::{Simd, WithSimd};
+
+/// Vectors that are held in registers at once, for each query.
+const WIDTH: usize = 4;
+/// Values that are summed side by side, whatever the processor.
+pub(super) const LANES: usize = 16;
+/// The most queries that are computed together.
+pub(super) const MOST: usize = 4;
+
+/// Keys, in one of two orders.
+#[derive(Clone, Copy)]
+pub(super) enum Keys<'a> {
+    /// A row of numbers each, as the cache has them: best for few queries.
+    Rows(&'a [f32]),
+    /// [`LANES`] keys side by side, number by number: best for many queries, which share the work of [`transpose`].
+    Columns(&'a [f32]),
+}
+
+/// Queries that see the same keys and values, each as many of them as it may.
+pub(super) struct Rows<'a, 'b> {
+    /// As many as are seen, or more.
+    pub(super) keys: Keys<'a>,
+    /// Values, a row of `size` numbers each.
+    pub(super) values: &'a [f32],
+    /// The queries, scaled, and how many keys each sees: at least one, and no fewer than the one before. At most
+    /// [`MOST`].
+    pub(super) queries: &'a [(&'a [f32], usize)],
+    /// What comes out for each query.
+    pub(super) outputs: &'a mut [&'b mut [f32]],
+    /// Room for the scores of all queries.
+    pub(super) scores: &'a mut Vec<f32>,
+}
+
+impl WithSimd for Rows<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        match self.queries {
+            [a] => self.attend(simd, [*a]),
+            [a, b] => self.attend(simd, [*a, *b]),
+            [a, b, c] => self.attend(simd, [*a, *b, *c]),
+            [a, b, c, d] => self.attend(simd, [*a, *b, *c, *d]),
+            _ => {}
+        }
+    }
+}
+
+impl Rows<'_, '_> {
+    #[inline(always)]
+    fn attend<S: Simd, const R: usize>(self, simd: S, queries: [(&[f32], usize); R]) {
+        let Self {
+            keys,
+            values,
+            outputs,
+            scores,
+            ..
+        } = self;
+        let limits = queries.map(|(_, limit)| limit);
+        let queries = queries.map(|(query, _)| query);
+        let stride = limits[R - 1].next_multiple_of(LANES);
+        scores.clear();
+        scores.resize(R * stride, 0.0);
+        let size = queries[0].len();
+        let whole = size / S::F32_LANES;
+        let rest = whole * S::F32_LANES;
+        match keys {
+            Keys::Columns(keys) => score_columns::<S, R>(simd, queries, keys, stride, scores),
+            Keys::Rows(keys) => {
+                let mut vector = 0;
+                while vector + WIDTH <= whole {
+                    score::<S, R, WIDTH>(simd, queries, keys, limits, vector, scores);
+                    vector += WIDTH;
+                }
+                while vector < whole {
+                    score::<S, R, 1>(simd, queries, keys, limits, vector, scores);
+                    vector += 1;
+                }
+                if rest < size {
+                    score_rest(queries, keys, limits, rest, scores);
+                }
+            }
+        }
+        let mut shares = [0.0; R];
+        for ((share, row), limit) in shares.iter_mut().zip(scores.chunks_mut(stride)).zip(limits) {
+            *share = soften(&mut row[..limit]).recip();
+        }
+        let mut vector = 0;
+        while vector + WIDTH <= whole {
+            mix::<S, R, WIDTH>(simd, values, size, limits, vector, scores, shares, outputs);
+            vector += WIDTH;
+        }
+        while vector < whole {
+            mix::<S, R, 1>(simd, values, size, limits, vector, scores, shares, outputs);
+            vector += 1;
+        }
+        for (row, output) in outputs.iter_mut().enumerate() {
+            for at in rest..size {
+                let weights = scores[row * stride..].iter().take(limits[row]);
+                let column = values[at..].iter().step_by(size);
+                let sum = weights
+                    .zip(column)
+                    .fold(0.0, |sum, (weight, value)| weight.mul_add(*value, sum));
+                output[at] = sum * shares[row];
+            }
+        }
+    }
+}
+
+/// `W` vectors of a row, from one of them on.
+#[inline(always)]
+fn vectors<S: Simd, const W: usize>(row: &[f32], vector: usize) -> [S::f32s; W] {
+    let vectors = &S::as_simd_f32s(row).0[vector..vector + W];
+    std::array::from_fn(|index| vectors[index])
+}
+
+/// Adds to every score what some of the vectors contribute.
+#[inline(always)]
+fn score<S: Simd, const R: usize, const W: usize>(
+    simd: S,
+    queries: [&[f32]; R],
+    keys: &[f32],
+    limits: [usize; R],
+    vector: usize,
+    scores: &mut [f32],
+) {
+    let (size, most) = (queries[0].len(), limits[R - 1]);
+    let stride = most.next_multiple_of(LANES);
+    let queries = queries.map(|query| vectors::<S, W>(query, vector));
+    let product = |query: &[S::f32s; W], key: &[S::f32s; W]| {
+        let mut sum = simd.mul_f32s(query[0], key[0]);
+        for index in 1..W {
+            sum = simd.mul_add_e_f32s(query[index], key[index], sum);
+        }
+        simd.reduce_sum_f32s(sum)
+    };
+    for (at, key) in keys.chunks_exact(size).take(most).enumerate() {
+        let key = vectors::<S, W>(key, vector);
+        for row in 0..R {
+            // Those that see less than the last one.
+            if at < limits[row] {
+                scores[row * stride + at] += product(&queries[row], &key);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn score_rest<const R: usize>(
+    queries: [&[f32]; R],
+    keys: &[f32],
+    limits: [usize; R],
+    rest: usize,
+    scores: &mut [f32],
+) {
+    let (size, most) = (queries[0].len(), limits[R - 1]);
+    let stride = most.next_multiple_of(LANES);
+    for (at, key) in keys.chunks_exact(size).take(most).enumerate() {
+        for row in 0..R {
+            if at < limits[row] {
+                let pairs = queries[row][rest..].iter().zip(&key[rest..]);
+                scores[row * stride + at] +=
+                    pairs.fold(0.0, |sum, (query, key)| query.mul_add(*key, sum));
+            }
+        }
+    }
+}
+
+/// All scores, and some of keys that are not seen.
+#[inline(always)]
+fn score_columns<S: Simd, const R: usize>(
+    simd: S,
+    queries: [&[f32]; R],
+    keys: &[f32],
+    stride: usize,
+    scores: &mut [f32],
+) {
+    let size = queries[0].len();
+    let queries = queries.map(|query| &query[..size]);
+    let parts = LANES / S::F32_LANES;
+    let blocks = keys.chunks_exact(size * LANES);
+    for (block, keys) in blocks.take(stride / LANES).enumerate() {
+        let keys = &S::as_simd_f32s(keys).0[..size * parts];
+        for part in 0..parts {
+            let mut sums = [simd.splat_f32s(0.0); R];
+            for at in 0..size {
+                let key = keys[at * parts + part];
+                for row in 0..R {
+                    let query = simd.splat_f32s(queries[row][at]);
+                    sums[row] = simd.mul_add_e_f32s(query, key, sums[row]);
+                }
+            }
+            for (row, sum) in sums.into_iter().enumerate() {
+                let start = row * stride + block * LANES;
+                let (scores, _) = S::as_mut_simd_f32s(&mut scores[start..start + LANES]);
+                scores[part] = sum;
+            }
+        }
+    }
+}
+
+/// Puts up to [`LANES`] keys side by side: `target` has their first numbers, then their second ones, and so on.
+pub(super) fn transpose(keys: &[f32], size: usize, target: &mut [f32]) {
+    let keys = keys.chunks_exact(size).take(LANES);
+    for (lane, key) in keys.enumerate() {
+        for (value, target) in key.iter().zip(target.chunks_exact_mut(LANES)) {
+            target[lane] = *value;
+        }
+    }
+}
+
+/// Turns scores into weights, apart from their sum, which is given.
+#[inline(always)]
+fn soften(scores: &mut [f32]) -> f32 {
+    let mut most = [f32::NEG_INFINITY; LANES];
+    let (whole, rest) = scores.as_chunks::<LANES>();
+    for chunk in whole {
+        for (most, score) in most.iter_mut().zip(chunk) {
+            *most = if *score > *most { *score } else { *most };
+        }
+    }
+    let most = most
+        .iter()
+        .chain(rest)
+        .copied()
+        .fold(f32::NEG_INFINITY, f32::max);
+    let (whole, rest) = scores.as_chunks_mut::<LANES>();
+    let mut sums = [0.0; LANES];
+    for chunk in whole {
+        for (sum, score) in sums.iter_mut().zip(chunk) {
+            *score = exponential(*score - most);
+            *sum += *score;
+        }
+    }
+    for (sum, score) in sums.iter_mut().zip(rest) {
+        *score = exponential(*score - most);
+        *sum += *score;
+    }
+    sums.iter().sum()
+}
+
+/// e^x of a number that is not positive, to the last bit or two: 2^n times a polynomial, as in Cephes' `expf`.
+#[inline(always)]
+fn exponential(x: f32) -> f32 {
+    const LOG2_E: f32 = std::f32::consts::LOG2_E;
+    // ln 2 in two parts, the first of which has few bits: n times it is exact.
+    const LN2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
+    const TERMS: [f32; 6] = [
+        1.987_569_1e-4,
+        1.398_2e-3,
+        8.333_452e-3,
+        4.166_579_6e-2,
+        1.666_666_5e-1,
+        0.5,
+    ];
+    // Added and taken away, it rounds to a whole number, whose lowest bits are then those of the sum.
+    const ROUND: f32 = 12_582_912.0;
+    // Below, the result would be no normal number.
+    let x = if x < -87.0 { -87.0 } else { x };
+    let shifted = x.mul_add(LOG2_E, ROUND);
+    let n = shifted - ROUND;
+    let x = n.mul_add(-LN2[1], n.mul_add(-LN2[0], x));
+    let sum = TERMS.iter().fold(0.0, |sum, term| sum * x + term);
+    let sum = sum.mul_add(x * x, x + 1.0);
+    let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0_f32.to_bits()));
+    sum * power
+}
+
+/// The weighted sums of some vectors of the values.
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "the state of one loop")]
+fn mix<S: Simd, const R: usize, const W: usize>(
+    simd: S,
+    values: &[f32],
+    size: usize,
+    limits: [usize; R],
+    vector: usize,
+    weights: &[f32],
+    shares: [f32; R],
+    outputs: &mut [&mut [f32]],
+) {
+    let stride = limits[R - 1].next_multiple_of(LANES);
+    let mut sums = [[simd.splat_f32s(0.0); W]; R];
+    let add = |sums: &mut [S::f32s; W], weight: f32, value: &[S::f32s; W]| {
+        let weight = simd.splat_f32s(weight);
+        for index in 0..W {
+            sums[index] = simd.mul_add_e_f32s(weight, value[index], sums[index]);
+        }
+    };
+    let common = limits[0];
+    let seen = std::array::from_fn::<_, R, _>(|row| &weights[row * stride..][..limits[row]]);
+    let begun = seen.map(|weights| &weights[..common]);
+    let values = &values[..limits[R - 1] * size];
+    for at in 0..common {
+        let value = vectors::<S, W>(&values[at * size..(at + 1) * size], vector);
+        for row in 0..R {
+            add(&mut sums[row], begun[row][at], &value);
+        }
+    }
+    for row in 1..R {
+        for at in common..limits[row] {
+            let value = vectors::<S, W>(&values[at * size..(at + 1) * size], vector);
+            add(&mut sums[row], seen[row][at], &value);
+        }
+    }
+    for row in 0..R {
+        let share = simd.splat_f32s(shares[row]);
+        let (vectors, _) = S::as_mut_simd_f32s(outputs[row]);
+        for index in 0..W {
+            vectors[vector + index] = simd.mul_f32s(sums[row][index], share);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers that look like chance, from -1 to 1.
+    #[expect(clippy::cast_precision_loss, reason = "a few bits")]
+    fn numbers(seed: u32, count: usize) -> Vec<f32> {
+        let mut state = seed;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+        };
+        (0..count).map(|_| next()).collect()
+    }
+
+    fn columns(size: usize, keys: &[f32]) -> Vec<f32> {
+        let blocks = keys.chunks(size * LANES).flat_map(|keys| {
+            let mut block = vec![0.0; size * LANES];
+            transpose(keys, size, &mut block);
+            block
+        });
+        blocks.collect()
+    }
+
+    fn attend(
+        size: usize,
+        keys: Keys<'_>,
+        values: &[f32],
+        queries: &[(&[f32], usize)],
+    ) -> Vec<Vec<f32>> {
+        let mut outputs = vec![vec![f32::NAN; size]; queries.len()];
+        let mut parts: Vec<&mut [f32]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
+        pulp::Arch::new().dispatch(Rows {
+            keys,
+            values,
+            queries,
+            outputs: &mut parts,
+            scores: &mut Vec::new(),
+        });
+        outputs
+    }
+
+    /// By the definition, in 64 bits.
+    fn expected(
+        size: usize,
+        keys: &[f32],
+        values: &[f32],
+        query: &[f32],
+        limit: usize,
+    ) -> Vec<f64> {
+        let dot = |key: &[f32]| -> f64 {
+            let pairs = key.iter().zip(query);
+            pairs
+                .map(|(key, query)| f64::from(*key) * f64::from(*query))
+                .sum()
+        };
+        let weights: Vec<f64> = keys
+            .chunks(size)
+            .take(limit)
+            .map(|key| dot(key).exp())
+            .collect();
+        let sum: f64 = weights.iter().sum();
+        let column = |at: usize| -> f64 {
+            let column = values[at..].iter().step_by(size);
+            let pairs = weights.iter().zip(column);
+            pairs
+                .map(|(weight, value)| weight * f64::from(*value))
+                .sum()
+        };
+        (0..size).map(|at| column(at) / sum).collect()
+    }
+
+    #[test]
+    fn it_is_attention_for_heads_of_every_size() {
+        for size in [1, 4, 8, 12, 16, 64, 72, 80, 96, 128, 256] {
+            let positions = 77;
+            let (keys, values) = (numbers(1, positions * size), numbers(2, positions * size));
+            let queries = [numbers(3, size), numbers(4, size), numbers(5, size)];
+            let limits = [1, 40, 77];
+            let asked: Vec<_> = queries.iter().map(Vec::as_slice).zip(limits).collect();
+            for order in [Keys::Rows(&keys), Keys::Columns(&columns(size, &keys))] {
+                let found = attend(size, order, &values, &asked);
+                for ((query, limit), found) in asked.iter().zip(found) {
+                    let expected = expected(size, &keys, &values, query, *limit);
+                    for (found, expected) in found.iter().zip(expected) {
+                        let difference = (f64::from(*found) - expected).abs();
+                        assert!(difference < 2e-6, "{size}: {found} and {expected}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn company_changes_no_bit() {
+        let size = 64;
+        let (keys, values) = (numbers(1, 300 * size), numbers(2, 300 * size));
+        let queries: Vec<Vec<f32>> = (3..7).map(|seed| numbers(seed, size)).collect();
+        let asked: Vec<_> = queries
+            .iter()
+            .map(Vec::as_slice)
+            .zip([200, 201, 202, 299])
+            .collect();
+        for order in [Keys::Rows(&keys), Keys::Columns(&columns(size, &keys))] {
+            let together = attend(size, order, &values, &asked);
+            for (asked, together) in asked.iter().zip(together) {
+                assert_eq!(attend(size, order, &values, &[*asked])[0], together);
+            }
+        }
+    }
+
+    #[test]
+    fn powers_of_e_are_exact_to_the_last_bits() {
+        let mut worst: f64 = 0.0;
+        for step in 0..87_000_u32 {
+            let x = -(f64::from(step) / 1000.0);
+            #[expect(clippy::cast_possible_truncation, reason = "the number under test")]
+            let x = x as f32;
+            let error = f64::from(exponential(x)) / f64::from(x).exp() - 1.0;
+            worst = worst.max(error.abs());
+        }
+        assert!(worst < 3e-7, "{worst:e}");
+        assert!(exponential(-1e30) < 1e-37);
+        assert!((exponential(0.0) - 1.0).abs() < f32::EPSILON);
+    }
+}
