@@ -44,6 +44,8 @@ struct Args {
 
 fn main() {
     let args = Args::parse();
+    // Who made it does not matter: nothing here speaks TLS.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     runtime::init(None).unwrap();
     let options = LoadOptions {
         device: Device::Cpu,

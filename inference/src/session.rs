@@ -19,6 +19,8 @@ use crate::{
     device::Device,
     model_dir::ModelDir,
 };
+#[cfg(test)]
+pub(crate) use attention::replace as with_own_attention;
 pub(crate) use graph::Graph;
 pub use placement::Placement;
 pub(crate) use rows::{Move, Rows};

@@ -21,7 +21,7 @@ use ort::{
     value::{DynValue, TensorElementType},
 };
 
-pub(super) use replace::replace;
+pub(crate) use replace::replace;
 use rotation::Rotation;
 use rows::{Keys, LANES, MOST, Rows, transpose};
 

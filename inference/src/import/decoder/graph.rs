@@ -250,3 +250,6 @@ impl Builder<'_> {
 fn to_i64(size: usize) -> i64 {
     i64::try_from(size).expect("sizes of tensors that exist fit into 63 bits")
 }
+
+#[cfg(test)]
+mod tests;

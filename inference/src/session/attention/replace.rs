@@ -16,7 +16,7 @@ const LARGEST: u64 = 64 << 20;
 
 /// The graph with our operator, if it has ONNX Runtime's in a form that ours knows. None where it has not, or where we do
 /// not know all that is in the file.
-pub(in crate::session) fn replace(graph: &Path) -> Option<Vec<u8>> {
+pub(crate) fn replace(graph: &Path) -> Option<Vec<u8>> {
     if fs::metadata(graph).ok()?.len() > LARGEST {
         return None;
     }
