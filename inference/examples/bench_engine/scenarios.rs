@@ -58,9 +58,16 @@ fn decode_together(model: &ChatModel, seed: usize) -> Outcome<f64> {
     let (Some(begin), Some(end)) = (begin, end) else {
         return Err("no answer".into());
     };
-    let times = answers.iter().flat_map(|answer| &answer.times);
-    let tokens = times.filter(|time| (begin..end).contains(time)).count();
-    Ok(to_float(tokens) / end.duration_since(*begin).as_secs_f64())
+    let tokens = answers.iter().map(|answer| {
+        let times = answer.times.iter();
+        let counted = times.filter(|time| (begin..end).contains(time)).count();
+        // A token that is a part of a character has no text of its own.
+        let tokens_of_text =
+            to_float(answer.usage.completion_tokens) / to_float(answer.times.len());
+        to_float(counted) * tokens_of_text
+    });
+    let tokens: f64 = tokens.sum();
+    Ok(tokens / end.duration_since(*begin).as_secs_f64())
 }
 
 /// Until the first token, with a beginning of 1,000 tokens that is new, and that others had before.
