@@ -8,7 +8,6 @@ mod plan;
 mod queue;
 
 use std::{
-    any::Any,
     collections::HashMap,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -18,7 +17,7 @@ use std::{
 
 use thiserror::Error;
 
-use crate::{chat_request::Cancellation, encoder::Sequence, session::EncoderError};
+use crate::{chat_request::Cancellation, encoder::Sequence, fault, session::EncoderError};
 pub(crate) use plan::Costs;
 pub(crate) use queue::Refused;
 use queue::{Queue, Unit};
@@ -179,7 +178,7 @@ fn run_together(
         Ok(Ok(results)) => Ok(results),
         Ok(Err(error)) => Err(BatchError::Run(Arc::new(error))),
         Err(panic) => Err(BatchError::Panicked {
-            message: panic_message(&*panic),
+            message: fault::message(&*panic),
         }),
     };
     match outcome {
@@ -216,14 +215,6 @@ fn run_together(
 fn deliver(done: Done, outcome: Result<Vec<Vec<f32>>, BatchError>) {
     // Nothing follows, so its panic makes no difference.
     let _ = catch_unwind(AssertUnwindSafe(|| done(outcome)));
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("no message").to_owned()
 }
 
 #[cfg(test)]

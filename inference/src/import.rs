@@ -39,7 +39,7 @@ use weights::Weights;
 pub use decoder::{DecoderError, GraphError};
 pub use encoder::{
     EncoderGraphError, EncoderImportError, EncoderWeightsError, encoder_source_files,
-    import_encoder,
+    import_encoder, is_encoder_source,
 };
 pub use gguf::{GgufError, MetadataError};
 pub use model_files::ModelFilesError;

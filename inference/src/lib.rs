@@ -16,6 +16,7 @@ mod digest;
 mod embedding;
 pub mod encoder;
 mod event;
+mod fault;
 mod generation;
 mod grammar;
 pub mod import;

@@ -5,7 +5,6 @@
 
 mod batch;
 mod batches;
-mod fault;
 mod queue;
 mod stats;
 #[cfg(test)]

@@ -23,6 +23,7 @@ use crate::{
     chat_request::Cancellation,
     encoder::{EncoderTokenizer, InputError},
     event::{Event, EventSink, FinishReason, GenerationError, Usage},
+    fault,
     model_dir::TOKENIZER_FILE,
     session::{EncoderError, Seq2SeqSession, SessionOptions},
     tokenizer::TokenizerLoadError,
@@ -257,8 +258,8 @@ fn work(
         let last = match attempt {
             Ok(Ok(())) => continue,
             Ok(Err(error)) => GenerationError::Seq2Seq(Arc::new(error)),
-            Err(_) => GenerationError::Panicked {
-                message: "no message".to_owned(),
+            Err(panic) => GenerationError::Panicked {
+                message: fault::message(&*panic),
             },
         };
         // Nothing follows, so neither the sink's answer nor its panic makes a difference.

@@ -116,6 +116,16 @@ pub(crate) fn python() -> anyhow::Result<PathBuf> {
     Ok(python)
 }
 
+/// That Python, with these packages in it.
+pub(crate) fn python_with(requirements: &[&str]) -> anyhow::Result<PathBuf> {
+    let python = python()?;
+    let mut install = Command::new(&python);
+    install.args(["-m", "pip", "install"]);
+    install.args(["--quiet", "--disable-pip-version-check"]);
+    command::run(install.args(requirements))?;
+    Ok(python)
+}
+
 fn fetch(package: &Package) -> anyhow::Result<PathBuf> {
     let directory = cache::directory(package.directory)?;
     let target = directory.join(package.file);

@@ -22,7 +22,7 @@ use crate::types::{
     ChatChunk, ChatCompletion, ChatRequest, Choice, ChunkChoice, Delta, Usage, completion_id,
     unix_seconds,
 };
-pub(super) use refusal::refusal;
+use refusal::refusal;
 
 /// Who asks a model, and where that is counted.
 #[derive(Clone, Copy)]
@@ -224,18 +224,8 @@ impl Generation {
             Err(_) => ControlFlow::Break(()),
         });
         // Tokenizing a long conversation and preparing a form take a while, which other requests must not wait for.
-        let submitted = tokio::task::spawn_blocking(move || {
-            let outcome = engine.submit(engine_request, sink);
-            drop(engine);
-            if outcome == Err(SubmitError::Closed) {
-                lease.died();
-            }
-            outcome.map(|()| lease)
-        });
-        let lease = submitted
-            .await
-            .map_err(|_| GatewayError::Internal)?
-            .map_err(|error| refusal(model, request, error))?;
+        let submit = move || engine.submit(engine_request, sink);
+        let lease = submitted(model, request, lease, submit).await?;
         Ok(Self {
             model: model.to_owned(),
             id: completion_id(),
@@ -320,6 +310,27 @@ impl Rest for Generation {
             async move { within(Some(idle), &model, "further token", self.next_chunk()).await },
         )
     }
+}
+
+/// Submits a request where waiting keeps nobody else waiting. The model stays loaded while the lease is held.
+pub(super) async fn submitted(
+    model: &str,
+    request: &ChatRequest,
+    lease: Lease,
+    submit: impl FnOnce() -> Result<(), SubmitError> + Send + 'static,
+) -> Result<Lease, GatewayError> {
+    let submitted = tokio::task::spawn_blocking(move || {
+        // What it holds of the model is dropped with it, before the lease.
+        let outcome = submit();
+        if outcome == Err(SubmitError::Closed) {
+            lease.died();
+        }
+        outcome.map(|()| lease)
+    });
+    submitted
+        .await
+        .map_err(|_| GatewayError::Internal)?
+        .map_err(|error| refusal(model, request, error))
 }
 
 /// What a leased model says something with.

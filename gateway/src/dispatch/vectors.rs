@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::held;
 use super::limits::LocalLimits;
-use super::local::{Asker, refusal, within};
+use super::local::{Asker, submitted, within};
 use crate::conversion::{embedding, ranking};
 use crate::error::{EngineFailure, GatewayError};
 use crate::models::{Cancellation, Done, Lease, Loaded, ModelSlot, SubmitError};
@@ -89,17 +89,7 @@ async fn outcome<T: Send + 'static>(
     let (sender, outcome) = oneshot::channel();
     let done = Box::new(move |outcome| drop(sender.send(outcome)));
     // Tokenizing long texts takes a while, which other requests must not wait for.
-    let submitted = tokio::task::spawn_blocking(move || {
-        let accepted = submit(done);
-        if accepted == Err(SubmitError::Closed) {
-            lease.died();
-        }
-        accepted.map(|()| lease)
-    });
-    let _lease = submitted
-        .await
-        .map_err(|_| GatewayError::Internal)?
-        .map_err(|error| refusal(model, request, error))?;
+    let _lease = submitted(model, request, lease, move || submit(done)).await?;
     let failed = |detail: String| GatewayError::GenerationFailed {
         model: model.to_owned(),
         source: EngineFailure(detail),

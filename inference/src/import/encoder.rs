@@ -71,13 +71,17 @@ pub enum EncoderImportError {
     Open(#[from] EncoderDirError),
 }
 
+/// Whether [`import_encoder`] has something to do where `has` says which files are there: weights, and no model that
+/// loads as it is.
+pub fn is_encoder_source(has: impl Fn(&str) -> bool) -> bool {
+    let ready = [MANIFEST_FILE, GRAPH_FILE, "onnx/model.onnx"];
+    has(WEIGHTS_FILE) && !ready.into_iter().any(has)
+}
+
 /// The files of a directory that [`import_encoder`] reads, those of them that are there; none where the directory holds
 /// no weights to import, or a model that loads as it is.
 pub fn encoder_source_files(directory: &Path) -> Option<Vec<PathBuf>> {
-    let is_ready = [MANIFEST_FILE, GRAPH_FILE, "onnx/model.onnx"]
-        .iter()
-        .any(|file| directory.join(file).exists());
-    if is_ready || !directory.join(WEIGHTS_FILE).is_file() {
+    if !is_encoder_source(|file| directory.join(file).is_file()) {
         return None;
     }
     let files = [

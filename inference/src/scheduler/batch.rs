@@ -2,10 +2,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{fault::message, stats::Speculated};
+use super::stats::Speculated;
 use crate::{
     decoder::{Decoder, Step},
     event::GenerationError,
+    fault::message,
     generation::{Generation, Next, Vocabulary},
     kv_cache::KvShape,
     session::{Move, SessionError},

@@ -10,13 +10,13 @@ use super::{
     Limits,
     batch::{Running, accept, fail},
     batches::{Batches, Single},
-    fault::message,
     queue::Queue,
     stats::Stats,
 };
 use crate::{
     decoder::Decoder,
     event::GenerationError,
+    fault::message,
     generation::{Generation, Job, Next, Vocabulary},
     prefix_cache::PrefixCache,
     session::SessionError,

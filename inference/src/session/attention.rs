@@ -1,7 +1,7 @@
 //! Attention on the CPU, as an operator of our own: what `GroupQueryAttention` of ONNX Runtime computes, in a fraction of
 //! the time for the few queries of a step, and in an order of sums that no company changes.
 //!
-//! Graphs are written with ONNX Runtime's operator, which other devices need; [`replace`] puts ours in its place.
+//! Graphs are written with ONNX Runtime's operator, which other devices need; [`replace()`] puts ours in its place.
 
 mod replace;
 mod rotation;
@@ -36,7 +36,7 @@ thread_local! {
     static SCORES: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What a session needs for graphs that [`replace`] made.
+/// What a session needs for graphs that [`replace()`] made.
 pub(super) fn domain() -> ort::Result<OperatorDomain> {
     OperatorDomain::new(DOMAIN)?.add(GroupedAttention)
 }
@@ -53,20 +53,19 @@ impl Operator for GroupedAttention {
     /// Those of `GroupQueryAttention`: queries (or queries, keys and values joined), keys, values, the caches of both,
     /// each row's last position, the longest row, cosines and sines.
     fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
-        let floats = OperatorInput::required(TensorElementType::Float32);
+        let floats = || OperatorInput::required(TensorElementType::Float32);
         let integers = || OperatorInput::required(TensorElementType::Int32);
-        let float = || OperatorInput::required(TensorElementType::Float32);
         let optional = || OperatorInput::optional(TensorElementType::Float32);
         [
-            floats,
+            floats(),
             optional(),
             optional(),
-            float(),
-            float(),
+            floats(),
+            floats(),
             integers(),
             integers(),
-            float(),
-            float(),
+            floats(),
+            floats(),
         ]
     }
 
@@ -157,7 +156,7 @@ impl Kernel for Attention {
         let (keys, values) = (context.input(1)?, context.input(2)?);
         let given = if let (Some(keys), Some(values)) = (&keys, &values) {
             Parts {
-                queries: (first, 0),
+                queries: first,
                 keys: (keys.try_extract_tensor::<f32>()?.1, 0),
                 values: (values.try_extract_tensor::<f32>()?.1, 0),
                 strides: [layout.heads, layout.kv_heads].map(|heads| heads * layout.size),
@@ -166,7 +165,7 @@ impl Kernel for Attention {
             let stride = (layout.heads + 2 * layout.kv_heads) * layout.size;
             let keys = layout.heads * layout.size;
             Parts {
-                queries: (first, 0),
+                queries: first,
                 keys: (first, keys),
                 values: (first, keys + layout.kv_heads * layout.size),
                 strides: [stride, stride],
@@ -378,9 +377,9 @@ fn balanced(index: usize, count: usize) -> usize {
     }
 }
 
-/// Where queries, keys and values are, and from where on in each token's row.
+/// Where queries are, and keys and values, those from where on in each token's row.
 struct Parts<'a> {
-    queries: (&'a [f32], usize),
+    queries: &'a [f32],
     keys: (&'a [f32], usize),
     values: (&'a [f32], usize),
     /// From one token to the next: of queries, and of keys and values.
@@ -391,7 +390,7 @@ impl<'a> Parts<'a> {
     fn check(&self, layout: Layout) -> ort::Result<()> {
         let tokens = layout.rows * layout.tokens;
         let [queries, keys] = self.strides.map(|stride| stride * tokens);
-        let fits = self.queries.0.len() == queries
+        let fits = self.queries.len() == queries
             && self.keys.0.len() == keys
             && self.values.0.len() == keys;
         if fits {
@@ -402,7 +401,7 @@ impl<'a> Parts<'a> {
     }
 
     fn queries(&self, token: usize) -> &'a [f32] {
-        &self.queries.0[self.queries.1 + token * self.strides[0]..]
+        &self.queries[token * self.strides[0]..]
     }
 
     /// Puts the new keys, rotated, and values into their places in the caches.

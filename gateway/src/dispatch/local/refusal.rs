@@ -11,11 +11,7 @@ use crate::types::ChatRequest;
 const UNLOAD_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why an engine does not take a request, as its client is told.
-pub(in crate::dispatch) fn refusal(
-    model: &str,
-    request: &ChatRequest,
-    error: SubmitError,
-) -> GatewayError {
+pub(super) fn refusal(model: &str, request: &ChatRequest, error: SubmitError) -> GatewayError {
     let model = model.to_owned();
     match error {
         SubmitError::QueueFull { retry_after } => GatewayError::Overloaded { model, retry_after },

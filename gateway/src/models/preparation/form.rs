@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use claw_crds::gateway_config::TaskConfig;
-use claw_inference::encoder::MANIFEST_FILE as ENCODER_MANIFEST_FILE;
-use claw_inference::import::encoder_source_files;
-use claw_inference::model_dir::{FileRecord, GRAPH_FILE, MANIFEST_FILE};
+use claw_inference::import::{encoder_source_files, is_encoder_source};
+use claw_inference::model_dir::{FileRecord, MANIFEST_FILE};
 use sha2::{Digest as _, Sha256};
 
 use crate::models::cache::Contents;
@@ -29,8 +28,7 @@ impl Form {
     pub(super) fn of(task: TaskConfig, has: impl Fn(&str) -> bool) -> Self {
         match task {
             TaskConfig::Embed | TaskConfig::Rerank => {
-                let is_ready = [ENCODER_MANIFEST_FILE, GRAPH_FILE, "onnx/model.onnx"];
-                if has("model.safetensors") && !is_ready.into_iter().any(has) {
+                if is_encoder_source(has) {
                     Self::Encoder
                 } else {
                     Self::Loadable

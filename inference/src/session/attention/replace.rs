@@ -22,16 +22,13 @@ pub(crate) fn replace(graph: &Path) -> Option<Vec<u8>> {
     }
     let bytes = fs::read(graph).ok()?;
     let mut model = Model::decode(bytes.as_slice()).ok()?;
+    let is_ours = model.graph.as_ref()?.nodes.iter().any(is_known);
     // What is not in our messages would be lost.
-    if model.encode_to_vec() != bytes {
+    if !is_ours || model.encode_to_vec() != bytes {
         return None;
     }
     let nodes = &mut model.graph.as_mut()?.nodes;
-    let known: Vec<&mut Node> = nodes.iter_mut().filter(|node| is_known(node)).collect();
-    if known.is_empty() {
-        return None;
-    }
-    for node in known {
+    for node in nodes.iter_mut().filter(|node| is_known(node)) {
         NAME.clone_into(&mut node.kind);
         DOMAIN.clone_into(&mut node.domain);
     }

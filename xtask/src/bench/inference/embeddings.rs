@@ -48,11 +48,7 @@ impl Both {
         let mut import = programs.command("clawdbot")?;
         import.args(["model", "import", "--quantization", "none", "--update"]);
         command::run(import.args([&published, &our_model]))?;
-        let python = fetch::python()?;
-        let mut install = Command::new(&python);
-        let quiet = ["--quiet", "--disable-pip-version-check"];
-        install.args(["-m", "pip", "install"]).args(quiet);
-        command::run(install.args(PEER))?;
+        let python = fetch::python_with(&PEER)?;
         let peer_model = directory.join("minilm-onnx");
         let mut export = Command::new(&python);
         export.arg(repository::root().join("inference/bench/export_bert.py"));

@@ -29,16 +29,7 @@ pub(super) struct Peer {
 impl Peer {
     /// The peer with our own import, rewritten to its inputs: the very same weights.
     pub(super) fn prepare(imported: &Path) -> anyhow::Result<Self> {
-        let python = fetch::python()?;
-        let mut install = Command::new(&python);
-        install.args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-        ]);
-        command::run(install.args(PEER))?;
+        let python = fetch::python_with(&PEER)?;
         let script = repository::root().join("inference/bench/bench_genai.py");
         let model = cache::directory("bench")?.join("genai-int8");
         command::run(

