@@ -80,9 +80,16 @@ response = client.responses.create(
 )
 check(isinstance(json.loads(response.output_text)["ok"], bool), f"a response in a form: {response.output_text!r}")
 response = client.responses.create(
-    model=MODEL, input="The weather in Rome?", tools=[{"type": "function", **TOOLS[0]["function"]}], tool_choice="required", max_output_tokens=200
+    model=MODEL, input="The weather in Rome?", tools=[{"type": "function", **TOOLS[0]["function"]}], tool_choice="required",
+    parallel_tool_calls=False, temperature=0, max_output_tokens=200,
 )
 check(response.output[0].type == "function_call" and json.loads(response.output[0].arguments), "a response calls a tool")
+# A limit that no two calls fit in.
+response = client.responses.create(
+    model=MODEL, input="The weather in Rome?", tools=[{"type": "function", **TOOLS[0]["function"]}], tool_choice="required", max_output_tokens=50
+)
+items = [(item.type, item.status) for item in response.output]
+check(response.status != "incomplete" or items[-1] == ("function_call", "incomplete"), f"a response that is cut off says where: {items}")
 try:
     chat(response_format={"type": "json_schema", "json_schema": {"name": "n", "schema": {"not": {}}}})
     raise SystemExit("FAILED: an unsupported keyword: no error")

@@ -89,16 +89,21 @@ impl CallParser {
     /// The answer's end.
     pub(crate) fn finish(&mut self) -> Vec<Said> {
         let held = std::mem::take(&mut self.held);
-        let is_around_calls = self.calls > 0 && (held.trim().is_empty() || self.is_between());
-        if !is_around_calls {
+        if self.calls == 0 || !self.is_of_calls(&held) {
             self.text(&held);
         }
         self.state = State::Text;
         std::mem::take(&mut self.said)
     }
 
-    fn is_between(&self) -> bool {
-        matches!(self.state, State::Between)
+    /// Whether what is held at the end of an answer stands around calls, or began another one that was cut off.
+    fn is_of_calls(&self, held: &str) -> bool {
+        match self.state {
+            State::Text => [BEGIN, END]
+                .iter()
+                .any(|tag| is_beginning(held.trim(), tag)),
+            State::Tagged | State::Start | State::Between | State::Call(_) => true,
+        }
     }
 
     fn has_tags(&self) -> bool {

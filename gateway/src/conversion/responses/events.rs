@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::response::{
-    call_item, finish, item_id, message_item, output_text, response_id, skeleton,
+    call_item, finish, item_id, message_item, output_text, response_id, skeleton, status,
 };
 use crate::conversion::{NamedEvent, Narrator};
 use crate::error::{ErrorBody, GatewayError};
@@ -156,7 +156,7 @@ impl ResponseEvents {
             }
             other => {
                 self.open = other;
-                self.close(events);
+                self.close("completed", events);
                 item_id("msg")
             }
         };
@@ -217,7 +217,7 @@ impl ResponseEvents {
         self.event("response.content_part.done", data, events);
     }
 
-    fn close(&mut self, events: &mut Vec<NamedEvent>) {
+    fn close(&mut self, status: &str, events: &mut Vec<NamedEvent>) {
         let item = match self.open.take() {
             None => return,
             Some(Open::Message {
@@ -228,7 +228,7 @@ impl ResponseEvents {
             }) => {
                 self.end_part(part, &id, done.len(), &said, events);
                 done.push(part.value(&said));
-                message_item(&id, "completed", &done)
+                message_item(&id, status, &done)
             }
             Some(Open::Call {
                 id,
@@ -243,7 +243,7 @@ impl ResponseEvents {
                     json!({"item_id": id, "output_index": index, "name": name, "arguments": arguments}),
                     events,
                 );
-                call_item(&id, "completed", &call_id, &name, &arguments)
+                call_item(&id, status, &call_id, &name, &arguments)
             }
         };
         let index = self.output.len();
@@ -264,7 +264,7 @@ impl ResponseEvents {
             if self.calls.contains(&number) {
                 return None;
             }
-            self.close(events);
+            self.close("completed", events);
             self.calls.push(number);
             let id = item_id("fc");
             let call_id = call.get("id")?.as_str()?.to_owned();
@@ -335,7 +335,7 @@ impl Narrator for ResponseEvents {
 
     fn end(&mut self) -> Vec<NamedEvent> {
         let mut events = Vec::new();
-        self.close(&mut events);
+        self.close(status(self.finish_reason.as_deref()), &mut events);
         let mut response = self.response();
         finish(
             &mut response,

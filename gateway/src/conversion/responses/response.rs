@@ -18,8 +18,11 @@ pub fn response(
         .choices
         .first()
         .ok_or_else(|| malformed("no choices"))?;
-    let output = output(&choice.message, choice.extra.get("logprobs"))
+    let mut output = output(&choice.message, choice.extra.get("logprobs"))
         .ok_or_else(|| malformed("a tool call that makes no sense"))?;
+    if let Some(last) = output.last_mut() {
+        last["status"] = status(choice.finish_reason.as_deref()).into();
+    }
     let mut response = skeleton(&response_id(), completion.created, &completion.model, echo);
     finish(
         &mut response,
@@ -49,15 +52,24 @@ pub(super) fn finish(
     finish_reason: Option<&str>,
     usage: Option<&Usage>,
 ) {
-    let reason = match finish_reason {
+    let reason = incomplete_reason(finish_reason);
+    response["output"] = output.into();
+    response["status"] = status(finish_reason).into();
+    response["incomplete_details"] = reason.map_or(Value::Null, |reason| json!({"reason": reason}));
+    response["usage"] = usage.map_or(Value::Null, self::usage);
+}
+
+/// The status of a response, and of the last of its items: the others ended before it began.
+pub(super) fn status(finish_reason: Option<&str>) -> &'static str {
+    incomplete_reason(finish_reason).map_or("completed", |_| "incomplete")
+}
+
+fn incomplete_reason(finish_reason: Option<&str>) -> Option<&'static str> {
+    match finish_reason {
         Some("length") => Some("max_output_tokens"),
         Some("content_filter") => Some("content_filter"),
         _ => None,
-    };
-    response["output"] = output.into();
-    response["status"] = reason.map_or("completed", |_| "incomplete").into();
-    response["incomplete_details"] = reason.map_or(Value::Null, |reason| json!({"reason": reason}));
-    response["usage"] = usage.map_or(Value::Null, self::usage);
+    }
 }
 
 fn output(message: &Map<String, Value>, logprobs: Option<&Value>) -> Option<Vec<Value>> {

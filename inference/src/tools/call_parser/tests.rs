@@ -191,6 +191,24 @@ fn arguments_are_told_as_they_come(#[case] format: ToolFormat, #[case] answer: &
     );
 }
 
+/// Wherever the limit of tokens cuts an answer of calls, nothing of their markup is text behind the first name.
+#[test]
+fn a_call_that_is_cut_off_is_no_text() {
+    for (format, answer, (text, called)) in answers() {
+        if !text.is_empty() || called.is_empty() {
+            continue;
+        }
+        for (place, _) in answer.char_indices() {
+            let (text, called) = read(format, false, &[&answer[..place]]);
+            assert!(
+                called.is_empty() || text.is_empty(),
+                "{}: {text}",
+                &answer[..place]
+            );
+        }
+    }
+}
+
 proptest! {
     /// Whatever is said, nothing is lost where nothing is called.
     #[test]
