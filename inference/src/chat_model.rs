@@ -220,7 +220,8 @@ impl ChatModel {
             sink: self.sink(&request, sink),
             cancellation: request.cancellation,
             queued: Instant::now(),
-            may_speculate: self.may_speculate(request.seed),
+            may_speculate: self.shared.speculation && !request.without_guesses,
+            is_seeded: request.seed.is_some(),
             client: request.client,
         };
         self.shared
@@ -233,13 +234,6 @@ impl ChatModel {
                 },
                 Refused::Closed => SubmitError::Closed,
             })
-    }
-
-    /// Several tokens in one run round otherwise than one by one. In floats that decides nothing; quantized activations
-    /// make more of it, and whoever gives a seed wants the same answer whatever else the model is doing.
-    fn may_speculate(&self, seed: Option<u64>) -> bool {
-        let is_exact = self.shared.info.quantization == Quantization::None;
-        self.shared.speculation && (is_exact || seed.is_none())
     }
 
     /// Ends the model at once: every request that is not answered fails with

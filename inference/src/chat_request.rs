@@ -92,6 +92,8 @@ pub struct ChatRequest {
     pub log_probabilities: Option<u32>,
     /// The same seed gives the same answer to the same request; without it, chance decides.
     pub seed: Option<u64>,
+    /// Computes one token after the other also where the text repeats itself. The answer is the same.
+    pub without_guesses: bool,
     /// Ends the answer before the first of these texts.
     pub stop: Vec<String>,
     /// Lets the client leave.

@@ -4,11 +4,31 @@ use std::ops::Range;
 
 use crate::{kv_cache::KvShape, session::Move, session::SessionError};
 
-/// A row's part of a step: its next token, and how many tokens its cache has before it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// A token for a row of a cache, and how many tokens the row has before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Step {
+    pub(crate) row: usize,
     pub(crate) token: u32,
     pub(crate) past: usize,
+}
+
+/// What a run adds to one cache.
+pub(crate) struct Part<'a, C> {
+    pub(crate) cache: &'a mut C,
+    /// Those of one row follow each other.
+    pub(crate) steps: &'a [Step],
+    /// Of so many of the last ones the logits are wanted.
+    pub(crate) wanted: usize,
+}
+
+impl<'a, C> Part<'a, C> {
+    pub(crate) fn new(cache: &'a mut C, steps: &'a [Step], wanted: usize) -> Self {
+        Self {
+            cache,
+            steps,
+            wanted,
+        }
+    }
 }
 
 /// A model that computes logits over caches that the caller owns.
@@ -24,6 +44,12 @@ pub(crate) trait Decoder {
 
     /// Whether caches can be read, written and resized: those in a GPU's memory cannot, and have one row each.
     fn can_copy(&self) -> bool;
+
+    /// Whether caches of any kind can take part in one run.
+    fn can_join(&self) -> bool;
+
+    /// Whether tokens have the same logits, bit for bit, in any run but one of [`Self::step_alone`].
+    fn is_uniform(&self) -> bool;
 
     /// New memory, of any content.
     fn allocate(&mut self, rows: usize, capacity: usize) -> Result<Self::Cache, SessionError>;
@@ -53,21 +79,36 @@ pub(crate) trait Decoder {
     fn write(&mut self, cache: &mut Self::Cache, start: usize, positions: usize, values: &[f32]);
 
     /// Adds tokens after the first `past` positions of a cache with one row, and returns the logits that follow the last
-    /// `wanted` of them.
+    /// `wanted` of them, at least one.
     fn extend<'a>(
-        &mut self,
+        &'a mut self,
         cache: &'a mut Self::Cache,
         past: usize,
         tokens: &[u32],
         wanted: usize,
     ) -> Result<&'a [f32], SessionError>;
 
-    /// Adds a token to every row of a cache, and returns the logits of each. A row without a conversation takes any token
-    /// at its beginning.
+    /// Adds a token to each of some rows, in their order, and returns the logits of each.
     fn step<'a>(
-        &mut self,
+        &'a mut self,
         cache: &'a mut Self::Cache,
         steps: &[Step],
+    ) -> Result<&'a [f32], SessionError>;
+
+    /// Adds a token to the only row of a cache in the shortest time, where no other run has to give the same bits.
+    fn step_alone<'a>(
+        &'a mut self,
+        cache: &'a mut Self::Cache,
+        step: Step,
+    ) -> Result<&'a [f32], SessionError> {
+        self.step(cache, &[step])
+    }
+
+    /// Adds tokens to several caches in one run, and returns the logits that are wanted, one part after the other. Only
+    /// where [`Self::can_join`].
+    fn join<'a>(
+        &'a mut self,
+        parts: &mut [Part<'_, Self::Cache>],
     ) -> Result<&'a [f32], SessionError>;
 }
 

@@ -36,6 +36,8 @@ pub(crate) struct Job {
     pub(crate) client: String,
     /// Whether several tokens may be computed at once where the text repeats itself.
     pub(crate) may_speculate: bool,
+    /// Whether the answer must be the same whatever else the model is doing.
+    pub(crate) is_seeded: bool,
 }
 
 /// What tokens mean to the model.
@@ -91,6 +93,7 @@ pub(crate) struct Generation {
     cancellation: Cancellation,
     sink: EventSink,
     may_speculate: bool,
+    is_seeded: bool,
 }
 
 impl Generation {
@@ -105,6 +108,7 @@ impl Generation {
             cancellation: job.cancellation,
             sink: job.sink,
             may_speculate: job.may_speculate,
+            is_seeded: job.is_seeded,
         }
     }
 
@@ -132,6 +136,10 @@ impl Generation {
 
     pub(crate) fn may_speculate(&self) -> bool {
         self.may_speculate
+    }
+
+    pub(crate) fn is_seeded(&self) -> bool {
+        self.is_seeded
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
@@ -269,6 +277,7 @@ pub(crate) mod tests {
             queued: Instant::now(),
             client: String::new(),
             may_speculate: true,
+            is_seeded: false,
         };
         (job, events)
     }

@@ -3,9 +3,10 @@
 //! The only module that calls ONNX Runtime. It knows tokens and numbers; text, sampling and requests are above it.
 
 mod attention;
+mod bound;
+mod flat;
 mod graph;
 mod placement;
-mod rows;
 pub mod runtime;
 mod seq2seq;
 mod text_encoder;
@@ -21,9 +22,8 @@ use crate::{
 };
 #[cfg(test)]
 pub(crate) use attention::replace as with_own_attention;
-pub(crate) use graph::Graph;
+pub(crate) use graph::{Graph, KvCache, Move, steps};
 pub use placement::Placement;
-pub(crate) use rows::{Move, Rows};
 use runtime::RuntimeError;
 pub(crate) use seq2seq::{
     DECODER_FILE, ENCODER_FILE, MERGED_FILE, Seq2SeqSession, graphs as seq2seq_graphs,
@@ -104,7 +104,7 @@ pub struct SessionOptions {
 /// A loaded decoder with room for one conversation.
 pub struct DecoderSession {
     graph: Graph,
-    rows: Rows,
+    cache: KvCache,
     past: usize,
 }
 
@@ -123,10 +123,10 @@ impl DecoderSession {
     pub fn load(model: &ModelDir, options: SessionOptions) -> Result<Self, SessionError> {
         let mut graph = Graph::load(model, options)?;
         let capacity = graph.shape().capacity_for(1);
-        let rows = graph.allocate(1, capacity)?;
+        let cache = graph.allocate(1, capacity)?;
         Ok(Self {
             graph,
-            rows,
+            cache,
             past: 0,
         })
     }
@@ -140,8 +140,8 @@ impl DecoderSession {
     pub fn start(&mut self, positions: usize) -> Result<(), SessionError> {
         self.past = 0;
         let capacity = self.graph.shape().capacity_for(positions);
-        if capacity != self.rows.capacity() {
-            self.rows = self.graph.allocate(1, capacity)?;
+        if capacity > self.cache.capacity() {
+            self.cache = self.graph.allocate(1, capacity)?;
         }
         Ok(())
     }
@@ -150,8 +150,15 @@ impl DecoderSession {
     pub fn forward(&mut self, tokens: &[u32]) -> Result<&[f32], SessionError> {
         let past = self.past;
         let logits = match tokens {
-            &[token] => self.graph.step(&mut self.rows, &[Step { token, past }])?,
-            _ => self.graph.extend(&mut self.rows, past, tokens, 1)?,
+            &[token] => {
+                let step = Step {
+                    row: 0,
+                    token,
+                    past,
+                };
+                self.graph.step(&mut self.cache, &[step])?
+            }
+            _ => self.graph.extend(&mut self.cache, past, tokens, 1)?,
         };
         self.past += tokens.len();
         Ok(logits)

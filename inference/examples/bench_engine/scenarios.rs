@@ -10,7 +10,7 @@ use claw_inference::{ChatModel, ChatRequest};
 
 use crate::{
     client::{Answer, Asked, Outcome, ask, quantile, to_float},
-    text::{EXTRACTIVE, OPEN_ENDED, WITHOUT_GUESSES, chat, request, words},
+    text::{EXTRACTIVE, OPEN_ENDED, chat, request, words},
 };
 
 pub(crate) type Figures = BTreeMap<&'static str, f64>;
@@ -119,9 +119,9 @@ fn guesses(model: &ChatModel, figures: &mut Figures) -> Outcome<()> {
         let (mut plain, mut full) = (Pace::default(), Pace::default());
         for prompt in prompts {
             // The same weights in the same memory: another copy of them alone makes a tenth.
-            for (seed, pace) in [(WITHOUT_GUESSES, &mut plain), (None, &mut full)] {
+            for (without_guesses, pace) in [(true, &mut plain), (false, &mut full)] {
                 let request = ChatRequest {
-                    seed,
+                    without_guesses,
                     ..chat(prompt.to_owned(), 128, temperature)
                 };
                 pace.add(&ask(model, request)?.wait()?);

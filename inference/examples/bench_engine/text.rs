@@ -23,9 +23,6 @@ pub(crate) fn words(seed: usize, count: usize) -> String {
     words.join(" ")
 }
 
-/// In eight and four bits nothing is guessed for a request with a seed.
-pub(crate) const WITHOUT_GUESSES: Option<u64> = Some(1);
-
 /// A text to go on with, token by token.
 pub(crate) fn request(
     seed: usize,
@@ -37,7 +34,7 @@ pub(crate) fn request(
         prompt: Some(words(seed, prompt_tokens)),
         max_tokens: Some(answer_tokens),
         temperature: Some(temperature),
-        seed: WITHOUT_GUESSES,
+        without_guesses: true,
         ..ChatRequest::default()
     }
 }

@@ -206,8 +206,12 @@ pub(super) fn warm_up(decoder: &mut Graph, token: u32) -> Result<(), SessionErro
     let mut cache = decoder.allocate(1, decoder.shape().capacity_for(2))?;
     let first = decoder.extend(&mut cache, 0, &[token], 1)?;
     let mut is_finite = first.iter().all(|logit| logit.is_finite());
-    let step = Step { token, past: 1 };
-    let second = decoder.step(&mut cache, &[step])?;
+    let step = Step {
+        row: 0,
+        token,
+        past: 1,
+    };
+    let second = decoder.step_alone(&mut cache, step)?;
     is_finite &= second.iter().all(|logit| logit.is_finite());
     if is_finite {
         Ok(())

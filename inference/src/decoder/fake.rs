@@ -10,11 +10,11 @@ use std::{
     time::Duration,
 };
 
-use super::{Decoder, Step};
+use super::{Decoder, Part, Step};
 use crate::{
     generation::tests::EOS,
     kv_cache::KvShape,
-    session::{Move, SessionError},
+    session::{Move, SessionError, steps},
 };
 
 const VOCABULARY: usize = 300;
@@ -47,7 +47,8 @@ impl Control {
         self.changed.notify_all();
     }
 
-    /// The runs so far: `prompt 3+64` is 64 tokens after 3, `step 5,9` a token after 5 tokens, and one after 9.
+    /// The runs so far: `prompt 3+64` is 64 tokens after 3, `step 5,9` a token after 5 tokens, and one after 9. In a run of
+    /// several caches there is ` | ` between them.
     pub(crate) fn runs(&self) -> Vec<String> {
         self.runs
             .lock()
@@ -93,18 +94,29 @@ pub(crate) enum Text {
     Chance,
 }
 
+/// Whether several caches can take part in one run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Joins {
+    None,
+    /// As with our own attention.
+    All,
+    /// As if there were no memory for such a run.
+    Failing,
+}
+
 pub(crate) struct Fake {
     text: Text,
     control: Arc<Control>,
     can_copy: bool,
+    joins: Joins,
     has_memory: bool,
+    logits: Vec<f32>,
 }
 
 pub(crate) struct FakeCache {
     values: Vec<f32>,
     rows: usize,
     capacity: usize,
-    logits: Vec<f32>,
     control: Arc<Control>,
 }
 
@@ -122,8 +134,14 @@ impl Fake {
             text,
             control: Arc::clone(control),
             can_copy: true,
+            joins: Joins::None,
             has_memory: true,
+            logits: Vec::new(),
         }
+    }
+
+    pub(crate) fn with(self, joins: Joins) -> Self {
+        Self { joins, ..self }
     }
 
     /// As if on a GPU.
@@ -178,15 +196,39 @@ impl FakeCache {
     fn row(&mut self, row: usize) -> &mut [f32] {
         &mut self.values[row * self.capacity..][..self.capacity]
     }
+}
 
-    fn say(&mut self, position: usize, token: u32) {
+impl Fake {
+    /// Takes a token, and says what comes next where that is wanted.
+    fn take(
+        &mut self,
+        cache: &mut FakeCache,
+        step: Step,
+        is_wanted: bool,
+    ) -> Result<(), SessionError> {
+        let values = cache.row(step.row);
+        values[step.past] = f32::from_bits(step.token);
+        if is_wanted {
+            let next = self.next(&values[..=step.past])?;
+            self.say(next);
+        }
+        Ok(())
+    }
+
+    fn say(&mut self, token: u32) {
         // Some spread, so that chance has a choice; the likeliest is `token`.
-        let logits = &mut self.logits[position * VOCABULARY..][..VOCABULARY];
-        logits.fill(f32::NEG_INFINITY);
+        let start = self.logits.len();
+        self.logits.resize(start + VOCABULARY, f32::NEG_INFINITY);
+        let logits = &mut self.logits[start..];
         logits[token as usize] = 2.0;
         logits[98] = logits[98].max(1.0);
         logits[99] = logits[99].max(0.5);
     }
+}
+
+fn pasts(steps: &[Step]) -> String {
+    let pasts: Vec<String> = steps.iter().map(|step| step.past.to_string()).collect();
+    pasts.join(",")
 }
 
 impl Decoder for Fake {
@@ -209,6 +251,14 @@ impl Decoder for Fake {
         self.can_copy
     }
 
+    fn can_join(&self) -> bool {
+        self.joins != Joins::None
+    }
+
+    fn is_uniform(&self) -> bool {
+        true
+    }
+
     fn allocate(&mut self, rows: usize, capacity: usize) -> Result<FakeCache, SessionError> {
         assert!(self.has_memory, "asked to");
         self.control.hold(rows * capacity);
@@ -216,7 +266,6 @@ impl Decoder for Fake {
             values: vec![f32::NAN; rows * capacity],
             rows,
             capacity,
-            logits: Vec::new(),
             control: Arc::clone(&self.control),
         })
     }
@@ -265,7 +314,7 @@ impl Decoder for Fake {
     }
 
     fn extend<'a>(
-        &mut self,
+        &'a mut self,
         cache: &'a mut FakeCache,
         past: usize,
         tokens: &[u32],
@@ -277,35 +326,50 @@ impl Decoder for Fake {
         } else {
             format!("guess {past}+{}", tokens.len())
         });
-        let total = past + tokens.len();
-        for (place, &token) in cache.row(0)[past..total].iter_mut().zip(tokens) {
-            *place = f32::from_bits(token);
+        self.logits.clear();
+        for (index, step) in steps(past, tokens).enumerate() {
+            self.take(cache, step, index + wanted >= tokens.len())?;
         }
-        cache.logits.resize(wanted * VOCABULARY, 0.0);
-        for position in 0..wanted {
-            let known = total - wanted + position + 1;
-            let next = self.next(&cache.values[..known])?;
-            cache.say(position, next);
-        }
-        Ok(&cache.logits)
+        Ok(&self.logits)
     }
 
     fn step<'a>(
-        &mut self,
+        &'a mut self,
         cache: &'a mut FakeCache,
         steps: &[Step],
     ) -> Result<&'a [f32], SessionError> {
-        assert_eq!(steps.len(), cache.rows);
-        let pasts: Vec<String> = steps.iter().map(|step| step.past.to_string()).collect();
-        self.control.run(format!("step {}", pasts.join(",")));
-        cache.logits.resize(cache.rows * VOCABULARY, 0.0);
-        for (row, step) in steps.iter().enumerate() {
-            let values = cache.row(row);
-            values[step.past] = f32::from_bits(step.token);
-            let known: Vec<f32> = values[..=step.past].to_vec();
-            let next = self.next(&known)?;
-            cache.say(row, next);
+        self.control.run(format!("step {}", pasts(steps)));
+        self.logits.clear();
+        for step in steps {
+            self.take(cache, *step, true)?;
         }
-        Ok(&cache.logits)
+        Ok(&self.logits)
+    }
+
+    fn join<'a>(
+        &'a mut self,
+        parts: &mut [Part<'_, FakeCache>],
+    ) -> Result<&'a [f32], SessionError> {
+        match self.joins {
+            Joins::None => panic!("nobody asks for what cannot be"),
+            Joins::All => {}
+            Joins::Failing => return Err(SessionError::NotFinite),
+        }
+        let describe = |part: &Part<'_, FakeCache>| match part.steps {
+            [first, _, ..] if part.steps.iter().all(|step| step.row == 0) => {
+                format!("prompt {}+{}", first.past, part.steps.len())
+            }
+            steps => format!("step {}", pasts(steps)),
+        };
+        let all: Vec<String> = parts.iter().map(describe).collect();
+        self.control.run(all.join(" | "));
+        self.logits.clear();
+        for part in parts {
+            for (index, step) in part.steps.iter().enumerate() {
+                let is_wanted = index + part.wanted >= part.steps.len();
+                self.take(part.cache, *step, is_wanted)?;
+            }
+        }
+        Ok(&self.logits)
     }
 }

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::stats::Speculated;
 use crate::{
-    decoder::{Decoder, Step},
+    decoder::{Decoder, Part, Step},
     event::GenerationError,
     fault::message,
     generation::{Generation, Next, Vocabulary},
@@ -33,9 +33,10 @@ impl Running {
         }
     }
 
-    fn step(&self) -> Step {
+    fn step(&self, row: usize) -> Step {
         let token = self.generation.tokens().get(self.past).copied();
         Step {
+            row,
             token: token.unwrap_or_default(),
             past: self.past,
         }
@@ -71,12 +72,28 @@ pub(super) fn fail(generation: &mut Generation, error: GenerationError) {
     let _ = catch_unwind(AssertUnwindSafe(|| generation.fail(error)));
 }
 
+/// Takes the logits of each row that has an answer, one after the other. Rows that ended are gaps afterwards.
+pub(super) fn advance<'a>(
+    rows: &mut [Option<Running>],
+    logits: &mut impl Iterator<Item = &'a [f32]>,
+    vocabulary: &Vocabulary,
+) {
+    for row in rows.iter_mut().filter(|row| row.is_some()) {
+        let (Some(running), Some(logits)) = (row.as_mut(), logits.next()) else {
+            return;
+        };
+        if running.advance(logits, vocabulary) == Next::Ended {
+            *row = None;
+        }
+    }
+}
+
 /// Rows of one capacity, some of which may be gaps.
 pub(super) struct Batch<C> {
     pub(super) cache: C,
     pub(super) capacity: usize,
     pub(super) rows: Vec<Option<Running>>,
-    /// Steps in a row that had gaps.
+    /// Turns in a row after which there were gaps.
     pub(super) wasteful_steps: usize,
     steps: Vec<Step>,
     guess: Vec<u32>,
@@ -100,6 +117,15 @@ impl<C> Batch<C> {
 
     pub(super) fn bytes(&self, shape: KvShape) -> usize {
         self.rows.len() * shape.bytes(self.capacity)
+    }
+
+    /// Notes after a turn whether there are gaps.
+    pub(super) fn watch_gaps(&mut self) {
+        if self.gap().is_some() {
+            self.wasteful_steps += 1;
+        } else {
+            self.wasteful_steps = 0;
+        }
     }
 
     pub(super) fn gap(&self) -> Option<usize> {
@@ -131,46 +157,62 @@ impl<C> Batch<C> {
         Ok(())
     }
 
-    /// Computes the next token of every row. Rows that ended are gaps afterwards.
+    /// The next token of every row, as a part of a run. [`advance`] takes what comes of it.
+    pub(super) fn part(&mut self) -> (Part<'_, C>, &mut [Option<Running>]) {
+        let Self {
+            cache, rows, steps, ..
+        } = self;
+        steps.clear();
+        let numbered = rows.iter().enumerate();
+        steps.extend(numbered.filter_map(|(row, running)| Some(running.as_ref()?.step(row))));
+        (Part::new(cache, steps, steps.len()), rows)
+    }
+
+    /// Computes the next token of every row.
     pub(super) fn step<D: Decoder<Cache = C>>(
         &mut self,
         decoder: &mut D,
         vocabulary: &Vocabulary,
     ) -> Result<(), SessionError> {
-        let Self {
-            cache, rows, steps, ..
-        } = self;
-        steps.clear();
-        steps.extend(rows.iter().map(|row| match row {
-            Some(running) => running.step(),
-            None => Step::default(),
-        }));
         let size = decoder.vocabulary_size();
+        let (Part { cache, steps, .. }, rows) = self.part();
         let logits = decoder.step(cache, steps)?;
-        for (row, logits) in rows.iter_mut().zip(logits.chunks_exact(size)) {
-            let next = row.as_mut().map(|row| row.advance(logits, vocabulary));
-            if next == Some(Next::Ended) {
-                *row = None;
-            }
-        }
-        if self.gap().is_some() {
-            self.wasteful_steps += 1;
-        } else {
-            self.wasteful_steps = 0;
-        }
+        advance(rows, &mut logits.chunks_exact(size), vocabulary);
         Ok(())
     }
 
-    /// Like [`Self::step`] for a batch of one row, but several tokens at once where a guess of them comes true.
-    pub(super) fn step_by_guess<D: Decoder<Cache = C>>(
+    /// Like [`Self::step`] for the only answer there is: several tokens at once where a guess of them comes true, and
+    /// otherwise one in the shortest time.
+    pub(super) fn step_alone<D: Decoder<Cache = C>>(
         &mut self,
         decoder: &mut D,
         vocabulary: &Vocabulary,
         speculated: &Speculated,
     ) -> Result<(), SessionError> {
-        let Some(guessed) = self.prepare_guess() else {
+        if let Some(guessed) = self.prepare_guess(decoder.is_uniform()) {
+            return self.step_by_guess(decoder, vocabulary, guessed, speculated);
+        }
+        let mut running = self.rows.iter().flatten();
+        if running.any(|running| running.generation.is_seeded()) {
+            return self.step(decoder, vocabulary);
+        }
+        let size = decoder.vocabulary_size();
+        let (Part { cache, steps, .. }, rows) = self.part();
+        let &[step] = steps else {
             return self.step(decoder, vocabulary);
         };
+        let logits = decoder.step_alone(cache, step)?;
+        advance(rows, &mut logits.chunks_exact(size), vocabulary);
+        Ok(())
+    }
+
+    fn step_by_guess<D: Decoder<Cache = C>>(
+        &mut self,
+        decoder: &mut D,
+        vocabulary: &Vocabulary,
+        guessed: usize,
+        speculated: &Speculated,
+    ) -> Result<(), SessionError> {
         let Self {
             cache, rows, guess, ..
         } = self;
@@ -196,13 +238,16 @@ impl<C> Batch<C> {
         Ok(())
     }
 
-    /// Puts the last token and what may follow it into `guess`, unless nothing is guessed.
-    fn prepare_guess(&mut self) -> Option<usize> {
+    /// Puts the last token and what may follow it into `guess`, unless nothing is guessed. An answer that must be the same
+    /// whatever happens is guessed for where several tokens have the same logits as one by one.
+    fn prepare_guess(&mut self, is_uniform: bool) -> Option<usize> {
         let [Some(running)] = self.rows.as_mut_slice() else {
             return None;
         };
         let (tokens, past) = (running.generation.tokens(), running.past);
-        if !running.generation.may_speculate() || past + 1 != tokens.len() {
+        let may_guess =
+            running.generation.may_speculate() && (is_uniform || !running.generation.is_seeded());
+        if !may_guess || past + 1 != tokens.len() {
             return None;
         }
         let room = self.capacity - past - 1;

@@ -1,7 +1,8 @@
 //! All answers that are being computed, and the memory they have: never more than the budget.
 //!
-//! Answers of about the same length share a batch, since a batch has one capacity. An answer that outgrows it takes the
-//! batch along while memory is plenty, and moves on alone otherwise.
+//! Where one run takes any caches, each answer is a batch of its own. Elsewhere a batch is a run, so answers of about the same
+//! length share one, which has one capacity. An answer that outgrows it takes the batch along while memory is plenty, and
+//! moves on alone otherwise.
 
 use super::batch::{Batch, Running, fail};
 use crate::{decoder::Decoder, event::GenerationError, kv_cache::KvShape, session::SessionError};
@@ -23,15 +24,18 @@ pub(super) struct Batches<C> {
     spare: Option<Single<C>>,
     shape: KvShape,
     budget: usize,
+    /// Whether each answer keeps the cache of its prompt: batches of any sizes are one run.
+    is_apart: bool,
 }
 
 impl<C> Batches<C> {
-    pub(super) fn new(shape: KvShape, budget: usize) -> Self {
+    pub(super) fn new(shape: KvShape, budget: usize, is_apart: bool) -> Self {
         Self {
             list: Vec::new(),
             spare: None,
             shape,
             budget,
+            is_apart,
         }
     }
 
@@ -118,6 +122,9 @@ impl<C> Batches<C> {
         capacity: usize,
         beside: usize,
     ) -> Option<(usize, usize)> {
+        if self.is_apart {
+            return None;
+        }
         let (shape, budget) = (self.shape, self.budget);
         let wide_enough = capacity..=capacity * WIDEST_STRETCH;
         let mut candidates: Vec<usize> = (0..self.list.len())
@@ -269,6 +276,7 @@ impl<C> Batches<C> {
         } else {
             TOLERATED_STEPS
         };
+        self.list.iter_mut().for_each(Batch::watch_gaps);
         self.close_gaps(decoder, tolerated);
     }
 

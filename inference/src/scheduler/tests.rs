@@ -9,9 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{worker::SHORT_CHUNK, *};
+use super::{
+    worker::{JOINED_RUN, SHORT_CHUNK},
+    *,
+};
 use crate::{
-    decoder::fake::{CONTEXT, Control, Fake, PATIENCE, Text},
+    decoder::fake::{CONTEXT, Control, Fake, Joins, PATIENCE, Text},
     generation::tests::{EOS, Seen, describe, job, seen, vocabulary},
 };
 
@@ -235,6 +238,50 @@ fn a_prompt_leaves_the_others_a_token_between_its_pieces() {
         "no run of a prompt is a single token: {runs:?}"
     );
     wait_for_end(&first_events);
+}
+
+#[test]
+fn a_prompt_is_computed_in_the_runs_of_the_others_where_that_can_be() {
+    let fixture = Fixture::with(limits(), |control| {
+        Fake::new(Text::Fixed(vec![97; 900]), control).with(Joins::All)
+    });
+    fixture.control.permit(0);
+    let mut others = Vec::new();
+    for _ in 0..2 {
+        let (mut other, events) = job(400);
+        other.may_speculate = false;
+        fixture.submit(other).expect("room");
+        others.push(events);
+    }
+    fixture.control.permit(3);
+    for events in &others {
+        wait_until(|| seen(events).len() > 1, || "no text came".to_owned());
+    }
+    let (mut long, long_events) = job(1);
+    long.prompt = vec![9; 3 * JOINED_RUN];
+    fixture.submit(long).expect("room");
+    fixture.control.permit_all();
+    wait_for_end(&long_events);
+    let runs = fixture.control.runs();
+    let begin = runs
+        .iter()
+        .position(|run| run.starts_with("prompt 0+38 | step "))
+        .expect("begun beside two");
+    let pieces: Vec<_> = runs[begin..]
+        .iter()
+        .map(|run| run.split(" | ").collect::<Vec<_>>())
+        .collect();
+    let starts = [
+        "prompt 0+38",
+        "prompt 38+38",
+        "prompt 76+38",
+        "prompt 114+6",
+    ];
+    for (pieces, start) in pieces.iter().zip(starts) {
+        assert_eq!((pieces[0], pieces.len()), (start, 3), "{runs:?}");
+    }
+    assert_eq!(pieces[4].len(), 2, "{runs:?}");
+    others.iter().for_each(wait_for_end);
 }
 
 #[test]

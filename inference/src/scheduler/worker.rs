@@ -3,23 +3,24 @@
 
 use std::{
     collections::VecDeque,
+    ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
 use super::{
     Limits,
-    batch::{Running, accept, fail},
+    batch::{Batch, Running, accept, advance, fail},
     batches::{Batches, Single},
     queue::Queue,
     stats::Stats,
 };
 use crate::{
-    decoder::Decoder,
+    decoder::{Decoder, Part},
     event::GenerationError,
     fault::message,
     generation::{Generation, Job, Next, Vocabulary},
     prefix_cache::PrefixCache,
-    session::SessionError,
+    session::{SessionError, steps},
 };
 
 /// Prompt tokens of one run while nothing else waits for the processor. The runtime's scratch memory grows with it, and a
@@ -27,6 +28,11 @@ use crate::{
 pub(super) const LONG_CHUNK: usize = 512;
 /// Prompt tokens of one run while others wait for their next token, which is so much later.
 pub(super) const SHORT_CHUNK: usize = 64;
+/// Tokens of one run of a piece of a prompt and the next token of each answer. What such a run takes is the time between two
+/// tokens.
+pub(super) const JOINED_RUN: usize = 40;
+/// Of those, tokens of the prompt at least, so that it comes to an end among many answers.
+pub(super) const SHORTEST_JOINED: usize = 16;
 /// An answer begins with room for so many tokens, if it may become so long.
 const FIRST_ROOM: usize = 128;
 
@@ -37,6 +43,19 @@ struct Prompt<C> {
     single: Single<C>,
     /// Its tokens that are in the cache.
     past: usize,
+}
+
+impl<C> Prompt<C> {
+    /// The tokens of the next run: never all but one of those that are left.
+    fn piece(&self, longest: usize) -> Range<usize> {
+        let left = self.generation.prompt().len() - self.past;
+        let length = if left == longest + 1 {
+            longest - 1
+        } else {
+            left.min(longest)
+        };
+        self.past..self.past + length
+    }
 }
 
 /// An answer that made room for others, and begins again.
@@ -75,7 +94,7 @@ impl<'a, D: Decoder> Worker<'a, D> {
             0
         };
         Self {
-            batches: Batches::new(decoder.shape(), limits.kv_bytes),
+            batches: Batches::new(decoder.shape(), limits.kv_bytes, decoder.can_join()),
             decoder,
             vocabulary,
             queue,
@@ -103,9 +122,14 @@ impl<'a, D: Decoder> Worker<'a, D> {
                 }
                 continue;
             }
-            self.compute_prompt();
-            self.grow();
-            self.step();
+            if self.decoder.can_join() && self.parts() > 1 {
+                self.grow();
+                self.join();
+            } else {
+                self.compute_prompt();
+                self.grow();
+                self.step();
+            }
             self.batches.tidy(&mut self.decoder, self.prompt.is_some());
             self.publish();
         }
@@ -113,6 +137,12 @@ impl<'a, D: Decoder> Worker<'a, D> {
 
     fn active(&self) -> usize {
         self.batches.count() + usize::from(self.prompt.is_some())
+    }
+
+    /// Caches that the next tokens are computed over.
+    fn parts(&self) -> usize {
+        let batches = self.batches.list.iter();
+        batches.filter(|batch| batch.count() > 0).count() + usize::from(self.prompt.is_some())
     }
 
     fn publish(&self) {
@@ -226,27 +256,70 @@ impl<'a, D: Decoder> Worker<'a, D> {
         let Some(mut prompt) = self.prompt.take() else {
             return;
         };
-        let tokens = prompt.generation.prompt();
         let is_alone = self.batches.count() == 0;
-        let longest = if is_alone { LONG_CHUNK } else { SHORT_CHUNK };
-        let length = piece(tokens.len() - prompt.past, longest);
-        let chunk = &tokens[prompt.past..prompt.past + length];
-        let is_last = prompt.past + length == tokens.len();
-        let (decoder, cache, past) = (&mut self.decoder, &mut prompt.single.cache, prompt.past);
-        let logits = match guard(move || decoder.extend(cache, past, chunk, 1)) {
+        let piece = prompt.piece(if is_alone { LONG_CHUNK } else { SHORT_CHUNK });
+        let Prompt {
+            generation, single, ..
+        } = &mut prompt;
+        let tokens = &generation.prompt()[piece.clone()];
+        let (decoder, cache, start) = (&mut self.decoder, &mut single.cache, piece.start);
+        let logits = match guard(move || decoder.extend(cache, start, tokens, 1)) {
             Ok(logits) => logits,
-            Err(error) => return fail(&mut prompt.generation, error),
+            Err(error) => return fail(generation, error),
         };
-        prompt.past += length;
-        if !is_last {
+        let is_last = piece.end == generation.prompt().len();
+        let next = is_last.then(|| first_token(generation, logits, self.vocabulary));
+        prompt.past = piece.end;
+        self.go_on(prompt, next);
+    }
+
+    /// Computes the next piece of the prompt in progress and the next token of every answer in one run.
+    fn join(&mut self) {
+        let mut prompt = self.prompt.take();
+        let vocabulary = self.vocabulary;
+        let running = self.batches.count();
+        let piece = prompt.as_ref().map_or(0..0, |prompt| {
+            prompt.piece(JOINED_RUN.saturating_sub(running).max(SHORTEST_JOINED))
+        });
+        let is_last = prompt
+            .as_ref()
+            .is_some_and(|prompt| piece.end == prompt.generation.prompt().len());
+        let mut beginning = Vec::new();
+        let mut parts = Vec::new();
+        if let Some(prompt) = &mut prompt {
+            let tokens = &prompt.generation.prompt()[piece.clone()];
+            beginning.extend(steps(piece.start, tokens));
+            let cache = &mut prompt.single.cache;
+            parts.push(Part::new(cache, &beginning, usize::from(is_last)));
+        }
+        let batches = self.batches.list.iter_mut();
+        let batches = batches.filter(|batch| batch.count() > 0).map(Batch::part);
+        let (more, rows): (Vec<_>, Vec<_>) = batches.unzip();
+        parts.extend(more);
+        let size = self.decoder.vocabulary_size();
+        let decoder = &mut self.decoder;
+        let Ok(logits) = guard(|| decoder.join(&mut parts)) else {
+            // One by one, only who does not come through fails.
+            self.prompt = prompt;
+            self.compute_prompt();
+            return self.step();
+        };
+        let mut logits = logits.chunks_exact(size);
+        let first = if is_last { logits.next() } else { None };
+        for rows in rows {
+            advance(rows, &mut logits, vocabulary);
+        }
+        let Some(mut prompt) = prompt else { return };
+        let next = first.map(|logits| first_token(&mut prompt.generation, logits, vocabulary));
+        prompt.past = piece.end;
+        self.go_on(prompt, next);
+    }
+
+    /// Goes on with a prompt after a piece: with the next one, or with the answer if that has begun.
+    fn go_on(&mut self, prompt: Prompt<D::Cache>, next: Option<Next>) {
+        let Some(next) = next else {
             self.prompt = Some(prompt);
             return;
-        }
-        let next = if prompt.generation.tokens().len() == prompt.past {
-            accept(&mut prompt.generation, logits, self.vocabulary)
-        } else {
-            // It is computed again, and what follows is known.
-            Next::Token(0)
         };
         self.keep(&prompt);
         if next == Next::Ended {
@@ -309,7 +382,7 @@ impl<'a, D: Decoder> Worker<'a, D> {
             let speculated = &self.stats.speculated;
             let stepped = guard(|| {
                 if is_alone {
-                    batch.step_by_guess(decoder, vocabulary, speculated)
+                    batch.step_alone(decoder, vocabulary, speculated)
                 } else {
                     batch.step(decoder, vocabulary)
                 }
@@ -332,12 +405,12 @@ fn capacity(decoder: &impl Decoder, tokens: usize, remaining: usize) -> usize {
     decoder.shape().capacity_for(tokens + room)
 }
 
-/// The tokens of the next run, of those that are left: never all but one.
-fn piece(left: usize, longest: usize) -> usize {
-    if left == longest + 1 {
-        longest - 1
+/// Chooses the first token of an answer whose prompt is computed. Of one that is computed again, it is known.
+fn first_token(generation: &mut Generation, logits: &[f32], vocabulary: &Vocabulary) -> Next {
+    if generation.tokens().len() == generation.prompt().len() {
+        accept(generation, logits, vocabulary)
     } else {
-        left.min(longest)
+        Next::Token(0)
     }
 }
 

@@ -1,8 +1,11 @@
 //! Attention on the CPU, as an operator of our own: what `GroupQueryAttention` of ONNX Runtime computes, in a fraction of
 //! the time for the few queries of a step, and in an order of sums that no company changes.
 //!
-//! Graphs are written with ONNX Runtime's operator, which other devices need; [`replace()`] puts ours in its place.
+//! Graphs are written with ONNX Runtime's operator, which other devices need; [`replace()`] puts ours in its place. Ours
+//! takes the caches from a [`Run`] beside the graph: so one run serves tokens of any conversations, several of each.
 
+mod aligned;
+mod cache;
 mod replace;
 mod rotation;
 mod rows;
@@ -10,7 +13,7 @@ mod rows;
 use std::{
     cell::RefCell,
     ops::Range,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use ort::{
@@ -18,16 +21,19 @@ use ort::{
         ComputeContext, Kernel, KernelContext, Operator, OperatorDomain, OperatorInput,
         OperatorOutput,
     },
-    value::{DynValue, TensorElementType},
+    value::TensorElementType,
 };
 
+pub(super) use cache::Cache;
 pub(crate) use replace::replace;
 use rotation::Rotation;
-use rows::{Keys, LANES, MOST, Rows, transpose};
+use rows::{MOST, Rows};
 
 /// Where our operators are.
 const DOMAIN: &str = "claw";
 const NAME: &str = "GroupedAttention";
+/// The attribute that says which layer's cache it is.
+const LAYER: &str = "layer";
 /// Pairs of query and key whose attention takes less time than to tell another thread of it, about ten microseconds.
 const ALONE: usize = 4096;
 
@@ -36,12 +42,36 @@ thread_local! {
     static SCORES: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What a session needs for graphs that [`replace()`] made.
-pub(super) fn domain() -> ort::Result<OperatorDomain> {
-    OperatorDomain::new(DOMAIN)?.add(GroupedAttention)
+/// What the attention of every layer needs to know of a run.
+#[derive(Debug, Default)]
+pub(super) struct Run {
+    /// Where each token belongs. Tokens of one row follow each other.
+    pub(super) places: Vec<Place>,
+    /// The caches that take part, lent for as long as the run lasts.
+    pub(super) caches: Vec<Cache>,
 }
 
-struct GroupedAttention;
+/// A run that the operators of a session share with who makes it.
+pub(super) type SharedRun = Arc<Mutex<Run>>;
+
+/// Where a token's key and value belong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) cache: usize,
+    pub(super) row: usize,
+    pub(super) position: usize,
+}
+
+/// What a session needs for graphs that [`replace()`] made.
+pub(super) fn domain(run: &SharedRun) -> ort::Result<OperatorDomain> {
+    OperatorDomain::new(DOMAIN)?.add(GroupedAttention {
+        run: Arc::clone(run),
+    })
+}
+
+struct GroupedAttention {
+    run: SharedRun,
+}
 
 impl Operator for GroupedAttention {
     type Kernel<'attr> = Attention;
@@ -50,50 +80,46 @@ impl Operator for GroupedAttention {
         NAME
     }
 
-    /// Those of `GroupQueryAttention`: queries (or queries, keys and values joined), keys, values, the caches of both,
-    /// each row's last position, the longest row, cosines and sines.
+    /// Those of `GroupQueryAttention` without caches and lengths: queries (or queries, keys and values joined), keys, values,
+    /// cosines and sines.
     fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
         let floats = || OperatorInput::required(TensorElementType::Float32);
-        let integers = || OperatorInput::required(TensorElementType::Int32);
         let optional = || OperatorInput::optional(TensorElementType::Float32);
-        [
-            floats(),
-            optional(),
-            optional(),
-            floats(),
-            floats(),
-            integers(),
-            integers(),
-            floats(),
-            floats(),
-        ]
+        [floats(), optional(), optional(), floats(), floats()]
     }
 
     fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
-        let floats = || OperatorOutput::required(TensorElementType::Float32);
-        [floats(), floats(), floats()]
+        [OperatorOutput::required(TensorElementType::Float32)]
     }
 
     fn create_kernel(&self, context: &KernelContext<'_>) -> ort::Result<Attention> {
-        let heads = |name: &str| {
-            let heads: Option<i64> = context.get(name);
-            heads
-                .and_then(|heads| usize::try_from(heads).ok())
-                .filter(|heads| *heads > 0)
+        let number = |name: &str, least: usize| {
+            let number: Option<i64> = context.get(name);
+            number
+                .and_then(|number| usize::try_from(number).ok())
+                .filter(|number| *number >= least)
                 .ok_or_else(|| ort::Error::new(format!("{NAME} needs the attribute {name}")))
         };
+        let (heads, kv_heads) = (number("num_heads", 1)?, number("kv_num_heads", 1)?);
+        if !heads.is_multiple_of(kv_heads) {
+            return Err(wrong("its heads fall into no groups"));
+        }
         Ok(Attention {
-            heads: heads("num_heads")?,
-            kv_heads: heads("kv_num_heads")?,
+            run: Arc::clone(&self.run),
+            layer: number(LAYER, 0)?,
+            heads,
+            kv_heads,
             scale: context.get::<f32>("scale").filter(|scale| *scale > 0.0),
             arch: pulp::Arch::new(),
             queries: Vec::new(),
-            columns: Vec::new(),
+            key: Vec::new(),
         })
     }
 }
 
 struct Attention {
+    run: SharedRun,
+    layer: usize,
     heads: usize,
     kv_heads: usize,
     /// Of scores; by the heads' size without.
@@ -101,34 +127,8 @@ struct Attention {
     arch: pulp::Arch,
     /// Queries, rotated and scaled; kept for its memory.
     queries: Vec<f32>,
-    /// Keys side by side, for several tokens.
-    columns: Vec<f32>,
-}
-
-/// The sizes of one run.
-#[derive(Clone, Copy)]
-struct Layout {
-    rows: usize,
-    /// Tokens of a row.
-    tokens: usize,
-    heads: usize,
-    kv_heads: usize,
-    /// Numbers of a head.
-    size: usize,
-    /// Positions of a row of the cache.
-    capacity: usize,
-}
-
-impl Layout {
-    fn group(self) -> usize {
-        self.heads / self.kv_heads
-    }
-
-    /// Where the keys, or values, of one row and head are.
-    fn cache(self, pair: usize) -> Range<usize> {
-        let length = self.capacity * self.size;
-        pair * length..(pair + 1) * length
-    }
+    /// A key, rotated; kept for its memory.
+    key: Vec<f32>,
 }
 
 impl Kernel for Attention {
@@ -137,96 +137,77 @@ impl Kernel for Attention {
             let value = context.input(index)?;
             value.ok_or_else(|| wrong(&format!("it has no input {index}")))
         };
-        let (first, seqlens) = (input(0)?, input(5)?);
+        let first = input(0)?;
         let (shape, first) = first.try_extract_tensor::<f32>()?;
-        let (_, lasts) = seqlens.try_extract_tensor::<i32>()?;
-        let (cosines, sines) = (input(7)?, input(8)?);
+        let (cosines, sines) = (input(3)?, input(4)?);
         let (table, cosines) = cosines.try_extract_tensor::<f32>()?;
         let (_, sines) = sines.try_extract_tensor::<f32>()?;
         let rotation = Rotation::new((table, cosines), sines)
             .ok_or_else(|| wrong("its cosines and sines do not fit"))?;
+        let (keys, values) = (context.input(1)?, context.input(2)?);
 
-        let cache = input(3)?;
-        let cache_shape = cache.shape().to_vec();
-        let layout = self.layout(shape, &cache_shape)?;
-        if 2 * rotation.pairs() > layout.size {
+        let shared = Arc::clone(&self.run);
+        let mut run = locked(&shared);
+        let Run { places, caches } = &mut *run;
+        let size = self.size(caches)?;
+        if 2 * rotation.pairs() > size {
             return Err(wrong("its cosines are wider than a head"));
         }
-        let pasts = pasts(lasts, layout, rotation.positions())?;
-        let (keys, values) = (context.input(1)?, context.input(2)?);
+        let fits = |place: &Place| {
+            let capacity = caches.get(place.cache).map_or(0, Cache::capacity);
+            place.position < capacity.min(rotation.positions())
+        };
+        if !places.iter().all(fits) {
+            return Err(wrong("its tokens do not fit into the caches"));
+        }
         let given = if let (Some(keys), Some(values)) = (&keys, &values) {
             Parts {
                 queries: first,
                 keys: (keys.try_extract_tensor::<f32>()?.1, 0),
                 values: (values.try_extract_tensor::<f32>()?.1, 0),
-                strides: [layout.heads, layout.kv_heads].map(|heads| heads * layout.size),
+                strides: [self.heads, self.kv_heads].map(|heads| heads * size),
             }
         } else {
-            let stride = (layout.heads + 2 * layout.kv_heads) * layout.size;
-            let keys = layout.heads * layout.size;
+            let stride = (self.heads + 2 * self.kv_heads) * size;
+            let keys = self.heads * size;
             Parts {
                 queries: first,
                 keys: (first, keys),
-                values: (first, keys + layout.kv_heads * layout.size),
+                values: (first, keys + self.kv_heads * size),
                 strides: [stride, stride],
             }
         };
-        given.check(layout)?;
-        self.rotate_queries(&given, layout, &pasts, &rotation);
+        given.check(places.len())?;
+        self.rotate_queries(&given, size, places, &rotation);
+        self.append(&given, size, places, &rotation, caches);
 
-        let output = |index: usize| {
-            let value = context.output(index, cache_shape.clone())?;
-            value.ok_or_else(|| wrong("it has no cache"))
+        let &[rows, tokens, _] = &**shape else {
+            return Err(wrong("its queries have other dimensions"));
         };
-        let (mut present_keys, mut present_values) = (output(1)?, output(2)?);
-        for (index, present) in [(3, &mut present_keys), (4, &mut present_values)] {
-            let past = input(index)?;
-            // The cache is written in place where it is bound as both.
-            if address(&past)? != address(present)? {
-                let (_, past) = past.try_extract_tensor::<f32>()?;
-                let (_, present) = present.try_extract_tensor_mut::<f32>()?;
-                present.copy_from_slice(past);
-            }
-        }
-        let keys = present_keys.try_extract_tensor_mut::<f32>()?.1;
-        let values = present_values.try_extract_tensor_mut::<f32>()?.1;
-        given.append(layout, &pasts, &rotation, keys, values);
-        let shape = [layout.rows, layout.tokens, layout.heads * layout.size];
-        let shape = shape.map(|size| i64::try_from(size).unwrap_or(i64::MAX));
+        let width = i64::try_from(self.heads * size).unwrap_or(i64::MAX);
         let mut output = context
-            .output(0, shape.to_vec())?
+            .output(0, vec![rows, tokens, width])?
             .ok_or_else(|| wrong("it has no output"))?;
         let (_, output) = output.try_extract_tensor_mut::<f32>()?;
-        if layout.tokens == 1 {
-            self.attend_step(context, layout, &pasts, (keys, values), output)
-        } else {
-            self.attend_prompt(context, layout, &pasts, (keys, values), output)
-        }
+        let (steps, pieces) = by_row(places);
+        self.attend_steps(context, places, caches, &steps, output)?;
+        self.attend_pieces(context, places, caches, &pieces, output)
     }
 }
 
 impl Attention {
-    fn layout(&self, input: &[i64], cache: &[i64]) -> ort::Result<Layout> {
-        let size = |value: i64| usize::try_from(value).unwrap_or(0);
-        let (&[rows, tokens, _], &[cache_rows, heads, capacity, head]) = (input, cache) else {
-            return Err(wrong("its inputs have other dimensions"));
+    /// The size of a head, which all caches agree on.
+    fn size(&self, caches: &[Cache]) -> ort::Result<usize> {
+        let size = caches.first().map_or(0, Cache::head_size);
+        let fits = |cache: &Cache| {
+            cache.heads() == self.kv_heads
+                && cache.head_size() == size
+                && cache.layer(self.layer).is_some()
         };
-        let layout = Layout {
-            rows: size(rows),
-            tokens: size(tokens),
-            heads: self.heads,
-            kv_heads: self.kv_heads,
-            size: size(head),
-            capacity: size(capacity),
-        };
-        let fits = cache_rows == rows
-            && size(heads) == self.kv_heads
-            && self.heads.is_multiple_of(self.kv_heads)
-            && layout.size > 0;
-        if fits {
-            Ok(layout)
+        if size > 0 && caches.iter().all(fits) {
+            Ok(size)
         } else {
-            Err(wrong("its cache does not fit"))
+            Err(wrong("its caches do not fit"))
         }
     }
 
@@ -237,21 +218,18 @@ impl Attention {
     fn rotate_queries(
         &mut self,
         given: &Parts,
-        layout: Layout,
-        pasts: &[usize],
+        size: usize,
+        places: &[Place],
         rotation: &Rotation,
     ) {
-        let scale = self
-            .scale
-            .unwrap_or_else(|| (layout.size as f32).sqrt().recip());
-        let width = layout.heads * layout.size;
-        self.queries
-            .resize(layout.rows * layout.tokens * width, 0.0);
-        for (index, target) in self.queries.chunks_exact_mut(width).enumerate() {
-            target.copy_from_slice(&given.queries(index)[..width]);
-            let position = pasts[index / layout.tokens] + index % layout.tokens;
-            for head in target.chunks_exact_mut(layout.size) {
-                rotation.rotate(head, position);
+        let scale = self.scale.unwrap_or_else(|| (size as f32).sqrt().recip());
+        let width = self.heads * size;
+        self.queries.resize(places.len() * width, 0.0);
+        let targets = self.queries.chunks_exact_mut(width);
+        for (token, (target, place)) in targets.zip(places).enumerate() {
+            target.copy_from_slice(&given.queries(token)[..width]);
+            for head in target.chunks_exact_mut(size) {
+                rotation.rotate(head, place.position);
                 for value in head {
                     *value *= scale;
                 }
@@ -259,92 +237,107 @@ impl Attention {
         }
     }
 
-    /// One token a row: each task is a row's heads that share keys and values.
-    fn attend_step(
-        &self,
-        context: &ComputeContext,
-        layout: Layout,
-        pasts: &[usize],
-        (keys, values): (&[f32], &[f32]),
-        output: &mut [f32],
-    ) -> ort::Result<()> {
-        let width = layout.group() * layout.size;
-        let outputs = apart(output, width);
-        let task = |pair: usize| {
-            let cache = layout.cache(pair);
-            let limit = pasts[pair / layout.kv_heads] + 1;
-            let queries = self.queries[pair * width..(pair + 1) * width].chunks_exact(layout.size);
-            let queries: Vec<_> = queries.map(|query| (query, limit)).collect();
-            let mut output = locked(&outputs[pair]);
-            let mut outputs: Vec<_> = output.chunks_exact_mut(layout.size).collect();
-            let keys = Keys::Rows(&keys[cache.clone()]);
-            self.attend_task(keys, &values[cache], &queries, &mut outputs);
-        };
-        let seen: usize = pasts.iter().map(|past| past + 1).sum();
-        if seen * layout.heads <= ALONE {
-            (0..outputs.len()).for_each(task);
-            return Ok(());
+    /// Puts the new keys, rotated, and values into their places in the caches.
+    fn append(
+        &mut self,
+        given: &Parts,
+        size: usize,
+        places: &[Place],
+        rotation: &Rotation,
+        caches: &mut [Cache],
+    ) {
+        for (token, place) in places.iter().enumerate() {
+            for head in 0..self.kv_heads {
+                let [key, value] = given.pair(token, head, size);
+                self.key.clear();
+                self.key.extend_from_slice(key);
+                rotation.rotate(&mut self.key, place.position);
+                let at = (place.row, head, place.position);
+                caches[place.cache].put(self.layer, at, &self.key, value);
+            }
         }
-        context.par_for(outputs.len(), 0, task)
     }
 
-    /// Several tokens a row: each task is a few of them, and one head.
-    fn attend_prompt(
-        &mut self,
+    /// Tokens that are the only ones of their rows: each task is a token's heads that share keys and values.
+    fn attend_steps(
+        &self,
         context: &ComputeContext,
-        layout: Layout,
-        pasts: &[usize],
-        (keys, values): (&[f32], &[f32]),
+        places: &[Place],
+        caches: &[Cache],
+        steps: &[usize],
         output: &mut [f32],
     ) -> ort::Result<()> {
-        let Layout {
-            rows,
-            tokens,
-            heads,
-            kv_heads,
-            size,
-            ..
-        } = layout;
-        let longest = pasts.iter().max().map_or(0, |past| past + tokens);
-        let (block, blocks) = (size * LANES, longest.div_ceil(LANES));
-        self.columns.resize(rows * kv_heads * blocks * block, 0.0);
-        let columns = apart(&mut self.columns, block);
-        context.par_for(columns.len(), 0, |number| {
-            let (pair, start) = (number / blocks, number % blocks * block);
-            let keys = &keys[layout.cache(pair)];
-            transpose(&keys[start..], size, &mut locked(&columns[number]));
-        })?;
-        drop(columns);
+        let group = output.len() / places.len() / self.kv_heads;
+        let outputs = apart(output, group);
+        let task = |number: usize| {
+            let (step, head) = (number / self.kv_heads, number % self.kv_heads);
+            let token = steps[step];
+            let (place, number) = (places[token], token * self.kv_heads + head);
+            let cache = &caches[place.cache];
+            let size = cache.head_size();
+            let queries = self.queries[number * group..][..group].chunks_exact(size);
+            let queries: Vec<_> = queries.map(|query| (query, place.position + 1)).collect();
+            let mut output = locked(&outputs[number]);
+            let mut outputs: Vec<_> = output.chunks_exact_mut(size).collect();
+            self.attend_task((cache, place.row, head), &queries, &mut outputs);
+        };
+        let count = steps.len() * self.kv_heads;
+        let seen: usize = steps.iter().map(|step| places[*step].position + 1).sum();
+        if seen * self.heads <= ALONE {
+            (0..count).for_each(task);
+            return Ok(());
+        }
+        context.par_for(count, 0, task)
+    }
 
+    /// Several tokens of a row: each task is a few of them, and one head.
+    fn attend_pieces(
+        &self,
+        context: &ComputeContext,
+        places: &[Place],
+        caches: &[Cache],
+        pieces: &[Range<usize>],
+        output: &mut [f32],
+    ) -> ort::Result<()> {
+        let size = output.len() / places.len() / self.heads;
         let outputs = apart(output, size);
-        let pieces = tokens.div_ceil(MOST);
-        context.par_for(rows * heads * pieces, 0, |number| {
-            let (head, piece) = (number / pieces, balanced(number % pieces, pieces));
-            let (row, head) = (head / heads, head % heads);
-            let pair = row * kv_heads + head / layout.group();
-            let piece = piece * MOST..((piece + 1) * MOST).min(tokens);
-            let place = |token: usize| (row * tokens + token) * heads + head;
-            let queries = piece.clone().map(|token| {
-                let start = place(token) * size;
-                (&self.queries[start..start + size], pasts[row] + token + 1)
-            });
-            let queries: Vec<_> = queries.collect();
-            let mut outputs: Vec<_> = piece.map(|token| locked(&outputs[place(token)])).collect();
-            let mut outputs: Vec<&mut [f32]> =
-                outputs.iter_mut().map(|output| &mut ***output).collect();
-            let columns = pair * blocks * block..(pair + 1) * blocks * block;
-            let keys = Keys::Columns(&self.columns[columns]);
-            self.attend_task(keys, &values[layout.cache(pair)], &queries, &mut outputs);
-        })
+        for piece in pieces {
+            let parts = piece.len().div_ceil(MOST);
+            context.par_for(self.heads * parts, 0, |number| {
+                let (head, part) = (number / parts, balanced(number % parts, parts));
+                let start = piece.start + part * MOST;
+                let tokens = start..(start + MOST).min(piece.end);
+                let number = |token: usize| token * self.heads + head;
+                let queries = tokens.clone().map(|token| {
+                    let query = &self.queries[number(token) * size..][..size];
+                    (query, places[token].position + 1)
+                });
+                let queries: Vec<_> = queries.collect();
+                let mut outputs: Vec<_> = tokens
+                    .map(|token| locked(&outputs[number(token)]))
+                    .collect();
+                let mut outputs: Vec<&mut [f32]> =
+                    outputs.iter_mut().map(|output| &mut ***output).collect();
+                let place = places[piece.start];
+                let head = head / (self.heads / self.kv_heads);
+                let cache = &caches[place.cache];
+                self.attend_task((cache, place.row, head), &queries, &mut outputs);
+            })?;
+        }
+        Ok(())
     }
 
     fn attend_task(
         &self,
-        keys: Keys,
-        values: &[f32],
+        (cache, row, head): (&Cache, usize, usize),
         queries: &[(&[f32], usize)],
         outputs: &mut [&mut [f32]],
     ) {
+        let Some([keys, values]) = cache.layer(self.layer) else {
+            return;
+        };
+        let place = cache.head(row, head);
+        let (keys, values) = (&keys[place.clone()], &values[place]);
         SCORES.with_borrow_mut(|scores| {
             for (queries, outputs) in queries.chunks(MOST).zip(outputs.chunks_mut(MOST)) {
                 self.arch.dispatch(Rows {
@@ -359,12 +352,26 @@ impl Attention {
     }
 }
 
+/// Tokens that are the only ones of their rows, and ranges of tokens of one row.
+fn by_row(places: &[Place]) -> (Vec<usize>, Vec<Range<usize>>) {
+    let (mut steps, mut pieces) = (Vec::new(), Vec::new());
+    let mut start = 0;
+    for piece in places.chunk_by(|left, right| (left.cache, left.row) == (right.cache, right.row)) {
+        match piece.len() {
+            1 => steps.push(start),
+            length => pieces.push(start..start + length),
+        }
+        start += piece.len();
+    }
+    (steps, pieces)
+}
+
 /// Parts of equal length that tasks write to, each to its own.
 fn apart(values: &mut [f32], length: usize) -> Vec<Mutex<&mut [f32]>> {
     values.chunks_exact_mut(length).map(Mutex::new).collect()
 }
 
-fn locked<'a, 'b>(part: &'a Mutex<&'b mut [f32]>) -> MutexGuard<'a, &'b mut [f32]> {
+fn locked<T: ?Sized>(part: &Mutex<T>) -> MutexGuard<'_, T> {
     part.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -387,10 +394,10 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    fn check(&self, layout: Layout) -> ort::Result<()> {
-        let tokens = layout.rows * layout.tokens;
+    fn check(&self, tokens: usize) -> ort::Result<()> {
         let [queries, keys] = self.strides.map(|stride| stride * tokens);
-        let fits = self.queries.len() == queries
+        let fits = tokens > 0
+            && self.queries.len() == queries
             && self.keys.0.len() == keys
             && self.values.0.len() == keys;
         if fits {
@@ -404,53 +411,11 @@ impl<'a> Parts<'a> {
         &self.queries[token * self.strides[0]..]
     }
 
-    /// Puts the new keys, rotated, and values into their places in the caches.
-    fn append(
-        &self,
-        layout: Layout,
-        pasts: &[usize],
-        rotation: &Rotation,
-        keys: &mut [f32],
-        values: &mut [f32],
-    ) {
-        let Layout {
-            tokens,
-            kv_heads,
-            size,
-            capacity,
-            ..
-        } = layout;
-        for token in 0..layout.rows * tokens {
-            let (row, position) = (token / tokens, pasts[token / tokens] + token % tokens);
-            for head in 0..kv_heads {
-                let from = token * self.strides[1] + head * size;
-                let to = ((row * kv_heads + head) * capacity + position) * size;
-                let key = &mut keys[to..to + size];
-                key.copy_from_slice(&self.keys.0[self.keys.1 + from..][..size]);
-                rotation.rotate(key, position);
-                let value = &self.values.0[self.values.1 + from..][..size];
-                values[to..to + size].copy_from_slice(value);
-            }
-        }
+    /// A token's key and value of one head.
+    fn pair(&self, token: usize, head: usize, size: usize) -> [&'a [f32]; 2] {
+        let start = token * self.strides[1] + head * size;
+        [self.keys, self.values].map(|(numbers, from)| &numbers[from + start..][..size])
     }
-}
-
-/// Where a tensor's numbers are.
-fn address(tensor: &DynValue) -> ort::Result<*const f32> {
-    Ok(tensor.try_extract_tensor::<f32>()?.1.as_ptr())
-}
-
-/// The positions before each row's new tokens. All of them are in the cache, and have a rotation.
-fn pasts(lasts: &[i32], layout: Layout, rotations: usize) -> ort::Result<Vec<usize>> {
-    let past = |last: &i32| {
-        let total = usize::try_from(*last).ok()? + 1;
-        let past = total.checked_sub(layout.tokens)?;
-        (total <= layout.capacity.min(rotations)).then_some(past)
-    };
-    let pasts: Option<Vec<usize>> = lasts.iter().map(past).collect();
-    pasts
-        .filter(|pasts| pasts.len() == layout.rows)
-        .ok_or_else(|| wrong("its rows do not fit into the cache"))
 }
 
 fn wrong(problem: &str) -> ort::Error {
@@ -471,5 +436,25 @@ mod tests {
             blocks.sort_unstable();
             assert_eq!(blocks, (0..count).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn tokens_of_a_row_belong_together() {
+        let place = |cache, row, position| Place {
+            cache,
+            row,
+            position,
+        };
+        let places = [
+            place(0, 0, 9),
+            place(0, 1, 3),
+            place(0, 1, 4),
+            place(1, 1, 5),
+            place(2, 0, 0),
+            place(2, 0, 1),
+            place(2, 0, 2),
+        ];
+        let (steps, pieces) = by_row(&places);
+        assert_eq!((steps, pieces), (vec![0, 3], vec![1..3, 4..7]));
     }
 }

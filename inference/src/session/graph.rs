@@ -1,19 +1,25 @@
-//! A loaded decoder graph, and its runs over rows of attention cache.
+//! A loaded decoder graph, and its runs over attention caches.
 
 use std::{fmt, ops::Range};
 
-use ort::{memory::MemoryInfo, session::Session, value::Tensor};
+use ort::session::Session;
 
-use super::{Placement, SessionError, SessionOptions, placement, rows::Move, rows::Rows};
+use super::{
+    Placement, SessionError, SessionOptions,
+    attention::Cache,
+    bound::{self, Rows},
+    flat::{FEWEST, Flat},
+    placement,
+};
 use crate::{
-    decoder::{Decoder, Step},
+    decoder::{Decoder, Part, Step},
     device::Device,
     kv_cache::KvShape,
-    model_dir::ModelDir,
+    model_dir::{ModelDir, Quantization},
 };
 
 /// The input that names the positions whose logits are wanted.
-const WANTED: &str = "logits_index";
+pub(super) const WANTED: &str = "logits_index";
 
 /// A loaded decoder.
 pub(crate) struct Graph {
@@ -21,6 +27,29 @@ pub(crate) struct Graph {
     shape: KvShape,
     vocabulary_size: usize,
     placement: Placement,
+    /// Where the attention is our own.
+    flat: Option<Flat>,
+    /// Whether what it computes is rounded so little that nothing depends on it.
+    is_precise: bool,
+}
+
+/// The attention cache of some conversations, one a row.
+pub(crate) enum KvCache {
+    /// Inputs and outputs of the graph.
+    Bound(Box<Rows>),
+    /// Beside the graph, for our own attention.
+    Flat(Cache),
+}
+
+/// A conversation's place while rows move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Move {
+    /// The row it is in.
+    pub(crate) from: usize,
+    /// The row it goes to.
+    pub(crate) to: usize,
+    /// Its positions.
+    pub(crate) positions: usize,
 }
 
 impl fmt::Debug for Graph {
@@ -32,22 +61,37 @@ impl fmt::Debug for Graph {
     }
 }
 
+impl KvCache {
+    pub(super) fn capacity(&self) -> usize {
+        match self {
+            Self::Bound(rows) => rows.capacity(),
+            Self::Flat(cache) => cache.capacity(),
+        }
+    }
+}
+
 impl Graph {
     /// Loads the decoder of a model directory.
     pub(crate) fn load(model: &ModelDir, options: SessionOptions) -> Result<Self, SessionError> {
         let architecture = &model.manifest().architecture;
         let shape = KvShape::of(architecture, options.context_length);
-        let (session, placement) = placement::open(&model.graph(), options)?;
+        let (session, placement, run) = placement::open_decoder(&model.graph(), options)?;
         if !session.inputs().iter().any(|input| input.name() == WANTED) {
             return Err(SessionError::OtherGraph {
                 path: model.graph(),
             });
         }
+        let vocabulary_size = architecture.vocabulary_size;
+        let flat = run
+            .map(|run| Flat::new(&session, run, vocabulary_size))
+            .transpose()?;
         Ok(Self {
             session,
             shape,
-            vocabulary_size: architecture.vocabulary_size,
+            vocabulary_size,
             placement,
+            flat,
+            is_precise: model.manifest().quantization == Quantization::None,
         })
     }
 
@@ -55,48 +99,40 @@ impl Graph {
         &self.placement
     }
 
-    fn is_on_host(&self) -> bool {
-        self.placement.device != Device::Cuda
-    }
-
-    fn run_several(
+    /// One run of our own attention.
+    fn run_flat(
         &mut self,
-        rows: &mut Rows,
-        past: usize,
-        tokens: &[u32],
-        wanted: usize,
-    ) -> Result<(), SessionError> {
-        let total = past + tokens.len();
-        let ids: Vec<i64> = tokens.iter().map(|&token| token.into()).collect();
-        let first = i64::from(position(tokens.len() - wanted));
-        let positions: Vec<i64> = (first..).take(wanted).collect();
-        let binding = &mut rows.binding;
-        binding.bind_input("input_ids", &Tensor::from_array(([1, ids.len()], ids))?)?;
-        binding.bind_input(
-            "seqlens_k",
-            &Tensor::from_array(([1_usize], vec![position(total - 1)]))?,
-        )?;
-        let length = Tensor::from_array((Vec::<i64>::new(), vec![position(total)]))?;
-        binding.bind_input("total_sequence_length", &length)?;
-        binding.bind_input(WANTED, &Tensor::from_array(([1, wanted], positions))?)?;
-        rows.is_step_bound = false;
-        if wanted == 1 {
-            binding.bind_output("logits", &mut rows.logits)?;
-        } else {
-            binding.bind_output_to_device("logits", &MemoryInfo::default())?;
+        parts: &mut [Part<'_, Cache>],
+        fewest: usize,
+    ) -> Result<&[f32], SessionError> {
+        match &mut self.flat {
+            Some(flat) => flat.run(&mut self.session, parts, fewest),
+            None => Err(foreign()),
         }
-        // What was computed before lives until here, so that its memory is not given out twice.
-        rows.several = None;
-        let mut outputs = self.session.run_binding(&rows.binding)?;
-        if wanted > 1 {
-            rows.several = outputs.remove("logits");
-        }
-        Ok(())
     }
 }
 
+/// No cache of another model comes here.
+fn foreign() -> SessionError {
+    ort::Error::new("the cache is of another model").into()
+}
+
+/// Whether the tokens have room.
+fn check(cache: &KvCache, steps: &[Step]) -> Result<(), SessionError> {
+    let capacity = cache.capacity();
+    let past = steps.iter().map(|step| step.past).max();
+    if past.is_some_and(|past| past < capacity) {
+        return Ok(());
+    }
+    Err(SessionError::CacheFull {
+        tokens: steps.len(),
+        past: past.unwrap_or(0),
+        capacity,
+    })
+}
+
 impl Decoder for Graph {
-    type Cache = Rows;
+    type Cache = KvCache;
 
     fn shape(&self) -> KvShape {
         self.shape
@@ -107,100 +143,133 @@ impl Decoder for Graph {
     }
 
     fn can_copy(&self) -> bool {
-        self.is_on_host()
+        self.placement.device != Device::Cuda
     }
 
-    fn allocate(&mut self, rows: usize, capacity: usize) -> Result<Rows, SessionError> {
+    fn can_join(&self) -> bool {
+        self.flat.is_some()
+    }
+
+    fn is_uniform(&self) -> bool {
+        self.flat.is_some() || self.is_precise
+    }
+
+    fn allocate(&mut self, rows: usize, capacity: usize) -> Result<KvCache, SessionError> {
+        if self.flat.is_some() {
+            return Ok(KvCache::Flat(Cache::new(self.shape, rows, capacity)));
+        }
         let size = [rows, capacity, self.vocabulary_size];
-        Rows::new(&self.session, self.shape, size, self.placement.device)
+        let rows = Rows::new(&self.session, self.shape, size, self.placement.device)?;
+        Ok(KvCache::Bound(Box::new(rows)))
     }
 
     fn resize(
         &mut self,
-        cache: &mut Rows,
+        cache: &mut KvCache,
         rows: usize,
         capacity: usize,
         moves: &[Move],
     ) -> Result<(), SessionError> {
-        cache.resize([rows, capacity, self.vocabulary_size], moves)
+        match cache {
+            KvCache::Bound(cache) => cache.resize([rows, capacity, self.vocabulary_size], moves),
+            KvCache::Flat(cache) => {
+                cache.resize(rows, capacity, moves);
+                Ok(())
+            }
+        }
     }
 
     fn copy(
         &mut self,
-        (source, from): (&Rows, usize),
-        (target, to): (&mut Rows, usize),
+        (source, from): (&KvCache, usize),
+        (target, to): (&mut KvCache, usize),
         positions: usize,
     ) {
-        target.copy_from(to, source, from, positions);
+        match (source, target) {
+            (KvCache::Bound(source), KvCache::Bound(target)) => {
+                target.copy_from(to, source, from, positions);
+            }
+            (KvCache::Flat(source), KvCache::Flat(target)) => {
+                target.copy_from(to, source, from, positions);
+            }
+            _ => {}
+        }
     }
 
-    fn read(&self, cache: &Rows, positions: Range<usize>) -> Box<[f32]> {
-        cache.read(positions)
+    fn read(&self, cache: &KvCache, positions: Range<usize>) -> Box<[f32]> {
+        match cache {
+            KvCache::Bound(cache) => cache.read(positions),
+            KvCache::Flat(cache) => cache.read(positions),
+        }
     }
 
-    fn write(&mut self, cache: &mut Rows, start: usize, positions: usize, values: &[f32]) {
-        cache.write(start, positions, values);
+    fn write(&mut self, cache: &mut KvCache, start: usize, positions: usize, values: &[f32]) {
+        match cache {
+            KvCache::Bound(cache) => cache.write(start, positions, values),
+            KvCache::Flat(cache) => cache.write(start, positions, values),
+        }
     }
 
     fn extend<'a>(
-        &mut self,
-        cache: &'a mut Rows,
+        &'a mut self,
+        cache: &'a mut KvCache,
         past: usize,
         tokens: &[u32],
         wanted: usize,
     ) -> Result<&'a [f32], SessionError> {
-        let capacity = cache.capacity();
-        if tokens.is_empty() || past + tokens.len() > capacity {
-            return Err(SessionError::CacheFull {
-                tokens: tokens.len(),
-                past,
-                capacity,
-            });
-        }
-        self.run_several(cache, past, tokens, wanted)?;
-        match &cache.several {
-            Some(logits) => Ok(logits.try_extract_tensor::<f32>()?.1),
-            None => Ok(cache.logits.extract_tensor().1),
+        let steps: Vec<Step> = steps(past, tokens).collect();
+        check(cache, &steps)?;
+        match cache {
+            KvCache::Bound(rows) => bound::extend(&mut self.session, rows, past, tokens, wanted),
+            KvCache::Flat(cache) => self.run_flat(&mut [Part::new(cache, &steps, wanted)], FEWEST),
         }
     }
 
-    fn step<'a>(&mut self, cache: &'a mut Rows, steps: &[Step]) -> Result<&'a [f32], SessionError> {
-        let longest = steps.iter().map(|step| step.past).max().unwrap_or(0);
-        let capacity = cache.capacity();
-        if longest >= capacity {
-            return Err(SessionError::CacheFull {
-                tokens: 1,
-                past: longest,
-                capacity,
-            });
+    fn step<'a>(
+        &'a mut self,
+        cache: &'a mut KvCache,
+        steps: &[Step],
+    ) -> Result<&'a [f32], SessionError> {
+        check(cache, steps)?;
+        let is_on_host = self.can_copy();
+        let wanted = steps.len();
+        match cache {
+            KvCache::Bound(rows) => bound::step(&mut self.session, rows, steps, is_on_host),
+            KvCache::Flat(cache) => self.run_flat(&mut [Part::new(cache, steps, wanted)], FEWEST),
         }
-        let inputs = &mut cache.step;
-        let tokens = inputs.tokens.extract_tensor_mut().1;
-        for (target, step) in tokens.iter_mut().zip(steps) {
-            *target = step.token.into();
+    }
+
+    fn step_alone<'a>(
+        &'a mut self,
+        cache: &'a mut KvCache,
+        step: Step,
+    ) -> Result<&'a [f32], SessionError> {
+        check(cache, &[step])?;
+        if let KvCache::Flat(cache) = cache {
+            return self.run_flat(&mut [Part::new(cache, &[step], 1)], 1);
         }
-        let sequences = inputs.sequences.extract_tensor_mut().1;
-        for (target, step) in sequences.iter_mut().zip(steps) {
-            *target = position(step.past);
+        self.step(cache, &[step])
+    }
+
+    fn join<'a>(&'a mut self, parts: &mut [Part<'_, KvCache>]) -> Result<&'a [f32], SessionError> {
+        for part in &*parts {
+            check(part.cache, part.steps)?;
         }
-        inputs.total.extract_tensor_mut().1[0] = position(longest + 1);
-        // A device other than the host copies inputs when they are bound, so changed content is bound again.
-        if !cache.is_step_bound || !self.is_on_host() {
-            let binding = &mut cache.binding;
-            binding.bind_input("input_ids", &inputs.tokens)?;
-            binding.bind_input("seqlens_k", &inputs.sequences)?;
-            binding.bind_input("total_sequence_length", &inputs.total)?;
-            binding.bind_input(WANTED, &inputs.wanted)?;
-            binding.bind_output("logits", &mut cache.logits)?;
-            cache.is_step_bound = true;
-        }
-        // The outputs are tensors of ours, so what the run returns is not needed.
-        drop(self.session.run_binding(&cache.binding)?);
-        Ok(cache.logits.extract_tensor().1)
+        let parts = parts.iter_mut().map(|part| match &mut *part.cache {
+            KvCache::Flat(cache) => Ok(Part::new(cache, part.steps, part.wanted)),
+            KvCache::Bound(_) => Err(foreign()),
+        });
+        let mut parts = parts.collect::<Result<Vec<_>, _>>()?;
+        self.run_flat(&mut parts, FEWEST)
     }
 }
 
-/// A position in the cache, as the graph takes it.
-fn position(index: usize) -> i32 {
-    i32::try_from(index).expect("a cache of 2^31 positions fits into no memory")
+/// Tokens of the first row, after so many.
+pub(crate) fn steps(past: usize, tokens: &[u32]) -> impl Iterator<Item = Step> {
+    let step = |(past, &token)| Step {
+        row: 0,
+        token,
+        past,
+    };
+    (past..).zip(tokens).map(step)
 }

@@ -10,7 +10,11 @@ use ort::{
     },
 };
 
-use super::{SessionError, SessionOptions, attention, runtime};
+use super::{
+    SessionError, SessionOptions,
+    attention::{self, SharedRun},
+    runtime,
+};
 use crate::device::Device;
 
 /// The setting of ONNX Runtime that says where a graph's data files are.
@@ -25,60 +29,68 @@ pub struct Placement {
     pub reason: Option<String>,
 }
 
+/// Opens a graph as it is.
 pub(super) fn open(
     graph: &Path,
     options: SessionOptions,
 ) -> Result<(Session, Placement), SessionError> {
-    let on_cpu = |reason| {
-        let builder = builder(options)?;
-        let session = open_on_cpu(graph, builder).map_err(|source| SessionError::Load {
-            path: graph.to_owned(),
-            source,
-        })?;
-        Ok((
-            session,
-            Placement {
-                device: Device::Cpu,
-                reason,
-            },
-        ))
-    };
-    match options.device {
-        Device::Cpu => on_cpu(None),
-        Device::Auto => match open_on_gpu(graph, options) {
-            Ok(session) => Ok((
-                session,
-                Placement {
-                    device: Device::Cuda,
-                    reason: None,
-                },
-            )),
-            Err(SessionError::NoGpu { reason }) => on_cpu(Some(reason)),
-            Err(error) => Err(error),
-        },
-        Device::Cuda => {
-            let session = open_on_gpu(graph, options)?;
-            Ok((
-                session,
-                Placement {
-                    device: Device::Cuda,
-                    reason: None,
-                },
-            ))
-        }
-    }
+    open_with(graph, options, |mut builder| {
+        builder.commit_from_file(graph)
+    })
 }
 
-fn open_on_cpu(graph: &Path, mut builder: SessionBuilder) -> ort::Result<Session> {
-    let Some(replaced) = attention::replace(graph) else {
-        return builder.commit_from_file(graph);
+/// Opens a decoder, on the CPU with our own attention where that knows the graph's. Then the caches go through what is
+/// given beside.
+pub(super) fn open_decoder(
+    graph: &Path,
+    options: SessionOptions,
+) -> Result<(Session, Placement, Option<SharedRun>), SessionError> {
+    let mut run = None;
+    let (session, placement) = open_with(graph, options, |mut builder| {
+        let Some(replaced) = attention::replace(graph) else {
+            return builder.commit_from_file(graph);
+        };
+        let run = run.insert(SharedRun::default());
+        // A graph in memory has no folder of its own to find its weights in.
+        let folder = graph.parent().unwrap_or(graph).to_string_lossy();
+        builder
+            .with_operators(attention::domain(run)?)?
+            .with_config_entry(WEIGHTS_FOLDER, folder)?
+            .commit_from_memory(&replaced)
+    })?;
+    Ok((session, placement, run))
+}
+
+fn open_with(
+    graph: &Path,
+    options: SessionOptions,
+    open_on_cpu: impl FnOnce(SessionBuilder) -> ort::Result<Session>,
+) -> Result<(Session, Placement), SessionError> {
+    let on_gpu = |session| {
+        let placement = Placement {
+            device: Device::Cuda,
+            reason: None,
+        };
+        (session, placement)
     };
-    // A graph in memory has no folder of its own to find its weights in.
-    let folder = graph.parent().unwrap_or(graph).to_string_lossy();
-    builder
-        .with_operators(attention::domain()?)?
-        .with_config_entry(WEIGHTS_FOLDER, folder)?
-        .commit_from_memory(&replaced)
+    let reason = match options.device {
+        Device::Cpu => None,
+        Device::Auto => match open_on_gpu(graph, options) {
+            Ok(session) => return Ok(on_gpu(session)),
+            Err(SessionError::NoGpu { reason }) => Some(reason),
+            Err(error) => return Err(error),
+        },
+        Device::Cuda => return open_on_gpu(graph, options).map(on_gpu),
+    };
+    let session = open_on_cpu(builder(options)?).map_err(|source| SessionError::Load {
+        path: graph.to_owned(),
+        source,
+    })?;
+    let placement = Placement {
+        device: Device::Cpu,
+        reason,
+    };
+    Ok((session, placement))
 }
 
 fn open_on_gpu(graph: &Path, options: SessionOptions) -> Result<Session, SessionError> {

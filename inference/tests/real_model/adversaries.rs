@@ -130,7 +130,7 @@ fn hostile_forms_are_bounded_and_harm_nobody() {
     let Some(model) = load(Quantization::Int8, cpu()) else {
         return;
     };
-    // With a seed nothing is guessed, which eight bits would round otherwise.
+    // With a seed it is the same in any company.
     let long = ChatRequest {
         max_tokens: Some(24),
         seed: Some(1),

@@ -166,12 +166,12 @@ fn a_kept_prompt_is_told_in_the_usage_and_changes_nothing(#[case] quantization: 
     assert!(stats.prefix_bytes > 0);
 }
 
-#[test]
-fn guesses_change_the_speed_and_not_the_text() {
-    let (Some(plain), Some(full)) = (
-        load(Quantization::None, plain()),
-        load(Quantization::None, full()),
-    ) else {
+#[rstest]
+#[case::floats(Quantization::None)]
+#[case::int8(Quantization::Int8)]
+fn guesses_change_the_speed_and_not_the_text(#[case] quantization: Quantization) {
+    let (Some(plain), Some(full)) = (load(quantization, plain()), load(quantization, full()))
+    else {
         return;
     };
     let text = "The lighthouse on the northern shore was built in 1871 by a company of forty masons. \

@@ -142,6 +142,7 @@ fn rows_are_independent(model: &ModelDir, tokens: &[u32]) {
     let mut start = |length: usize| {
         let mut cache = graph.allocate(1, 64).expect("memory");
         let step = Step {
+            row: 0,
             token: tokens[length],
             past: length,
         };
@@ -159,7 +160,16 @@ fn rows_are_independent(model: &ModelDir, tokens: &[u32]) {
     graph.copy((&long, 0), (&mut both, 0), 13);
     graph.copy((&short, 0), (&mut both, 1), 5);
     let together = graph
-        .step(&mut both, &[long_step, short_step])
+        .step(
+            &mut both,
+            &[
+                long_step,
+                Step {
+                    row: 1,
+                    ..short_step
+                },
+            ],
+        )
         .expect("logits");
     let error = largest_difference(together, &[long_alone.clone(), short_alone].concat());
     assert!(error < TOLERANCE, "{error}");

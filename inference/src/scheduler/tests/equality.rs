@@ -59,12 +59,20 @@ fn job_of(request: &Request) -> (Job, Seen) {
 }
 
 /// The events of all requests, which are sent at once.
-fn answers(requests: &[Request], limits: Limits, may_speculate: bool) -> Vec<Vec<String>> {
-    let fixture = Fixture::new(Text::Chance, limits);
+fn answers(
+    requests: &[Request],
+    limits: Limits,
+    may_speculate: bool,
+    joins: Joins,
+) -> Vec<Vec<String>> {
+    let fixture = Fixture::with(limits, |control| {
+        Fake::new(Text::Chance, control).with(joins)
+    });
     fixture.control.permit(0);
     let submit = |request| {
         let (mut job, events) = job_of(request);
         job.may_speculate = may_speculate;
+        job.is_seeded = request.seed % 2 == 0;
         fixture.submit(job).expect("room");
         events
     };
@@ -85,6 +93,7 @@ proptest! {
         active in 1_usize..8,
         rows in 1_usize..6,
         prefix_cache_bytes in prop_oneof![Just(0_usize), Just(4000), Just(1 << 20)],
+        joins in prop_oneof![Just(Joins::None), Just(Joins::All), Just(Joins::Failing)],
     ) {
         let plain = Limits {
             waiting: 64,
@@ -98,7 +107,7 @@ proptest! {
             kv_bytes: rows * CONTEXT * POSITION,
             prefix_cache_bytes,
         };
-        let expected = answers(&requests, plain, false);
-        prop_assert_eq!(answers(&requests, all, true), expected);
+        let expected = answers(&requests, plain, false, Joins::None);
+        prop_assert_eq!(answers(&requests, all, true, joins), expected);
     }
 }

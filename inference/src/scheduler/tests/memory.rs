@@ -11,8 +11,10 @@ fn with_budget(positions: usize) -> Limits {
 }
 
 /// Some long answers at once, and what they say alone.
-fn long_answers(limits: Limits) -> (Fixture, Vec<Vec<String>>) {
-    let fixture = Fixture::new(Text::Chance, limits);
+fn long_answers(limits: Limits, joins: Joins) -> (Fixture, Vec<Vec<String>>) {
+    let fixture = Fixture::with(limits, |control| {
+        Fake::new(Text::Chance, control).with(joins)
+    });
     fixture.control.permit(0);
     let mut all = Vec::new();
     for number in 0..6 {
@@ -30,27 +32,32 @@ fn long_answers(limits: Limits) -> (Fixture, Vec<Vec<String>>) {
 #[test]
 fn the_budget_is_kept_whatever_grows() {
     for positions in [CONTEXT, 4096, 6000, 20_000] {
-        let (fixture, _) = long_answers(with_budget(positions));
-        let most = fixture.control.most_held();
-        assert!(most <= positions, "{most} of {positions}");
+        for joins in [Joins::None, Joins::All] {
+            let (fixture, _) = long_answers(with_budget(positions), joins);
+            let most = fixture.control.most_held();
+            assert!(most <= positions, "{most} of {positions}");
+        }
     }
 }
 
 #[test]
 fn answers_that_made_room_for_others_say_the_same() {
-    let (alone, expected) = long_answers(Limits {
+    let one = Limits {
         active: 1,
         ..with_budget(CONTEXT)
-    });
+    };
+    let (alone, expected) = long_answers(one, Joins::None);
     assert_eq!(alone.scheduler().stats().restarts, 0);
-    let (crowded, answers) = long_answers(with_budget(CONTEXT));
-    assert_eq!(answers, expected);
+    for joins in [Joins::None, Joins::All] {
+        let (crowded, answers) = long_answers(with_budget(CONTEXT), joins);
+        assert_eq!(answers, expected);
+        assert!(crowded.scheduler().stats().restarts > 0);
+    }
     let lengths: Vec<_> = expected.iter().map(Vec::len).collect();
     assert!(
         lengths.iter().any(|&length| length > 600),
         "some must outgrow a step: {lengths:?}"
     );
-    assert!(crowded.scheduler().stats().restarts > 0);
 }
 
 #[test]
@@ -73,7 +80,7 @@ fn rows_that_are_over_are_left_out_after_a_while() {
 
 #[test]
 fn an_idle_model_holds_next_to_nothing() {
-    let (fixture, _) = long_answers(with_budget(20_000));
+    let (fixture, _) = long_answers(with_budget(20_000), Joins::None);
     wait_until(
         || fixture.scheduler().stats().active == 0,
         || "still active".to_owned(),

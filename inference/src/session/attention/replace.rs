@@ -1,20 +1,21 @@
-//! Puts our operator where a graph has ONNX Runtime's.
+//! Puts our operator where a graph has ONNX Runtime's, and takes the caches out of the graph.
 
-use std::{fs, path::Path};
+use std::{collections::HashSet, fs, path::Path};
 
 use prost::Message as _;
 
-use super::{DOMAIN, NAME};
+use super::{DOMAIN, LAYER, NAME};
 use crate::import::onnx::{
     CONTRIB,
-    message::{Attribute, Model, Node, OperatorSet},
+    message::{Attribute, AttributeKind, Graph, Model, Node, OperatorSet},
 };
 
 const REPLACED: &str = "GroupQueryAttention";
 /// A graph without its weights is smaller; a larger one is not read for this.
 const LARGEST: u64 = 64 << 20;
 
-/// The graph with our operator, if it has ONNX Runtime's in a form that ours knows. None where it has not, or where we do
+/// The graph with our operator for all attention, and without inputs and outputs for what that knows by itself: caches and
+/// lengths. None where an attention has a form that ours does not know, where another node needs those inputs, or where we do
 /// not know all that is in the file.
 pub(crate) fn replace(graph: &Path) -> Option<Vec<u8>> {
     if fs::metadata(graph).ok()?.len() > LARGEST {
@@ -22,21 +23,53 @@ pub(crate) fn replace(graph: &Path) -> Option<Vec<u8>> {
     }
     let bytes = fs::read(graph).ok()?;
     let mut model = Model::decode(bytes.as_slice()).ok()?;
-    let is_ours = model.graph.as_ref()?.nodes.iter().any(is_known);
     // What is not in our messages would be lost.
-    if !is_ours || model.encode_to_vec() != bytes {
+    if model.encode_to_vec() != bytes {
         return None;
     }
-    let nodes = &mut model.graph.as_mut()?.nodes;
-    for node in nodes.iter_mut().filter(|node| is_known(node)) {
-        NAME.clone_into(&mut node.kind);
-        DOMAIN.clone_into(&mut node.domain);
-    }
+    take_out(model.graph.as_mut()?)?;
     model.operator_sets.push(OperatorSet {
         domain: DOMAIN.to_owned(),
         version: 1,
     });
     Some(model.encode_to_vec())
+}
+
+fn take_out(graph: &mut Graph) -> Option<()> {
+    let mut gone = HashSet::new();
+    for node in &mut graph.nodes {
+        if node.kind == REPLACED {
+            gone.extend(become_ours(node)?);
+        }
+    }
+    let is_needed = |node: &Node| node.inputs.iter().any(|name| gone.contains(name));
+    if gone.is_empty() || graph.nodes.iter().any(is_needed) {
+        return None;
+    }
+    graph.inputs.retain(|input| !gone.contains(&input.name));
+    graph.outputs.retain(|output| !gone.contains(&output.name));
+    Some(())
+}
+
+/// What is neither an input nor an output of the node any more.
+fn become_ours(node: &mut Node) -> Option<Vec<String>> {
+    if !is_known(node) {
+        return None;
+    }
+    let layer = node.inputs[3]
+        .strip_prefix("past_key_values.")?
+        .strip_suffix(".key")?;
+    node.attributes.push(Attribute {
+        name: LAYER.to_owned(),
+        int: layer.parse().ok()?,
+        kind: AttributeKind::Int.into(),
+        ..Attribute::default()
+    });
+    NAME.clone_into(&mut node.kind);
+    DOMAIN.clone_into(&mut node.domain);
+    let mut gone: Vec<String> = node.inputs.drain(3..7).collect();
+    gone.extend(node.outputs.drain(1..));
+    Some(gone)
 }
 
 fn is_known(node: &Node) -> bool {
@@ -69,7 +102,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::import::onnx::message::{AttributeKind, Graph};
+    use crate::import::onnx::message::ValueInfo;
 
     fn attention(attributes: &[(&str, i64)], inputs: &[&str]) -> Node {
         let attribute = |(name, int): &(&str, i64)| Attribute {
@@ -80,7 +113,7 @@ mod tests {
         };
         Node {
             inputs: inputs.iter().copied().map(str::to_owned).collect(),
-            outputs: ["out", "present.0.key", "present.0.value"]
+            outputs: ["out", "present.7.key", "present.7.value"]
                 .map(str::to_owned)
                 .to_vec(),
             kind: REPLACED.to_owned(),
@@ -90,13 +123,32 @@ mod tests {
         }
     }
 
-    const PACKED: [&str; 9] = ["qkv", "", "", "k", "v", "last", "total", "cos", "sin"];
+    const PACKED: [&str; 9] = [
+        "qkv",
+        "",
+        "",
+        "past_key_values.7.key",
+        "past_key_values.7.value",
+        "seqlens_k",
+        "total_sequence_length",
+        "cos",
+        "sin",
+    ];
     const PLAIN: [(&str, i64); 3] = [("num_heads", 4), ("kv_num_heads", 2), ("do_rotary", 1)];
 
-    fn replaced(node: Node, more: &[u8]) -> Option<Node> {
+    fn replaced(nodes: Vec<Node>, more: &[u8]) -> Option<Graph> {
+        let values = |names: &[&str]| {
+            let value = |name: &&str| ValueInfo {
+                name: (*name).to_owned(),
+                kind: None,
+            };
+            names.iter().map(value).collect()
+        };
         let model = Model {
             graph: Some(Graph {
-                nodes: vec![node],
+                nodes,
+                inputs: values(&[&["input_ids", "logits_index"], &PACKED[3..7]].concat()),
+                outputs: values(&["logits", "present.7.key", "present.7.value"]),
                 ..Graph::default()
             }),
             ..Model::default()
@@ -107,14 +159,23 @@ mod tests {
         let bytes = replace(file.path())?;
         let model = Model::decode(bytes.as_slice()).expect("a model");
         assert_eq!(model.operator_sets[0].domain, DOMAIN);
-        model.graph.and_then(|graph| graph.nodes.into_iter().next())
+        model.graph
     }
 
     #[test]
-    fn a_plain_one_becomes_ours() {
-        let node = replaced(attention(&PLAIN, &PACKED), &[]).expect("replaced");
+    fn a_plain_one_becomes_ours_without_caches() {
+        let graph = replaced(vec![attention(&PLAIN, &PACKED)], &[]).expect("replaced");
+        let node = &graph.nodes[0];
         assert_eq!((node.kind.as_str(), node.domain.as_str()), (NAME, DOMAIN));
-        assert_eq!(node.inputs[4], "v");
+        assert_eq!(node.inputs, ["qkv", "", "", "cos", "sin"]);
+        assert_eq!(node.outputs, ["out"]);
+        let layer = node.attributes.last().expect("attributes");
+        assert_eq!((layer.name.as_str(), layer.int), (LAYER, 7));
+        let names = |values: &[ValueInfo]| -> Vec<String> {
+            values.iter().map(|value| value.name.clone()).collect()
+        };
+        assert_eq!(names(&graph.inputs), ["input_ids", "logits_index"]);
+        assert_eq!(names(&graph.outputs), ["logits"]);
     }
 
     #[rstest]
@@ -122,16 +183,27 @@ mod tests {
     #[case::pairs_side_by_side(attention(&[PLAIN.as_slice(), &[("rotary_interleaved", 1)]].concat(), &PACKED))]
     #[case::no_rotation(attention(&PLAIN[..2], &PACKED))]
     #[case::a_bias(attention(&PLAIN, &[PACKED.as_slice(), &["", "bias"]].concat()))]
-    #[case::keys_alone(attention(&PLAIN, &["q", "k", "", "k", "v", "last", "total", "cos", "sin"]))]
+    #[case::keys_alone(attention(&PLAIN, &[&["q", "k", ""], &PACKED[3..]].concat()))]
+    #[case::a_cache_from_elsewhere(attention(&PLAIN, &[&["qkv", "", "", "k", "v"], &PACKED[5..]].concat()))]
     #[case::another(Node { kind: "Attention".to_owned(), ..attention(&PLAIN, &PACKED) })]
     fn others_stay(#[case] node: Node) {
-        assert_eq!(replaced(node, &[]), None);
+        assert_eq!(replaced(vec![node], &[]), None);
+    }
+
+    #[test]
+    fn a_graph_that_needs_the_lengths_elsewhere_stays() {
+        let shape = Node {
+            inputs: vec!["seqlens_k".to_owned()],
+            kind: "Shape".to_owned(),
+            ..Node::default()
+        };
+        assert_eq!(replaced(vec![attention(&PLAIN, &PACKED), shape], &[]), None);
     }
 
     #[test]
     fn a_file_with_more_than_we_know_stays() {
         // Field 25, functions.
         let unknown = [0xca, 0x01, 0x00];
-        assert_eq!(replaced(attention(&PLAIN, &PACKED), &unknown), None);
+        assert_eq!(replaced(vec![attention(&PLAIN, &PACKED)], &unknown), None);
     }
 }

@@ -17,19 +17,10 @@ pub(super) const LANES: usize = 16;
 /// The most queries that are computed together.
 pub(super) const MOST: usize = 4;
 
-/// Keys, in one of two orders.
-#[derive(Clone, Copy)]
-pub(super) enum Keys<'a> {
-    /// A row of numbers each, as the cache has them: best for few queries.
-    Rows(&'a [f32]),
-    /// [`LANES`] keys side by side, number by number: best for many queries, which share the work of [`transpose`].
-    Columns(&'a [f32]),
-}
-
 /// Queries that see the same keys and values, each as many of them as it may.
 pub(super) struct Rows<'a, 'b> {
-    /// As many as are seen, or more.
-    pub(super) keys: Keys<'a>,
+    /// As many as are seen, or more: [`LANES`] keys side by side, number by number.
+    pub(super) keys: &'a [f32],
     /// Values, a row of `size` numbers each.
     pub(super) values: &'a [f32],
     /// The queries, scaled, and how many keys each sees: at least one, and no fewer than the one before. At most
@@ -74,23 +65,7 @@ impl Rows<'_, '_> {
         let size = queries[0].len();
         let whole = size / S::F32_LANES;
         let rest = whole * S::F32_LANES;
-        match keys {
-            Keys::Columns(keys) => score_columns::<S, R>(simd, queries, keys, stride, scores),
-            Keys::Rows(keys) => {
-                let mut vector = 0;
-                while vector + WIDTH <= whole {
-                    score::<S, R, WIDTH>(simd, queries, keys, limits, vector, scores);
-                    vector += WIDTH;
-                }
-                while vector < whole {
-                    score::<S, R, 1>(simd, queries, keys, limits, vector, scores);
-                    vector += 1;
-                }
-                if rest < size {
-                    score_rest(queries, keys, limits, rest, scores);
-                }
-            }
-        }
+        score(simd, queries, keys, stride, scores);
         let mut shares = [0.0; R];
         for ((share, row), limit) in shares.iter_mut().zip(scores.chunks_mut(stride)).zip(limits) {
             *share = soften(&mut row[..limit]).recip();
@@ -120,65 +95,29 @@ impl Rows<'_, '_> {
 /// `W` vectors of a row, from one of them on.
 #[inline(always)]
 fn vectors<S: Simd, const W: usize>(row: &[f32], vector: usize) -> [S::f32s; W] {
-    let vectors = &S::as_simd_f32s(row).0[vector..vector + W];
-    std::array::from_fn(|index| vectors[index])
+    let (vectors, _) = S::as_simd_f32s(row);
+    // No closures where numbers are to stay in registers: not all of them are inlined.
+    let vectors: &[S::f32s; W] = vectors[vector..].first_chunk().expect("so many");
+    *vectors
 }
 
-/// Adds to every score what some of the vectors contribute.
+/// Adds some vectors, times a weight.
 #[inline(always)]
-fn score<S: Simd, const R: usize, const W: usize>(
+fn add<S: Simd, const W: usize>(
     simd: S,
-    queries: [&[f32]; R],
-    keys: &[f32],
-    limits: [usize; R],
-    vector: usize,
-    scores: &mut [f32],
+    sums: &mut [S::f32s; W],
+    weight: f32,
+    values: &[S::f32s; W],
 ) {
-    let (size, most) = (queries[0].len(), limits[R - 1]);
-    let stride = most.next_multiple_of(LANES);
-    let queries = queries.map(|query| vectors::<S, W>(query, vector));
-    let product = |query: &[S::f32s; W], key: &[S::f32s; W]| {
-        let mut sum = simd.mul_f32s(query[0], key[0]);
-        for index in 1..W {
-            sum = simd.mul_add_e_f32s(query[index], key[index], sum);
-        }
-        simd.reduce_sum_f32s(sum)
-    };
-    for (at, key) in keys.chunks_exact(size).take(most).enumerate() {
-        let key = vectors::<S, W>(key, vector);
-        for row in 0..R {
-            // Those that see less than the last one.
-            if at < limits[row] {
-                scores[row * stride + at] += product(&queries[row], &key);
-            }
-        }
-    }
-}
-
-#[inline(always)]
-fn score_rest<const R: usize>(
-    queries: [&[f32]; R],
-    keys: &[f32],
-    limits: [usize; R],
-    rest: usize,
-    scores: &mut [f32],
-) {
-    let (size, most) = (queries[0].len(), limits[R - 1]);
-    let stride = most.next_multiple_of(LANES);
-    for (at, key) in keys.chunks_exact(size).take(most).enumerate() {
-        for row in 0..R {
-            if at < limits[row] {
-                let pairs = queries[row][rest..].iter().zip(&key[rest..]);
-                scores[row * stride + at] +=
-                    pairs.fold(0.0, |sum, (query, key)| query.mul_add(*key, sum));
-            }
-        }
+    let weight = simd.splat_f32s(weight);
+    for index in 0..W {
+        sums[index] = simd.mul_add_e_f32s(weight, values[index], sums[index]);
     }
 }
 
 /// All scores, and some of keys that are not seen.
 #[inline(always)]
-fn score_columns<S: Simd, const R: usize>(
+fn score<S: Simd, const R: usize>(
     simd: S,
     queries: [&[f32]; R],
     keys: &[f32],
@@ -205,16 +144,6 @@ fn score_columns<S: Simd, const R: usize>(
                 let (scores, _) = S::as_mut_simd_f32s(&mut scores[start..start + LANES]);
                 scores[part] = sum;
             }
-        }
-    }
-}
-
-/// Puts up to [`LANES`] keys side by side: `target` has their first numbers, then their second ones, and so on.
-pub(super) fn transpose(keys: &[f32], size: usize, target: &mut [f32]) {
-    let keys = keys.chunks_exact(size).take(LANES);
-    for (lane, key) in keys.enumerate() {
-        for (value, target) in key.iter().zip(target.chunks_exact_mut(LANES)) {
-            target[lane] = *value;
         }
     }
 }
@@ -291,26 +220,24 @@ fn mix<S: Simd, const R: usize, const W: usize>(
 ) {
     let stride = limits[R - 1].next_multiple_of(LANES);
     let mut sums = [[simd.splat_f32s(0.0); W]; R];
-    let add = |sums: &mut [S::f32s; W], weight: f32, value: &[S::f32s; W]| {
-        let weight = simd.splat_f32s(weight);
-        for index in 0..W {
-            sums[index] = simd.mul_add_e_f32s(weight, value[index], sums[index]);
-        }
-    };
     let common = limits[0];
-    let seen = std::array::from_fn::<_, R, _>(|row| &weights[row * stride..][..limits[row]]);
-    let begun = seen.map(|weights| &weights[..common]);
+    let mut seen: [&[f32]; R] = [&[]; R];
+    let mut begun: [&[f32]; R] = [&[]; R];
+    for row in 0..R {
+        seen[row] = &weights[row * stride..][..limits[row]];
+        begun[row] = &seen[row][..common];
+    }
     let values = &values[..limits[R - 1] * size];
     for at in 0..common {
         let value = vectors::<S, W>(&values[at * size..(at + 1) * size], vector);
         for row in 0..R {
-            add(&mut sums[row], begun[row][at], &value);
+            add(simd, &mut sums[row], begun[row][at], &value);
         }
     }
     for row in 1..R {
         for at in common..limits[row] {
             let value = vectors::<S, W>(&values[at * size..(at + 1) * size], vector);
-            add(&mut sums[row], seen[row][at], &value);
+            add(simd, &mut sums[row], seen[row][at], &value);
         }
     }
     for row in 0..R {
@@ -340,7 +267,11 @@ mod tests {
     fn columns(size: usize, keys: &[f32]) -> Vec<f32> {
         let blocks = keys.chunks(size * LANES).flat_map(|keys| {
             let mut block = vec![0.0; size * LANES];
-            transpose(keys, size, &mut block);
+            for (lane, key) in keys.chunks_exact(size).enumerate() {
+                for (value, target) in key.iter().zip(block.chunks_exact_mut(LANES)) {
+                    target[lane] = *value;
+                }
+            }
             block
         });
         blocks.collect()
@@ -348,7 +279,7 @@ mod tests {
 
     fn attend(
         size: usize,
-        keys: Keys<'_>,
+        keys: &[f32],
         values: &[f32],
         queries: &[(&[f32], usize)],
     ) -> Vec<Vec<f32>> {
@@ -402,14 +333,12 @@ mod tests {
             let queries = [numbers(3, size), numbers(4, size), numbers(5, size)];
             let limits = [1, 40, 77];
             let asked: Vec<_> = queries.iter().map(Vec::as_slice).zip(limits).collect();
-            for order in [Keys::Rows(&keys), Keys::Columns(&columns(size, &keys))] {
-                let found = attend(size, order, &values, &asked);
-                for ((query, limit), found) in asked.iter().zip(found) {
-                    let expected = expected(size, &keys, &values, query, *limit);
-                    for (found, expected) in found.iter().zip(expected) {
-                        let difference = (f64::from(*found) - expected).abs();
-                        assert!(difference < 2e-6, "{size}: {found} and {expected}");
-                    }
+            let found = attend(size, &columns(size, &keys), &values, &asked);
+            for ((query, limit), found) in asked.iter().zip(found) {
+                let expected = expected(size, &keys, &values, query, *limit);
+                for (found, expected) in found.iter().zip(expected) {
+                    let difference = (f64::from(*found) - expected).abs();
+                    assert!(difference < 2e-6, "{size}: {found} and {expected}");
                 }
             }
         }
@@ -425,11 +354,10 @@ mod tests {
             .map(Vec::as_slice)
             .zip([200, 201, 202, 299])
             .collect();
-        for order in [Keys::Rows(&keys), Keys::Columns(&columns(size, &keys))] {
-            let together = attend(size, order, &values, &asked);
-            for (asked, together) in asked.iter().zip(together) {
-                assert_eq!(attend(size, order, &values, &[*asked])[0], together);
-            }
+        let keys = columns(size, &keys);
+        let together = attend(size, &keys, &values, &asked);
+        for (asked, together) in asked.iter().zip(together) {
+            assert_eq!(attend(size, &keys, &values, &[*asked])[0], together);
         }
     }
 

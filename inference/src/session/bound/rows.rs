@@ -1,4 +1,5 @@
-//! The memory of the attention cache for some conversations of one model, and the tensors of their next step.
+//! The memory of the attention cache for some conversations of one model as the inputs and outputs of a graph, and the
+//! tensors of their next step.
 
 use std::ops::Range;
 
@@ -8,8 +9,11 @@ use ort::{
     value::{DynValue, Tensor},
 };
 
-use super::SessionError;
-use crate::{device::Device, kv_cache::KvShape};
+use crate::{
+    device::Device,
+    kv_cache::KvShape,
+    session::{Move, SessionError},
+};
 
 /// Rows of attention cache, one a conversation, all of the same capacity.
 ///
@@ -37,19 +41,8 @@ pub(super) struct StepInputs {
     pub(super) wanted: Tensor<i64>,
 }
 
-/// A conversation's place while rows move.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Move {
-    /// The row it is in.
-    pub(crate) from: usize,
-    /// The row it goes to.
-    pub(crate) to: usize,
-    /// Its positions.
-    pub(crate) positions: usize,
-}
-
 impl Rows {
-    pub(super) fn new(
+    pub(in crate::session) fn new(
         session: &Session,
         shape: KvShape,
         [rows, capacity, vocabulary_size]: [usize; 3],
@@ -81,14 +74,14 @@ impl Rows {
         allocate().map_err(|source| cache_error(shape, rows, capacity, source))
     }
 
-    pub(crate) fn capacity(&self) -> usize {
+    pub(in crate::session) fn capacity(&self) -> usize {
         self.capacity
     }
 
     /// Changes the number of rows and their capacity. Conversations that are not among `moves` are lost.
     ///
     /// One tensor after another, so that no more than one is there twice. After an error nothing in it is valid.
-    pub(super) fn resize(
+    pub(in crate::session) fn resize(
         &mut self,
         [rows, capacity, vocabulary_size]: [usize; 3],
         moves: &[Move],
@@ -122,7 +115,13 @@ impl Rows {
     }
 
     /// Takes over the first positions of a row of others.
-    pub(super) fn copy_from(&mut self, to: usize, source: &Self, from: usize, positions: usize) {
+    pub(in crate::session) fn copy_from(
+        &mut self,
+        to: usize,
+        source: &Self,
+        from: usize,
+        positions: usize,
+    ) {
         let (shape, capacity) = (self.shape, self.capacity);
         for (target, tensor) in self.tensors.iter_mut().zip(&source.tensors) {
             copy_row(
@@ -135,7 +134,7 @@ impl Rows {
     }
 
     /// Keys and values of some positions of the first row: layer by layer, head by head.
-    pub(super) fn read(&self, positions: Range<usize>) -> Box<[f32]> {
+    pub(in crate::session) fn read(&self, positions: Range<usize>) -> Box<[f32]> {
         let size = self.shape.head_size;
         let mut values = Vec::with_capacity(self.shape.values(positions.len()));
         for tensor in &self.tensors {
@@ -152,7 +151,7 @@ impl Rows {
     }
 
     /// Puts back what [`Self::read`] gave for so many positions.
-    pub(super) fn write(&mut self, start: usize, positions: usize, values: &[f32]) {
+    pub(in crate::session) fn write(&mut self, start: usize, positions: usize, values: &[f32]) {
         let (size, stride) = (self.shape.head_size, self.capacity * self.shape.head_size);
         let mut pieces = values.chunks_exact(positions * size);
         for tensor in &mut self.tensors {
