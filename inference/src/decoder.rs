@@ -12,6 +12,16 @@ pub(crate) struct Step {
     pub(crate) past: usize,
 }
 
+/// Tokens of the first row, after so many.
+pub(crate) fn steps(past: usize, tokens: &[u32]) -> impl Iterator<Item = Step> {
+    let step = |(past, &token)| Step {
+        row: 0,
+        token,
+        past,
+    };
+    (past..).zip(tokens).map(step)
+}
+
 /// What a run adds to one cache.
 pub(crate) struct Part<'a, C> {
     pub(crate) cache: &'a mut C,

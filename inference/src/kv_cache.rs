@@ -6,7 +6,7 @@ use crate::model_dir::Architecture;
 const SMALLEST: usize = 512;
 
 /// The dimensions of a model's cache.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct KvShape {
     /// Transformer layers; each has one tensor for keys and one for values.
     pub layers: usize,

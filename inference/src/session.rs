@@ -6,6 +6,7 @@ mod attention;
 mod bound;
 mod flat;
 mod graph;
+mod kv_part;
 mod placement;
 pub mod runtime;
 mod seq2seq;
@@ -22,7 +23,7 @@ use crate::{
 };
 #[cfg(test)]
 pub(crate) use attention::replace as with_own_attention;
-pub(crate) use graph::{Graph, KvCache, Move, steps};
+pub(crate) use graph::{Graph, KvCache, Move};
 pub use placement::Placement;
 use runtime::RuntimeError;
 pub(crate) use seq2seq::{

@@ -10,11 +10,11 @@ use std::{
     time::Duration,
 };
 
-use super::{Decoder, Part, Step};
+use super::{Decoder, Part, Step, steps};
 use crate::{
     generation::tests::EOS,
     kv_cache::KvShape,
-    session::{Move, SessionError, steps},
+    session::{Move, SessionError},
 };
 
 const VOCABULARY: usize = 300;

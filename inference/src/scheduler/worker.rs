@@ -15,12 +15,12 @@ use super::{
     stats::Stats,
 };
 use crate::{
-    decoder::{Decoder, Part},
+    decoder::{Decoder, Part, steps},
     event::GenerationError,
     fault::message,
     generation::{Generation, Job, Next, Vocabulary},
     prefix_cache::PrefixCache,
-    session::{SessionError, steps},
+    session::SessionError,
 };
 
 /// Prompt tokens of one run while nothing else waits for the processor. The runtime's scratch memory grows with it, and a

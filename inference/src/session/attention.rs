@@ -267,6 +267,9 @@ impl Attention {
         steps: &[usize],
         output: &mut [f32],
     ) -> ort::Result<()> {
+        if steps.is_empty() {
+            return Ok(());
+        }
         let group = output.len() / places.len() / self.kv_heads;
         let outputs = apart(output, group);
         let task = |number: usize| {
@@ -299,6 +302,9 @@ impl Attention {
         pieces: &[Range<usize>],
         output: &mut [f32],
     ) -> ort::Result<()> {
+        if pieces.is_empty() {
+            return Ok(());
+        }
         let size = output.len() / places.len() / self.heads;
         let outputs = apart(output, size);
         for piece in pieces {
@@ -371,7 +377,7 @@ fn apart(values: &mut [f32], length: usize) -> Vec<Mutex<&mut [f32]>> {
     values.chunks_exact_mut(length).map(Mutex::new).collect()
 }
 
-fn locked<T: ?Sized>(part: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn locked<T: ?Sized>(part: &Mutex<T>) -> MutexGuard<'_, T> {
     part.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -1,6 +1,6 @@
 //! Runs with our own attention: tokens of any conversations in one row, so that the weights are read once for all of them.
 
-use std::{mem, sync::PoisonError};
+use std::mem;
 
 use ort::{
     memory::Allocator,
@@ -10,7 +10,7 @@ use ort::{
 
 use super::{
     SessionError,
-    attention::{Cache, Place, SharedRun},
+    attention::{Cache, Place, SharedRun, locked},
     graph::WANTED,
 };
 use crate::decoder::{Part, Step};
@@ -100,7 +100,7 @@ impl Flat {
     }
 
     fn lend(&self, parts: &mut [Part<'_, Cache>], places: Vec<Place>) {
-        let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut run = locked(&self.run);
         run.places = places;
         run.caches = parts
             .iter_mut()
@@ -109,7 +109,7 @@ impl Flat {
     }
 
     fn take_back(&self, parts: &mut [Part<'_, Cache>]) {
-        let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut run = locked(&self.run);
         for (part, cache) in parts.iter_mut().zip(run.caches.drain(..)) {
             *part.cache = cache;
         }

@@ -12,7 +12,7 @@ use super::{
     placement,
 };
 use crate::{
-    decoder::{Decoder, Part, Step},
+    decoder::{Decoder, Part, Step, steps},
     device::Device,
     kv_cache::KvShape,
     model_dir::{ModelDir, Quantization},
@@ -262,14 +262,4 @@ impl Decoder for Graph {
         let mut parts = parts.collect::<Result<Vec<_>, _>>()?;
         self.run_flat(&mut parts, FEWEST)
     }
-}
-
-/// Tokens of the first row, after so many.
-pub(crate) fn steps(past: usize, tokens: &[u32]) -> impl Iterator<Item = Step> {
-    let step = |(past, &token)| Step {
-        row: 0,
-        token,
-        past,
-    };
-    (past..).zip(tokens).map(step)
 }

@@ -3,7 +3,13 @@
 use std::ops::Range;
 
 use super::{aligned::Aligned, rows::LANES};
-use crate::{kv_cache::KvShape, session::Move};
+use crate::{
+    kv_cache::KvShape,
+    session::{
+        Move,
+        kv_part::{self, copy_row},
+    },
+};
 
 /// Rows of attention cache, one a conversation, all of the same capacity.
 ///
@@ -13,8 +19,7 @@ use crate::{kv_cache::KvShape, session::Move};
 pub(crate) struct Cache {
     /// Keys and values of each layer.
     layers: Vec<[Aligned; 2]>,
-    heads: usize,
-    head_size: usize,
+    shape: KvShape,
     /// Positions of a row, a multiple of [`LANES`].
     capacity: usize,
 }
@@ -26,18 +31,17 @@ impl Cache {
         let part = || Aligned::new(length);
         Self {
             layers: (0..shape.layers).map(|_| [part(), part()]).collect(),
-            heads: shape.heads,
-            head_size: shape.head_size,
+            shape,
             capacity,
         }
     }
 
     pub(super) fn heads(&self) -> usize {
-        self.heads
+        self.shape.heads
     }
 
     pub(super) fn head_size(&self) -> usize {
-        self.head_size
+        self.shape.head_size
     }
 
     pub(in crate::session) fn capacity(&self) -> usize {
@@ -52,8 +56,8 @@ impl Cache {
 
     /// The place of one row and head in a layer's keys, and in its values.
     pub(super) fn head(&self, row: usize, head: usize) -> Range<usize> {
-        let length = self.capacity * self.head_size;
-        let start = (row * self.heads + head) * length;
+        let length = self.capacity * self.shape.head_size;
+        let start = (row * self.shape.heads + head) * length;
         start..start + length
     }
 
@@ -65,7 +69,7 @@ impl Cache {
         key: &[f32],
         value: &[f32],
     ) {
-        let (size, start) = (self.head_size, self.head(row, head).start);
+        let (size, start) = (self.shape.head_size, self.head(row, head).start);
         let [keys, values] = &mut self.layers[layer];
         let (block, lane) = (position / LANES * LANES, position % LANES);
         let columns = keys[start + block * size + lane..]
@@ -82,15 +86,15 @@ impl Cache {
     /// One part after another, so that no more than one is there twice.
     pub(in crate::session) fn resize(&mut self, rows: usize, capacity: usize, moves: &[Move]) {
         let capacity = capacity.next_multiple_of(LANES);
-        let (before, row) = (self.row(self.capacity), self.row(capacity));
+        let (shape, before) = (self.shape, self.capacity);
         for part in self.layers.iter_mut().flatten() {
-            let mut target = Aligned::new(rows * row);
+            let mut target = Aligned::new(rows * shape.heads * capacity * shape.head_size);
             for step in moves {
-                copy_heads(
-                    (&part[step.from * before..][..before], self.capacity),
-                    (&mut target[step.to * row..][..row], capacity),
-                    self.head_size,
-                    step.positions,
+                copy_row(
+                    shape,
+                    (part, before, step.from),
+                    (&mut target, capacity, step.to),
+                    step.positions.next_multiple_of(LANES),
                 );
             }
             *part = target;
@@ -106,61 +110,28 @@ impl Cache {
         from: usize,
         positions: usize,
     ) {
-        let (before, row) = (source.row(source.capacity), self.row(self.capacity));
+        let (shape, capacity) = (self.shape, self.capacity);
         let parts = self.layers.iter_mut().flatten();
         for (target, part) in parts.zip(source.layers.iter().flatten()) {
-            copy_heads(
-                (&part[from * before..][..before], source.capacity),
-                (&mut target[to * row..][..row], self.capacity),
-                self.head_size,
-                positions,
+            copy_row(
+                shape,
+                (part, source.capacity, from),
+                (target, capacity, to),
+                positions.next_multiple_of(LANES),
             );
         }
     }
 
     /// Some positions of the first row: whole blocks of [`LANES`].
     pub(in crate::session) fn read(&self, positions: Range<usize>) -> Box<[f32]> {
-        let (size, length) = (self.head_size, self.capacity * self.head_size);
-        let (start, end) = (positions.start * size, positions.end * size);
-        let count = self.layers.len() * 2 * self.heads * (end - start);
-        let mut values = Vec::with_capacity(count);
-        for part in self.layers.iter().flatten() {
-            for head in part.chunks_exact(length).take(self.heads) {
-                values.extend_from_slice(&head[start..end]);
-            }
-        }
-        values.into_boxed_slice()
+        let parts = self.layers.iter().flatten().map(|part| &**part);
+        kv_part::read(self.shape, self.capacity, parts, positions)
     }
 
     /// Puts back what [`Self::read`] gave for so many positions.
     pub(in crate::session) fn write(&mut self, start: usize, positions: usize, values: &[f32]) {
-        let (size, length) = (self.head_size, self.capacity * self.head_size);
-        let mut pieces = values.chunks_exact(positions * size);
-        for part in self.layers.iter_mut().flatten() {
-            let heads = part.chunks_exact_mut(length).take(self.heads);
-            for (head, piece) in heads.zip(&mut pieces) {
-                head[start * size..][..piece.len()].copy_from_slice(piece);
-            }
-        }
-    }
-
-    /// The numbers of a row of a part.
-    fn row(&self, capacity: usize) -> usize {
-        self.heads * capacity * self.head_size
-    }
-}
-
-/// Copies the first positions of every head of a row, in whole blocks.
-fn copy_heads(
-    (source, from): (&[f32], usize),
-    (target, to): (&mut [f32], usize),
-    size: usize,
-    positions: usize,
-) {
-    let length = positions.next_multiple_of(LANES) * size;
-    let heads = source.chunks_exact(from * size);
-    for (source, target) in heads.zip(target.chunks_exact_mut(to * size)) {
-        target[..length].copy_from_slice(&source[..length]);
+        let parts = self.layers.iter_mut().flatten().map(|part| &mut **part);
+        kv_part::write(self.shape, self.capacity, parts, (start, positions), values);
     }
 }
 

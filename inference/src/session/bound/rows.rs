@@ -12,7 +12,10 @@ use ort::{
 use crate::{
     device::Device,
     kv_cache::KvShape,
-    session::{Move, SessionError},
+    session::{
+        Move, SessionError,
+        kv_part::{self, copy_row},
+    },
 };
 
 /// Rows of attention cache, one a conversation, all of the same capacity.
@@ -135,31 +138,15 @@ impl Rows {
 
     /// Keys and values of some positions of the first row: layer by layer, head by head.
     pub(in crate::session) fn read(&self, positions: Range<usize>) -> Box<[f32]> {
-        let size = self.shape.head_size;
-        let mut values = Vec::with_capacity(self.shape.values(positions.len()));
-        for tensor in &self.tensors {
-            for head in tensor
-                .extract_tensor()
-                .1
-                .chunks_exact(self.capacity * size)
-                .take(self.shape.heads)
-            {
-                values.extend_from_slice(&head[positions.start * size..positions.end * size]);
-            }
-        }
-        values.into_boxed_slice()
+        let parts = self.tensors.iter().map(|tensor| tensor.extract_tensor().1);
+        kv_part::read(self.shape, self.capacity, parts, positions)
     }
 
     /// Puts back what [`Self::read`] gave for so many positions.
     pub(in crate::session) fn write(&mut self, start: usize, positions: usize, values: &[f32]) {
-        let (size, stride) = (self.shape.head_size, self.capacity * self.shape.head_size);
-        let mut pieces = values.chunks_exact(positions * size);
-        for tensor in &mut self.tensors {
-            let heads = tensor.extract_tensor_mut().1.chunks_exact_mut(stride);
-            for (head, piece) in heads.take(self.shape.heads).zip(&mut pieces) {
-                head[start * size..start * size + piece.len()].copy_from_slice(piece);
-            }
-        }
+        let tensors = self.tensors.iter_mut();
+        let parts = tensors.map(|tensor| tensor.extract_tensor_mut().1);
+        kv_part::write(self.shape, self.capacity, parts, (start, positions), values);
     }
 
     fn bind_cache(&mut self, index: usize) -> ort::Result<()> {
@@ -169,21 +156,6 @@ impl Rows {
             .bind_input(format!("past_key_values.{layer}.{part}"), tensor)?;
         self.binding
             .bind_output(format!("present.{layer}.{part}"), tensor)
-    }
-}
-
-fn copy_row(
-    shape: KvShape,
-    (source, source_capacity, from): (&[f32], usize, usize),
-    (target, target_capacity, to): (&mut [f32], usize, usize),
-    positions: usize,
-) {
-    let (size, heads) = (shape.head_size, shape.heads);
-    for head in 0..heads {
-        let start = (from * heads + head) * source_capacity * size;
-        let piece = &source[start..start + positions * size];
-        let start = (to * heads + head) * target_capacity * size;
-        target[start..start + positions * size].copy_from_slice(piece);
     }
 }
 
