@@ -13,7 +13,7 @@ mod safetensors;
 mod source;
 mod staging;
 mod tokenizer_json;
-mod weight;
+pub(crate) mod weight;
 mod weights;
 
 use std::{

@@ -2,11 +2,11 @@
 //!
 //! The only module that calls ONNX Runtime. It knows tokens and numbers; text, sampling and requests are above it.
 
-mod attention;
 mod bound;
 mod flat;
 mod graph;
 mod kv_part;
+mod operators;
 mod placement;
 pub mod runtime;
 mod seq2seq;
@@ -21,9 +21,9 @@ use crate::{
     device::Device,
     model_dir::ModelDir,
 };
-#[cfg(test)]
-pub(crate) use attention::replace as with_own_attention;
 pub(crate) use graph::{Graph, KvCache, Move};
+#[cfg(test)]
+pub(crate) use operators::rewrite;
 pub use placement::Placement;
 use runtime::RuntimeError;
 pub(crate) use seq2seq::{

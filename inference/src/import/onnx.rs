@@ -43,7 +43,7 @@ pub(crate) enum ElementType {
 }
 
 impl ElementType {
-    pub(in crate::import) fn number(self) -> i32 {
+    pub(crate) fn number(self) -> i32 {
         match self {
             Self::Float => 1,
             Self::Uint8 => 2,

@@ -10,14 +10,10 @@ use ort::{
 
 use super::{
     SessionError,
-    attention::{Cache, Place, SharedRun, locked},
     graph::WANTED,
+    operators::{Cache, Place, SharedRun, locked},
 };
 use crate::decoder::{Part, Step};
-
-/// The fewest tokens of a run whose results are the same bits in every company: the products of a single one are summed in
-/// another order.
-pub(super) const FEWEST: usize = 2;
 
 pub(super) struct Flat {
     run: SharedRun,

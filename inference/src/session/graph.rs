@@ -6,9 +6,9 @@ use ort::session::Session;
 
 use super::{
     Placement, SessionError, SessionOptions,
-    attention::Cache,
     bound::{self, Rows},
-    flat::{FEWEST, Flat},
+    flat::Flat,
+    operators::Cache,
     placement,
 };
 use crate::{
@@ -21,6 +21,10 @@ use crate::{
 /// The input that names the positions whose logits are wanted.
 pub(super) const WANTED: &str = "logits_index";
 
+/// The fewest tokens of a run whose results are the same bits in every company, where ONNX Runtime multiplies: it sums the
+/// products of a single one in another order.
+const FEWEST: usize = 2;
+
 /// A loaded decoder.
 pub(crate) struct Graph {
     session: Session,
@@ -29,6 +33,8 @@ pub(crate) struct Graph {
     placement: Placement,
     /// Where the attention is our own.
     flat: Option<Flat>,
+    /// The fewest tokens of a run whose results are the same bits in every company.
+    fewest: usize,
     /// Whether what it computes is rounded so little that nothing depends on it.
     is_precise: bool,
 }
@@ -75,14 +81,15 @@ impl Graph {
     pub(crate) fn load(model: &ModelDir, options: SessionOptions) -> Result<Self, SessionError> {
         let architecture = &model.manifest().architecture;
         let shape = KvShape::of(architecture, options.context_length);
-        let (session, placement, run) = placement::open_decoder(&model.graph(), options)?;
+        let (session, placement, own) = placement::open_decoder(&model.graph(), options)?;
         if !session.inputs().iter().any(|input| input.name() == WANTED) {
             return Err(SessionError::OtherGraph {
                 path: model.graph(),
             });
         }
         let vocabulary_size = architecture.vocabulary_size;
-        let flat = run
+        let flat = own
+            .run
             .map(|run| Flat::new(&session, run, vocabulary_size))
             .transpose()?;
         Ok(Self {
@@ -91,6 +98,7 @@ impl Graph {
             vocabulary_size,
             placement,
             flat,
+            fewest: if own.products { 1 } else { FEWEST },
             is_precise: model.manifest().quantization == Quantization::None,
         })
     }
@@ -221,7 +229,9 @@ impl Decoder for Graph {
         check(cache, &steps)?;
         match cache {
             KvCache::Bound(rows) => bound::extend(&mut self.session, rows, past, tokens, wanted),
-            KvCache::Flat(cache) => self.run_flat(&mut [Part::new(cache, &steps, wanted)], FEWEST),
+            KvCache::Flat(cache) => {
+                self.run_flat(&mut [Part::new(cache, &steps, wanted)], self.fewest)
+            }
         }
     }
 
@@ -235,7 +245,9 @@ impl Decoder for Graph {
         let wanted = steps.len();
         match cache {
             KvCache::Bound(rows) => bound::step(&mut self.session, rows, steps, is_on_host),
-            KvCache::Flat(cache) => self.run_flat(&mut [Part::new(cache, steps, wanted)], FEWEST),
+            KvCache::Flat(cache) => {
+                self.run_flat(&mut [Part::new(cache, steps, wanted)], self.fewest)
+            }
         }
     }
 
@@ -260,6 +272,6 @@ impl Decoder for Graph {
             KvCache::Bound(_) => Err(foreign()),
         });
         let mut parts = parts.collect::<Result<Vec<_>, _>>()?;
-        self.run_flat(&mut parts, FEWEST)
+        self.run_flat(&mut parts, self.fewest)
     }
 }

@@ -12,7 +12,7 @@ use ort::{
 
 use super::{
     SessionError, SessionOptions,
-    attention::{self, SharedRun},
+    operators::{self, SharedRun},
     runtime,
 };
 use crate::device::Device;
@@ -39,26 +39,39 @@ pub(super) fn open(
     })
 }
 
-/// Opens a decoder, on the CPU with our own attention where that knows the graph's. Then the caches go through what is
-/// given beside.
+/// What of an opened decoder is ours.
+#[derive(Default)]
+pub(super) struct Own {
+    /// Where its attention finds the caches, if that is ours.
+    pub(super) run: Option<SharedRun>,
+    /// Whether all products are.
+    pub(super) products: bool,
+}
+
+/// Opens a decoder, on the CPU with our own operators where these know the graph's.
 pub(super) fn open_decoder(
     graph: &Path,
     options: SessionOptions,
-) -> Result<(Session, Placement, Option<SharedRun>), SessionError> {
-    let mut run = None;
+) -> Result<(Session, Placement, Own), SessionError> {
+    let mut own = Own::default();
     let (session, placement) = open_with(graph, options, |mut builder| {
-        let Some(replaced) = attention::replace(graph) else {
+        let Some(rewritten) = operators::rewrite(graph) else {
             return builder.commit_from_file(graph);
         };
-        let run = run.insert(SharedRun::default());
+        let run = SharedRun::default();
+        let operators = operators::domain(&run, threads(options))?;
+        own = Own {
+            run: rewritten.has_own_attention.then_some(run),
+            products: rewritten.has_own_products,
+        };
         // A graph in memory has no folder of its own to find its weights in.
         let folder = graph.parent().unwrap_or(graph).to_string_lossy();
         builder
-            .with_operators(attention::domain(run)?)?
+            .with_operators(operators)?
             .with_config_entry(WEIGHTS_FOLDER, folder)?
-            .commit_from_memory(&replaced)
+            .commit_from_memory(&rewritten.model)
     })?;
-    Ok((session, placement, run))
+    Ok((session, placement, own))
 }
 
 fn open_with(
@@ -116,16 +129,20 @@ fn open_on_gpu(graph: &Path, options: SessionOptions) -> Result<Session, Session
 
 fn builder(options: SessionOptions) -> Result<SessionBuilder, SessionError> {
     let environment = runtime::environment()?;
-    let threads = options
-        .threads
-        .or_else(|| thread::available_parallelism().ok())
-        .map_or(1, NonZero::get);
     let configure = || -> ort::Result<SessionBuilder> {
         let builder = Session::builder(&environment)?
             .with_optimization_level(GraphOptimizationLevel::All)?
-            .with_intra_threads(threads)?
+            .with_intra_threads(threads(options).get())?
             .with_inter_threads(1)?;
         Ok(builder)
     };
     Ok(configure()?)
+}
+
+/// Threads for one computation.
+fn threads(options: SessionOptions) -> NonZero<usize> {
+    options
+        .threads
+        .or_else(|| thread::available_parallelism().ok())
+        .unwrap_or(NonZero::<usize>::MIN)
 }

@@ -4,7 +4,7 @@ use crate::{
         decoder::ModelConfig,
         gguf::{TensorInfo, TensorType},
     },
-    session::with_own_attention,
+    session::rewrite,
 };
 
 /// A model without a thought in it.
@@ -63,5 +63,6 @@ fn our_attention_knows_the_graphs_that_we_write() {
         &mut |_| {},
     )
     .expect("written");
-    assert!(with_own_attention(&folder.path().join(GRAPH_FILE)).is_some());
+    let rewritten = rewrite(&folder.path().join(GRAPH_FILE)).expect("rewritten");
+    assert!(rewritten.has_own_attention);
 }

@@ -1,8 +1,7 @@
 //! Attention on the CPU, as an operator of our own: what `GroupQueryAttention` of ONNX Runtime computes, in a fraction of
 //! the time for the few queries of a step, and in an order of sums that no company changes.
 //!
-//! Graphs are written with ONNX Runtime's operator, which other devices need; [`replace()`] puts ours in its place. Ours
-//! takes the caches from a [`Run`] beside the graph: so one run serves tokens of any conversations, several of each.
+//! Ours takes the caches from a [`Run`] beside the graph: so one run serves tokens of any conversations, several of each.
 
 mod aligned;
 mod cache;
@@ -17,20 +16,15 @@ use std::{
 };
 
 use ort::{
-    operator::{
-        ComputeContext, Kernel, KernelContext, Operator, OperatorDomain, OperatorInput,
-        OperatorOutput,
-    },
+    operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput},
     value::TensorElementType,
 };
 
-pub(super) use cache::Cache;
-pub(crate) use replace::replace;
+pub(in crate::session) use cache::Cache;
+pub(super) use replace::replace;
 use rotation::Rotation;
 use rows::{MOST, Rows};
 
-/// Where our operators are.
-const DOMAIN: &str = "claw";
 const NAME: &str = "GroupedAttention";
 /// The attribute that says which layer's cache it is.
 const LAYER: &str = "layer";
@@ -44,33 +38,27 @@ thread_local! {
 
 /// What the attention of every layer needs to know of a run.
 #[derive(Debug, Default)]
-pub(super) struct Run {
+pub(in crate::session) struct Run {
     /// Where each token belongs. Tokens of one row follow each other.
-    pub(super) places: Vec<Place>,
+    pub(in crate::session) places: Vec<Place>,
     /// The caches that take part, lent for as long as the run lasts.
-    pub(super) caches: Vec<Cache>,
+    pub(in crate::session) caches: Vec<Cache>,
 }
 
 /// A run that the operators of a session share with who makes it.
-pub(super) type SharedRun = Arc<Mutex<Run>>;
+pub(in crate::session) type SharedRun = Arc<Mutex<Run>>;
 
 /// Where a token's key and value belong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) cache: usize,
-    pub(super) row: usize,
-    pub(super) position: usize,
+pub(in crate::session) struct Place {
+    pub(in crate::session) cache: usize,
+    pub(in crate::session) row: usize,
+    pub(in crate::session) position: usize,
 }
 
-/// What a session needs for graphs that [`replace()`] made.
-pub(super) fn domain(run: &SharedRun) -> ort::Result<OperatorDomain> {
-    OperatorDomain::new(DOMAIN)?.add(GroupedAttention {
-        run: Arc::clone(run),
-    })
-}
-
-struct GroupedAttention {
-    run: SharedRun,
+/// The operator; what its kernels compute for, they find in `run`.
+pub(super) struct GroupedAttention {
+    pub(super) run: SharedRun,
 }
 
 impl Operator for GroupedAttention {
@@ -117,7 +105,7 @@ impl Operator for GroupedAttention {
     }
 }
 
-struct Attention {
+pub(super) struct Attention {
     run: SharedRun,
     layer: usize,
     heads: usize,
@@ -377,7 +365,7 @@ fn apart(values: &mut [f32], length: usize) -> Vec<Mutex<&mut [f32]>> {
     values.chunks_exact_mut(length).map(Mutex::new).collect()
 }
 
-pub(super) fn locked<T: ?Sized>(part: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(in crate::session) fn locked<T: ?Sized>(part: &Mutex<T>) -> MutexGuard<'_, T> {
     part.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -1,58 +1,45 @@
 //! Puts our operator where a graph has ONNX Runtime's, and takes the caches out of the graph.
 
-use std::{collections::HashSet, fs, path::Path};
+use std::collections::HashSet;
 
-use prost::Message as _;
-
-use super::{DOMAIN, LAYER, NAME};
-use crate::import::onnx::{
-    CONTRIB,
-    message::{Attribute, AttributeKind, Graph, Model, Node, OperatorSet},
+use super::{LAYER, NAME};
+use crate::{
+    import::onnx::{
+        CONTRIB,
+        message::{Attribute, AttributeKind, Graph, Node},
+    },
+    session::operators::DOMAIN,
 };
 
 const REPLACED: &str = "GroupQueryAttention";
-/// A graph without its weights is smaller; a larger one is not read for this.
-const LARGEST: u64 = 64 << 20;
 
-/// The graph with our operator for all attention, and without inputs and outputs for what that knows by itself: caches and
-/// lengths. None where an attention has a form that ours does not know, where another node needs those inputs, or where we do
-/// not know all that is in the file.
-pub(crate) fn replace(graph: &Path) -> Option<Vec<u8>> {
-    if fs::metadata(graph).ok()?.len() > LARGEST {
-        return None;
-    }
-    let bytes = fs::read(graph).ok()?;
-    let mut model = Model::decode(bytes.as_slice()).ok()?;
-    // What is not in our messages would be lost.
-    if model.encode_to_vec() != bytes {
-        return None;
-    }
-    take_out(model.graph.as_mut()?)?;
-    model.operator_sets.push(OperatorSet {
-        domain: DOMAIN.to_owned(),
-        version: 1,
-    });
-    Some(model.encode_to_vec())
-}
-
-fn take_out(graph: &mut Graph) -> Option<()> {
-    let mut gone = HashSet::new();
-    for node in &mut graph.nodes {
-        if node.kind == REPLACED {
-            gone.extend(become_ours(node)?);
-        }
-    }
+/// Puts our operator in the place of all attention, takes inputs and outputs for what that knows by itself, caches and
+/// lengths, out of the graph, and tells whether it did. It does not where an attention has a form that ours does not know,
+/// or where another node needs those inputs.
+pub(in super::super) fn replace(graph: &mut Graph) -> bool {
+    let mut nodes = graph.nodes.clone();
+    let Some(gone) = become_ours(&mut nodes) else {
+        return false;
+    };
     let is_needed = |node: &Node| node.inputs.iter().any(|name| gone.contains(name));
-    if gone.is_empty() || graph.nodes.iter().any(is_needed) {
-        return None;
+    if gone.is_empty() || nodes.iter().any(is_needed) {
+        return false;
     }
+    graph.nodes = nodes;
     graph.inputs.retain(|input| !gone.contains(&input.name));
     graph.outputs.retain(|output| !gone.contains(&output.name));
-    Some(())
+    true
+}
+
+/// The names of what is not needed any more, or none where one stays.
+fn become_ours(nodes: &mut [Node]) -> Option<HashSet<String>> {
+    let attention = nodes.iter_mut().filter(|node| node.kind == REPLACED);
+    let gone: Option<Vec<_>> = attention.map(become_one).collect();
+    Some(gone?.into_iter().flatten().collect())
 }
 
 /// What is neither an input nor an output of the node any more.
-fn become_ours(node: &mut Node) -> Option<Vec<String>> {
+fn become_one(node: &mut Node) -> Option<Vec<String>> {
     if !is_known(node) {
         return None;
     }
@@ -136,7 +123,7 @@ mod tests {
     ];
     const PLAIN: [(&str, i64); 3] = [("num_heads", 4), ("kv_num_heads", 2), ("do_rotary", 1)];
 
-    fn replaced(nodes: Vec<Node>, more: &[u8]) -> Option<Graph> {
+    fn replaced(nodes: Vec<Node>) -> Option<Graph> {
         let values = |names: &[&str]| {
             let value = |name: &&str| ValueInfo {
                 name: (*name).to_owned(),
@@ -144,27 +131,23 @@ mod tests {
             };
             names.iter().map(value).collect()
         };
-        let model = Model {
-            graph: Some(Graph {
-                nodes,
-                inputs: values(&[&["input_ids", "logits_index"], &PACKED[3..7]].concat()),
-                outputs: values(&["logits", "present.7.key", "present.7.value"]),
-                ..Graph::default()
-            }),
-            ..Model::default()
+        let mut graph = Graph {
+            nodes,
+            inputs: values(&[&["input_ids", "logits_index"], &PACKED[3..7]].concat()),
+            outputs: values(&["logits", "present.7.key", "present.7.value"]),
+            ..Graph::default()
         };
-        let file = tempfile::NamedTempFile::new().expect("a file");
-        let bytes = [model.encode_to_vec(), more.to_vec()].concat();
-        fs::write(file.path(), bytes).expect("written");
-        let bytes = replace(file.path())?;
-        let model = Model::decode(bytes.as_slice()).expect("a model");
-        assert_eq!(model.operator_sets[0].domain, DOMAIN);
-        model.graph
+        let before = graph.clone();
+        if replace(&mut graph) {
+            return Some(graph);
+        }
+        assert_eq!(graph, before);
+        None
     }
 
     #[test]
     fn a_plain_one_becomes_ours_without_caches() {
-        let graph = replaced(vec![attention(&PLAIN, &PACKED)], &[]).expect("replaced");
+        let graph = replaced(vec![attention(&PLAIN, &PACKED)]).expect("replaced");
         let node = &graph.nodes[0];
         assert_eq!((node.kind.as_str(), node.domain.as_str()), (NAME, DOMAIN));
         assert_eq!(node.inputs, ["qkv", "", "", "cos", "sin"]);
@@ -187,7 +170,7 @@ mod tests {
     #[case::a_cache_from_elsewhere(attention(&PLAIN, &[&["qkv", "", "", "k", "v"], &PACKED[5..]].concat()))]
     #[case::another(Node { kind: "Attention".to_owned(), ..attention(&PLAIN, &PACKED) })]
     fn others_stay(#[case] node: Node) {
-        assert_eq!(replaced(vec![node], &[]), None);
+        assert_eq!(replaced(vec![node]), None);
     }
 
     #[test]
@@ -197,13 +180,6 @@ mod tests {
             kind: "Shape".to_owned(),
             ..Node::default()
         };
-        assert_eq!(replaced(vec![attention(&PLAIN, &PACKED), shape], &[]), None);
-    }
-
-    #[test]
-    fn a_file_with_more_than_we_know_stays() {
-        // Field 25, functions.
-        let unknown = [0xca, 0x01, 0x00];
-        assert_eq!(replaced(vec![attention(&PLAIN, &PACKED)], &unknown), None);
+        assert_eq!(replaced(vec![attention(&PLAIN, &PACKED), shape]), None);
     }
 }

@@ -1,0 +1,131 @@
+//! Puts our operators into a graph.
+
+use std::{fs, path::Path};
+
+use prost::Message as _;
+
+#[cfg(target_arch = "x86_64")]
+use super::product;
+use super::{DOMAIN, attention};
+use crate::import::onnx::message::{Graph, Model, OperatorSet};
+
+/// A graph without its weights is smaller; a larger one is not read for this.
+const LARGEST: u64 = 64 << 20;
+
+/// A graph with operators of ours.
+pub(crate) struct Rewritten {
+    /// The model, whose weights are where they were.
+    pub(crate) model: Vec<u8>,
+    /// Whether attention is ours. Then caches and lengths are no inputs and outputs of the graph any more.
+    pub(crate) has_own_attention: bool,
+    /// Whether all products are ours: what they give for a token depends on nothing beside it.
+    pub(crate) has_own_products: bool,
+}
+
+/// The graph with our operators for what they know, or none where there is nothing for them, or where we do not know all
+/// that is in the file.
+pub(crate) fn rewrite(graph: &Path) -> Option<Rewritten> {
+    if fs::metadata(graph).ok()?.len() > LARGEST {
+        return None;
+    }
+    let bytes = fs::read(graph).ok()?;
+    let mut model = Model::decode(bytes.as_slice()).ok()?;
+    // What is not in our messages would be lost.
+    if model.encode_to_vec() != bytes {
+        return None;
+    }
+    let graph = model.graph.as_mut()?;
+    let has_own_attention = attention::replace(graph);
+    let products = replace_products(graph);
+    if !has_own_attention && products == 0 {
+        return None;
+    }
+    let has_own_products = products > 0 && !has_other_products(graph);
+    model.operator_sets.push(OperatorSet {
+        domain: DOMAIN.to_owned(),
+        version: 1,
+    });
+    Some(Rewritten {
+        model: model.encode_to_vec(),
+        has_own_attention,
+        has_own_products,
+    })
+}
+
+/// How many products became ours.
+fn replace_products(graph: &mut Graph) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if product::is_possible() {
+        return product::replace(graph);
+    }
+    let _ = graph;
+    0
+}
+
+/// Whether another's product is left, of whatever kind: `MatMul`, `FusedMatMul`, `MatMulNBits`, `Gemm`, `Conv`.
+fn has_other_products(graph: &Graph) -> bool {
+    graph.nodes.iter().any(|node| {
+        let is_product = ["MatMul", "Gemm", "Conv"]
+            .iter()
+            .any(|kind| node.kind.contains(kind));
+        is_product && node.domain != DOMAIN
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::import::onnx::message::Node;
+
+    fn rewritten(kinds: &[(&str, &str)], more: &[u8]) -> Option<Rewritten> {
+        let node = |(domain, kind): &(&str, &str)| Node {
+            kind: (*kind).to_owned(),
+            domain: (*domain).to_owned(),
+            ..Node::default()
+        };
+        let model = Model {
+            graph: Some(Graph {
+                nodes: kinds.iter().map(node).collect(),
+                ..Graph::default()
+            }),
+            ..Model::default()
+        };
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let bytes = [model.encode_to_vec(), more.to_vec()].concat();
+        fs::write(file.path(), bytes).expect("written");
+        rewrite(file.path())
+    }
+
+    #[test]
+    fn a_graph_without_anything_for_us_stays() {
+        assert!(rewritten(&[("", "MatMul"), ("", "Add")], &[]).is_none());
+    }
+
+    #[test]
+    fn a_file_with_more_than_we_know_stays() {
+        // Field 25, functions.
+        assert!(rewritten(&[], &[0xca, 0x01, 0x00]).is_none());
+    }
+
+    #[test]
+    fn products_of_others_are_seen() {
+        for (domain, kind, others) in [
+            ("", "MatMul", true),
+            ("com.microsoft", "MatMulNBits", true),
+            ("", "Gemm", true),
+            ("", "Add", false),
+            (DOMAIN, "Int8MatMul", false),
+        ] {
+            let node = Node {
+                kind: kind.to_owned(),
+                domain: domain.to_owned(),
+                ..Node::default()
+            };
+            let graph = Graph {
+                nodes: vec![node],
+                ..Graph::default()
+            };
+            assert_eq!(has_other_products(&graph), others, "{kind}");
+        }
+    }
+}
