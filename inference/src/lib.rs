@@ -16,6 +16,7 @@ mod digest;
 mod embedding;
 pub mod encoder;
 mod event;
+mod exponential;
 mod fault;
 mod generation;
 mod grammar;

@@ -7,6 +7,7 @@
 mod candidates;
 mod history;
 mod log_probabilities;
+mod weights;
 
 use rand::{RngExt as _, SeedableRng as _, rngs::ChaCha12Rng};
 
@@ -16,6 +17,7 @@ use history::History;
 pub(crate) use history::Penalties;
 pub(crate) use log_probabilities::LogProbabilities;
 use log_probabilities::log_probabilities;
+use weights::Weights;
 
 /// How to choose.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,6 +69,7 @@ pub(crate) struct Sampler {
     sampling: Sampling,
     /// Named, since its sequence stays the same with every version of the library.
     random: ChaCha12Rng,
+    weights: Weights,
     candidates: Candidates,
     history: Option<History>,
     grammar: Option<Grammar>,
@@ -79,6 +82,7 @@ impl Sampler {
     pub(crate) fn new(sampling: Sampling, prompt: &[u32], grammar: Option<Grammar>) -> Self {
         Self {
             random: ChaCha12Rng::seed_from_u64(sampling.seed),
+            weights: Weights::default(),
             candidates: Candidates::default(),
             history: History::new(sampling.penalties, prompt),
             grammar,
@@ -150,18 +154,43 @@ impl Sampler {
             return Some(best);
         }
         let largest = logits[usize::try_from(best).expect("an index")];
-        self.candidates.collect(logits, largest, temperature);
-        if min_p > 0.0 {
-            self.candidates.keep_likely(min_p);
+        self.weights.fill(logits, largest, temperature);
+        let place = self.random.random::<f32>();
+        if min_p <= 0.0 && top_k == 0 && top_p >= 1.0 {
+            return Some(self.weights.at(place).unwrap_or(best));
         }
+        self.candidates.collect(self.weights.values(), self.least());
         if top_k > 0 {
             self.candidates.keep_most_likely(top_k);
         }
         if top_p < 1.0 {
-            self.candidates.keep_nucleus(top_p);
+            let is_whole = min_p <= 0.0 && top_k == 0;
+            let total = if is_whole {
+                self.weights.total()
+            } else {
+                self.candidates.total()
+            };
+            self.candidates.keep_nucleus(total * top_p);
         }
-        let place = self.random.random::<f32>();
         Some(self.candidates.at(place).unwrap_or(best))
+    }
+
+    /// What a token weighs at least that may be drawn.
+    fn least(&self) -> f32 {
+        let Sampling {
+            top_p,
+            top_k,
+            min_p,
+            ..
+        } = self.sampling;
+        if min_p > 0.0 || top_k > 0 {
+            return min_p;
+        }
+        // All tokens below their share of what `top_p` leaves out weigh less than that together.
+        let tokens = self.weights.values().len().max(1);
+        #[expect(clippy::cast_precision_loss, reason = "half of it is wanted, roughly")]
+        let share = self.weights.total() * (1.0 - top_p) / tokens as f32;
+        share / 2.0
     }
 }
 

@@ -17,29 +17,15 @@ struct Candidate {
 }
 
 impl Candidates {
-    /// Every token of these logits; `largest` is the largest of them.
-    #[expect(clippy::float_cmp, reason = "the largest is one of them, unchanged")]
-    pub(super) fn collect(&mut self, logits: &[f32], largest: f32, temperature: f32) {
+    /// The tokens of at least this weight, and of more than none.
+    pub(super) fn collect(&mut self, weights: &[f32], least: f32) {
         self.0.clear();
-        let all = logits
-            .iter()
-            .zip(0_u32..)
-            .filter(|(logit, _)| !logit.is_nan());
-        self.0.extend(all.map(|(logit, token)| {
-            // Infinite logits would subtract to no number.
-            let weight = if *logit == largest {
-                1.0
-            } else {
-                ((logit - largest) / temperature).exp()
-            };
-            Candidate { token, weight }
+        let all = weights.iter().zip(0_u32..);
+        let some = all.filter(|(weight, _)| **weight > 0.0 && **weight >= least);
+        self.0.extend(some.map(|(weight, token)| Candidate {
+            token,
+            weight: *weight,
         }));
-        self.0.retain(|candidate| candidate.weight > 0.0);
-    }
-
-    /// Leaves out what is less likely than this share of the most likely.
-    pub(super) fn keep_likely(&mut self, min_p: f32) {
-        self.0.retain(|candidate| candidate.weight >= min_p);
     }
 
     pub(super) fn keep_most_likely(&mut self, count: usize) {
@@ -49,9 +35,8 @@ impl Candidates {
         }
     }
 
-    /// Keeps the fewest of the most likely candidates that reach the probability.
-    pub(super) fn keep_nucleus(&mut self, top_p: f32) {
-        let wanted = self.total() * top_p;
+    /// Keeps the fewest of the most likely candidates that reach the weight.
+    pub(super) fn keep_nucleus(&mut self, wanted: f32) {
         let mut sorted = FIRST_CANDIDATES;
         loop {
             let all = sorted >= self.0.len();
@@ -85,7 +70,7 @@ impl Candidates {
         self.0.last().map(|candidate| candidate.token)
     }
 
-    fn total(&self) -> f32 {
+    pub(super) fn total(&self) -> f32 {
         self.0.iter().map(|candidate| candidate.weight).sum()
     }
 }
@@ -106,12 +91,16 @@ fn descending(left: &Candidate, right: &Candidate) -> Ordering {
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{
+        super::{Sampler, Sampling},
+        *,
+    };
 
     fn collected(logits: &[f32]) -> Candidates {
         let mut candidates = Candidates::default();
         let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        candidates.collect(logits, largest, 1.0);
+        let weights: Vec<f32> = logits.iter().map(|logit| (logit - largest).exp()).collect();
+        candidates.collect(&weights, 0.0);
         candidates
     }
 
@@ -155,17 +144,7 @@ mod tests {
             prop_assert_eq!(tokens(&some), sorted(all.iter().take(count).map(|(token, _)| *token)));
 
             let mut some = collected(&logits);
-            some.keep_likely(share);
-            let least = all[0].1 * f64::from(share);
-            // Away from the threshold, where single precision decides.
-            for (token, probability) in &all {
-                if (probability / least - 1.0).abs() > 1e-4 {
-                    prop_assert_eq!(tokens(&some).contains(token), *probability > least);
-                }
-            }
-
-            let mut some = collected(&logits);
-            some.keep_nucleus(share);
+            some.keep_nucleus(share * some.total());
             let mut sum = 0.0;
             for (token, probability) in &all {
                 let is_needed = sum < f64::from(share);
@@ -174,6 +153,24 @@ mod tests {
                 }
                 sum += probability;
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_sampler_draws_from_the_whole_nucleus(
+            logits in proptest::collection::vec((-2000_i16..400).prop_map(|cents| f32::from(cents) / 100.0), 1..300),
+            top_p in 0.01_f32..1.0,
+            temperature in 0.2_f32..2.0,
+        ) {
+            let sampling = Sampling { temperature, top_p, ..Sampling::default() };
+            let mut sampler = Sampler::new(sampling, &[], None);
+            sampler.choose(&logits).expect("a number");
+            // Without leaving out what is too unlikely before.
+            let mut all = Candidates::default();
+            all.collect(sampler.weights.values(), 0.0);
+            all.keep_nucleus(sampler.weights.total() * top_p);
+            prop_assert_eq!(tokens(&sampler.candidates), tokens(&all));
         }
     }
 

@@ -265,18 +265,13 @@ fn a_prompt_is_computed_in_the_runs_of_the_others_where_that_can_be() {
     let runs = fixture.control.runs();
     let begin = runs
         .iter()
-        .position(|run| run.starts_with("prompt 0+38 | step "))
+        .position(|run| run.starts_with("prompt 0+22 | step "))
         .expect("begun beside two");
     let pieces: Vec<_> = runs[begin..]
         .iter()
         .map(|run| run.split(" | ").collect::<Vec<_>>())
         .collect();
-    let starts = [
-        "prompt 0+38",
-        "prompt 38+38",
-        "prompt 76+38",
-        "prompt 114+6",
-    ];
+    let starts = ["prompt 0+22", "prompt 22+22", "prompt 44+22", "prompt 66+6"];
     for (pieces, start) in pieces.iter().zip(starts) {
         assert_eq!((pieces[0], pieces.len()), (start, 3), "{runs:?}");
     }

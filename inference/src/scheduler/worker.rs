@@ -30,9 +30,9 @@ pub(super) const LONG_CHUNK: usize = 512;
 pub(super) const SHORT_CHUNK: usize = 64;
 /// Tokens of one run of a piece of a prompt and the next token of each answer. What such a run takes is the time between two
 /// tokens.
-pub(super) const JOINED_RUN: usize = 40;
+pub(super) const JOINED_RUN: usize = 24;
 /// Of those, tokens of the prompt at least, so that it comes to an end among many answers.
-pub(super) const SHORTEST_JOINED: usize = 16;
+pub(super) const SHORTEST_JOINED: usize = 8;
 /// An answer begins with room for so many tokens, if it may become so long.
 const FIRST_ROOM: usize = 128;
 
