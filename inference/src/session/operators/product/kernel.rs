@@ -247,6 +247,55 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_finite_is_told_by_all_products_of_its_token() {
+        let Some(processor) = X64V4xToken::summon() else {
+            return;
+        };
+        let size = Size {
+            outputs: 16,
+            inputs: 64,
+            block: 32,
+        };
+        for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for place in 0..size.inputs {
+                let mut case = Case::new(size, 2);
+                case.rows[place] = wrong;
+                let products = case.products(processor, 0..2);
+                let (first, second) = products.split_at(size.outputs);
+                assert!(
+                    first.iter().all(|product| product.is_nan()),
+                    "{wrong} at {place}"
+                );
+                assert!(second.iter().all(|product| product.is_finite()));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_nearly_nothing_gives_nearly_nothing() {
+        let Some(processor) = X64V4xToken::summon() else {
+            return;
+        };
+        let (outputs, inputs, block) = (16, 64, 32);
+        let mut case = Case::new(
+            Size {
+                outputs,
+                inputs,
+                block,
+            },
+            1,
+        );
+        for small in [f32::MIN_POSITIVE, 1e-40, 1e-30, 1e-29] {
+            case.rows.fill(small);
+            let products = case.products(processor, 0..1);
+            assert!(
+                products.iter().all(|product| product.abs() < 1e-24),
+                "{small:e}"
+            );
+        }
+    }
+
+    #[test]
     fn zeros_give_zeros() {
         let Some(processor) = X64V4xToken::summon() else {
             return;

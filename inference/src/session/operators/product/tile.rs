@@ -9,6 +9,8 @@ use super::{
 
 /// The largest whole number that an input is rounded to.
 const LARGEST: f32 = 127.0;
+/// A block whose largest is less is all zeros: its steps would be beyond the largest number.
+const SMALLEST: f32 = 1e-30;
 /// Numbers of a register of 512 bits.
 const LANES: usize = 16;
 
@@ -25,7 +27,8 @@ pub(super) struct Tile {
 }
 
 impl Tile {
-    /// Takes tokens in, a row of `size.inputs` numbers each. A block's largest becomes 127 or -127.
+    /// Takes tokens in, a row of `size.inputs` numbers each. A block's largest becomes 127 or -127. Where one is no finite
+    /// number, all products of the token will be none.
     pub(super) fn fill(&mut self, processor: X64V4xToken, size: Size, rows: &[f32]) {
         self.tokens = rows.len() / size.inputs;
         debug_assert!(self.tokens <= TOKENS, "as many as have room");
@@ -48,13 +51,16 @@ fn round(_: X64V4xToken, tile: &mut Tile, block: usize, token: usize, row: &[f32
         .zip(tile.quads.chunks_exact_mut(quads));
     for ((values, quads), (scale, sum)) in blocks.zip(numbers) {
         let (values, _) = values.as_chunks::<LANES>();
-        let mut largest = _mm512_setzero_ps();
+        let (mut largest, mut zeros) = (_mm512_setzero_ps(), _mm512_setzero_ps());
         for values in values {
-            largest = _mm512_max_ps(largest, _mm512_abs_ps(_mm512_loadu_ps(values)));
+            let values = _mm512_loadu_ps(values);
+            largest = _mm512_max_ps(largest, _mm512_abs_ps(values));
+            zeros = _mm512_fmadd_ps(values, _mm512_setzero_ps(), zeros);
         }
         let largest = _mm512_reduce_max_ps(largest);
-        *scale = largest / LARGEST;
-        let steps = if largest > 0.0 {
+        // Zero times what is not finite is no number.
+        *scale = largest / LARGEST + _mm512_reduce_add_ps(zeros);
+        let steps = if largest > SMALLEST {
             LARGEST / largest
         } else {
             0.0
@@ -78,6 +84,6 @@ fn round(_: X64V4xToken, tile: &mut Tile, block: usize, token: usize, row: &[f32
                 *place = quad;
             }
         }
-        *sum = -_mm512_reduce_add_epi32(total) & 0xffff;
+        *sum = _mm512_reduce_add_epi32(total).wrapping_neg() & 0xffff;
     }
 }
