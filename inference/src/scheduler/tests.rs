@@ -262,6 +262,7 @@ fn a_prompt_is_computed_in_the_runs_of_the_others_where_that_can_be() {
     fixture.submit(long).expect("room");
     fixture.control.permit_all();
     wait_for_end(&long_events);
+    others.iter().for_each(wait_for_end);
     let runs = fixture.control.runs();
     let begin = runs
         .iter()
@@ -276,7 +277,6 @@ fn a_prompt_is_computed_in_the_runs_of_the_others_where_that_can_be() {
         assert_eq!((pieces[0], pieces.len()), (start, 3), "{runs:?}");
     }
     assert_eq!(pieces[4].len(), 2, "{runs:?}");
-    others.iter().for_each(wait_for_end);
 }
 
 #[test]

@@ -3,28 +3,32 @@
 //! Graphs on disk keep ONNX Runtime's operators, which other devices need.
 
 mod attention;
-#[cfg(target_arch = "x86_64")]
 mod product;
 mod rewrite;
 
-use std::{num::NonZero, sync::Arc};
+use std::{num::NonZero, path::Path, sync::Arc};
 
 use ort::operator::OperatorDomain;
 
 use attention::GroupedAttention;
 pub(super) use attention::{Cache, Place, SharedRun, locked};
+use product::{Int8MatMul, Weights};
 pub(crate) use rewrite::rewrite;
 
 /// Where our operators are.
 const DOMAIN: &str = "claw";
 
-/// What a session of `threads` threads needs for graphs that [`rewrite()`] made.
-pub(super) fn domain(run: &SharedRun, threads: NonZero<usize>) -> ort::Result<OperatorDomain> {
+/// What a session of `threads` threads needs for a graph in this folder that [`rewrite()`] made.
+pub(super) fn domain(
+    run: &SharedRun,
+    products: Vec<Weights>,
+    folder: &Path,
+    threads: NonZero<usize>,
+) -> ort::Result<OperatorDomain> {
     let run = Arc::clone(run);
     let domain = OperatorDomain::new(DOMAIN)?.add(GroupedAttention { run })?;
-    #[cfg(target_arch = "x86_64")]
-    if let Some(product) = product::Int8MatMul::new(threads) {
-        return domain.add(product);
+    match Int8MatMul::new(products, folder, threads) {
+        Some(product) => domain.add(product),
+        None => Ok(domain),
     }
-    Ok(domain)
 }

@@ -59,16 +59,16 @@ pub(super) fn open_decoder(
             return builder.commit_from_file(graph);
         };
         let run = SharedRun::default();
-        let operators = operators::domain(&run, threads(options))?;
+        let folder = graph.parent().unwrap_or(graph);
+        let operators = operators::domain(&run, rewritten.products, folder, threads(options))?;
         own = Own {
             run: rewritten.has_own_attention.then_some(run),
             products: rewritten.has_own_products,
         };
         // A graph in memory has no folder of its own to find its weights in.
-        let folder = graph.parent().unwrap_or(graph).to_string_lossy();
         builder
             .with_operators(operators)?
-            .with_config_entry(WEIGHTS_FOLDER, folder)?
+            .with_config_entry(WEIGHTS_FOLDER, folder.to_string_lossy())?
             .commit_from_memory(&rewritten.model)
     })?;
     Ok((session, placement, own))

@@ -8,16 +8,19 @@ mod kernel;
 mod panels;
 mod replace;
 mod tile;
+mod weights;
 
 use std::{
+    io,
     num::NonZero,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use archmage::{SimdToken as _, X64V4xToken};
 use ort::{
     operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput},
-    value::{TensorElementType, TensorValueType},
+    value::TensorElementType,
 };
 
 use super::locked;
@@ -27,6 +30,7 @@ use kernel::{Products, multiply};
 use panels::{COLUMNS, Panels, Size};
 pub(super) use replace::replace;
 use tile::Tile;
+pub(crate) use weights::Weights;
 
 pub(super) const NAME: &str = "Int8MatMul";
 /// The most tokens that are computed with one panel at once: as many as have room in the registers.
@@ -41,8 +45,8 @@ const TASKS: usize = 4;
 const ALONE: usize = 1 << 16;
 /// Inputs that are rounded in less time than that.
 const ALONE_ROUNDING: usize = 1 << 13;
-/// The input that may be missing.
-const ZERO_POINTS: usize = 3;
+/// The attribute that says which of the weights are a product's.
+const PRODUCT: &str = "product";
 
 /// Whether the processor has what the operator needs: 512 bits wide products of bytes (Ice Lake, Zen 4 and later).
 pub(super) fn is_possible() -> bool {
@@ -53,25 +57,53 @@ pub(super) fn is_possible() -> bool {
 pub(super) struct Int8MatMul {
     processor: X64V4xToken,
     threads: NonZero<usize>,
+    /// Where the weights' files are.
+    folder: PathBuf,
+    weights: Vec<Weights>,
     tiles: SharedTiles,
     arena: SharedArena,
 }
 
-/// Where the weights of a session are.
+/// Where the weights of a session are laid out.
 type SharedArena = Arc<RwLock<Arena>>;
 
 /// Room for the rounded inputs of a product. One of a session's products is computed at a time.
 type SharedTiles = Arc<Mutex<Vec<Mutex<Tile>>>>;
 
 impl Int8MatMul {
-    /// None where the processor has not what it needs.
-    pub(super) fn new(threads: NonZero<usize>) -> Option<Self> {
+    /// For these weights of a graph in a folder; none where the processor has not what it needs.
+    pub(super) fn new(
+        weights: Vec<Weights>,
+        folder: &Path,
+        threads: NonZero<usize>,
+    ) -> Option<Self> {
         Some(Self {
             processor: X64V4xToken::summon()?,
             threads,
+            folder: folder.to_owned(),
+            weights,
             tiles: SharedTiles::default(),
             arena: SharedArena::default(),
         })
+    }
+
+    /// Reads and lays out the weights of one product.
+    fn pack(&self, size: Size, weights: &Weights) -> io::Result<Panels> {
+        let values = weights.values.read(&self.folder)?;
+        let scales = weights.scales.read(&self.folder)?;
+        let zero_points = match &weights.zero_points {
+            Some(zero_points) => zero_points.read(&self.folder)?,
+            None => vec![DEFAULT_ZERO_POINT; size.outputs * size.blocks()],
+        };
+        let mut arena = self.arena.write().unwrap_or_else(PoisonError::into_inner);
+        Panels::pack(
+            &mut arena,
+            size,
+            &values,
+            &scales,
+            &zero_points,
+            self.threads,
+        )
     }
 }
 
@@ -82,14 +114,8 @@ impl Operator for Int8MatMul {
         NAME
     }
 
-    /// Those of `MatMulNBits`: inputs, weights, scales and zero points.
     fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
-        [
-            OperatorInput::required(TensorElementType::Float32),
-            OperatorInput::required(TensorElementType::Uint8),
-            OperatorInput::required(TensorElementType::Float32),
-            OperatorInput::optional(TensorElementType::Uint8),
-        ]
+        [OperatorInput::required(TensorElementType::Float32)]
     }
 
     fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
@@ -108,19 +134,9 @@ impl Operator for Int8MatMul {
             inputs: number("K")?,
             block: number("block_size")?,
         };
-        let bytes = |index| context.constant_input::<TensorValueType<u8>>(index);
-        let (values, scales) = (
-            bytes(1)?,
-            context.constant_input::<TensorValueType<f32>>(2)?,
-        );
-        let (values, scales) = (values.extract_tensor().1, scales.extract_tensor().1);
-        let zero_points = if context.inputs()?.len() > ZERO_POINTS {
-            bytes(ZERO_POINTS)?.extract_tensor().1.to_vec()
-        } else {
-            vec![DEFAULT_ZERO_POINT; scales.len()]
-        };
-        let mut arena = self.arena.write().unwrap_or_else(PoisonError::into_inner);
-        let panels = Panels::pack(&mut arena, size, values, scales, &zero_points, self.threads);
+        let weights = self.weights.get(number(PRODUCT)?);
+        let weights = weights.ok_or_else(|| wrong("it has no weights"))?;
+        let panels = self.pack(size, weights);
         Ok(Product {
             processor: self.processor,
             threads: self.threads,

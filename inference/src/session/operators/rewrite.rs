@@ -4,9 +4,10 @@ use std::{fs, path::Path};
 
 use prost::Message as _;
 
-#[cfg(target_arch = "x86_64")]
-use super::product;
-use super::{DOMAIN, attention};
+use super::{
+    DOMAIN, attention,
+    product::{self, Weights},
+};
 use crate::import::onnx::message::{Graph, Model, OperatorSet};
 
 /// A graph without its weights is smaller; a larger one is not read for this.
@@ -14,10 +15,12 @@ const LARGEST: u64 = 64 << 20;
 
 /// A graph with operators of ours.
 pub(crate) struct Rewritten {
-    /// The model, whose weights are where they were.
+    /// The model. Weights that are not below are where they were.
     pub(crate) model: Vec<u8>,
     /// Whether attention is ours. Then caches and lengths are no inputs and outputs of the graph any more.
     pub(crate) has_own_attention: bool,
+    /// The weights of the products that are ours.
+    pub(crate) products: Vec<Weights>,
     /// Whether all products are ours: what they give for a token depends on nothing beside it.
     pub(crate) has_own_products: bool,
 }
@@ -36,11 +39,15 @@ pub(crate) fn rewrite(graph: &Path) -> Option<Rewritten> {
     }
     let graph = model.graph.as_mut()?;
     let has_own_attention = attention::replace(graph);
-    let products = replace_products(graph);
-    if !has_own_attention && products == 0 {
+    let products = if product::is_possible() {
+        product::replace(graph)
+    } else {
+        Vec::new()
+    };
+    if !has_own_attention && products.is_empty() {
         return None;
     }
-    let has_own_products = products > 0 && !has_other_products(graph);
+    let has_own_products = !products.is_empty() && !has_other_products(graph);
     model.operator_sets.push(OperatorSet {
         domain: DOMAIN.to_owned(),
         version: 1,
@@ -48,18 +55,9 @@ pub(crate) fn rewrite(graph: &Path) -> Option<Rewritten> {
     Some(Rewritten {
         model: model.encode_to_vec(),
         has_own_attention,
+        products,
         has_own_products,
     })
-}
-
-/// How many products became ours.
-fn replace_products(graph: &mut Graph) -> usize {
-    #[cfg(target_arch = "x86_64")]
-    if product::is_possible() {
-        return product::replace(graph);
-    }
-    let _ = graph;
-    0
 }
 
 /// Whether another's product is left, of whatever kind: `MatMul`, `FusedMatMul`, `MatMulNBits`, `Gemm`, `Conv`.

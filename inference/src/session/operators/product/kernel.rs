@@ -25,6 +25,7 @@ pub(super) fn multiply(processor: X64V4xToken, panel: Panel<'_>, tile: &Tile, in
     }
 }
 
+#[cfg(target_arch = "x86_64")]
 #[arcane(import_intrinsics)]
 fn tokens<const T: usize>(_: X64V4xToken, panel: Panel<'_>, tile: &Tile, into: &mut Products) {
     let (quads, _) = tile.quads.as_chunks::<T>();
@@ -64,6 +65,10 @@ fn tokens<const T: usize>(_: X64V4xToken, panel: Panel<'_>, tile: &Tile, into: &
         _mm512_storeu_ps(&mut into[token], totals[token]);
     }
 }
+
+/// Elsewhere nobody has the token.
+#[cfg(not(target_arch = "x86_64"))]
+fn tokens<const T: usize>(_: X64V4xToken, _: Panel<'_>, _: &Tile, _: &mut Products) {}
 
 #[cfg(test)]
 mod tests {
@@ -116,11 +121,13 @@ mod tests {
                 outputs, inputs, ..
             } = self.size;
             let mut arena = Arena::default();
+            let scales = self.scales.iter().flat_map(|scale| scale.to_le_bytes());
+            let scales: Vec<u8> = scales.collect();
             let panels = Panels::pack(
                 &mut arena,
                 self.size,
                 &self.weights,
-                &self.scales,
+                &scales,
                 &self.zero_points,
                 NonZero::<usize>::MIN,
             );

@@ -62,20 +62,20 @@ pub(super) struct Panel<'a> {
 }
 
 impl Panels {
-    /// Lays weights out anew that are `[outputs, inputs]`, and their scales and zero points, `[outputs, blocks]`, or tells
-    /// that these are too few.
+    /// Lays weights out anew that are `[outputs, inputs]`, and their scales, the bytes of a float each, and zero points,
+    /// `[outputs, blocks]`, or tells that these are too few.
     pub(super) fn pack(
         arena: &mut Arena,
         size: Size,
         values: &[u8],
-        scales: &[f32],
+        scales: &[u8],
         zero_points: &[u8],
         threads: NonZero<usize>,
     ) -> io::Result<Self> {
         let blocks = size.blocks();
         let numbers = size.outputs * blocks;
         let is_whole = values.len() == size.outputs * size.inputs
-            && scales.len() == numbers
+            && scales.len() == numbers * size_of::<f32>()
             && zero_points.len() == numbers;
         if !is_whole {
             let problem = "weights, scales and zero points do not fit";
@@ -97,9 +97,7 @@ impl Panels {
                 scope.spawn(|| interleave(size, rows, part));
             }
         });
-        let scales: Vec<_> = scales.iter().map(|scale| scale.to_le_bytes()).collect();
-        by_panel(&scales, blocks, arena.get_mut(packed.scales));
-        let (zero_points, _) = zero_points.as_chunks();
+        by_panel::<4>(scales, blocks, arena.get_mut(packed.scales));
         by_panel::<1>(zero_points, blocks, arena.get_mut(packed.zero_points));
         Ok(packed)
     }
@@ -134,8 +132,9 @@ fn interleave(size: Size, rows: &[u8], quads: &mut [Quad]) {
 }
 
 /// Puts numbers of `N` bytes, rows of `length`, into their places: one of each of [`COLUMNS`] rows side by side.
-fn by_panel<const N: usize>(rows: &[[u8; N]], length: usize, places: &mut [u8]) {
-    let (places, _) = places.as_chunks_mut();
+fn by_panel<const N: usize>(rows: &[u8], length: usize, places: &mut [u8]) {
+    let (rows, _) = rows.as_chunks::<N>();
+    let (places, _) = places.as_chunks_mut::<N>();
     for (row, numbers) in rows.chunks_exact(length).enumerate() {
         let first = row / COLUMNS * COLUMNS * length + row % COLUMNS;
         let places = places[first..].iter_mut().step_by(COLUMNS);
@@ -158,7 +157,8 @@ mod tests {
         };
         let weight = |index: usize| u8::try_from(index * 7 % 251).expect("a byte");
         let values: Vec<u8> = (0..size.outputs * size.inputs).map(weight).collect();
-        let scales: Vec<f32> = (0..74_u8).map(f32::from).collect();
+        let scales = (0..74_u8).flat_map(|scale| f32::from(scale).to_le_bytes());
+        let scales: Vec<u8> = scales.collect();
         let zero_points: Vec<u8> = (0..74).collect();
         for threads in [1, 2, 8].map(|threads| NonZero::new(threads).expect("some")) {
             let mut arena = Arena::default();
@@ -192,14 +192,14 @@ mod tests {
             inputs: 32,
             block: 16,
         };
-        let is_whole = |values: &[u8], scales: &[f32], zero_points: &[u8]| {
+        let is_whole = |values: &[u8], scales: &[u8], zero_points: &[u8]| {
             let mut arena = Arena::default();
             let threads = NonZero::<usize>::MIN;
             Panels::pack(&mut arena, size, values, scales, zero_points, threads).is_ok()
         };
-        assert!(is_whole(&[0; 64], &[0.0; 4], &[0; 4]));
-        assert!(!is_whole(&[0; 63], &[0.0; 4], &[0; 4]));
-        assert!(!is_whole(&[0; 64], &[0.0; 3], &[0; 4]));
-        assert!(!is_whole(&[0; 64], &[0.0; 4], &[0; 2]));
+        assert!(is_whole(&[0; 64], &[0; 16], &[0; 4]));
+        assert!(!is_whole(&[0; 63], &[0; 16], &[0; 4]));
+        assert!(!is_whole(&[0; 64], &[0; 12], &[0; 4]));
+        assert!(!is_whole(&[0; 64], &[0; 16], &[0; 2]));
     }
 }

@@ -2,24 +2,26 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::NAME;
+use super::{
+    NAME, PRODUCT,
+    weights::{Source, Weights},
+};
 use crate::{
     import::onnx::{
         CONTRIB, ElementType,
-        message::{Graph, Node, Tensor},
+        message::{Attribute, AttributeKind, Graph, Node, Tensor},
     },
     session::operators::DOMAIN,
 };
 
 const REPLACED: &str = "MatMulNBits";
 const RESHAPE: &str = "Reshape";
-/// The input that the weights are.
-const WEIGHTS: usize = 1;
 /// The level of accuracy at which inputs are rounded to 8 bits, too.
 const INT8_ACCURACY: i64 = 4;
 
-/// Puts our operator in the place of what it knows, and tells how many it replaced.
-pub(in super::super) fn replace(graph: &mut Graph) -> usize {
+/// Puts our operator in the place of what it knows, without weights as inputs, and returns the weights: that of a node has the
+/// number that its attribute [`PRODUCT`] says.
+pub(in super::super) fn replace(graph: &mut Graph) -> Vec<Weights> {
     let constants = graph.constants.iter();
     let constants: HashMap<_, _> = constants
         .map(|tensor| (tensor.name.as_str(), tensor))
@@ -29,72 +31,94 @@ pub(in super::super) fn replace(graph: &mut Graph) -> usize {
     let sources: HashMap<_, _> = reshapes
         .filter_map(|node| Some((node.outputs.first()?.clone(), node.inputs.first()?.clone())))
         .collect();
-    let mut count = 0;
+    let (mut weights, mut gone) = (Vec::new(), HashSet::new());
     for node in &mut graph.nodes {
-        let mut ours = node.clone();
-        if let Some(weights) = ours.inputs.get_mut(WEIGHTS)
-            && let Some(source) = sources.get(weights)
-        {
-            weights.clone_from(source);
-        }
-        if is_known(&ours, &constants) {
-            NAME.clone_into(&mut ours.kind);
-            DOMAIN.clone_into(&mut ours.domain);
-            *node = ours;
-            count += 1;
-        }
-    }
-    let needed: HashSet<String> = graph
-        .nodes
-        .iter()
-        .flat_map(|node| node.inputs.clone())
-        .collect();
-    let outputs = &graph.outputs;
-    graph.nodes.retain(|node| {
-        let is_needed = |name: &String| {
-            needed.contains(name) || outputs.iter().any(|output| output.name == *name)
+        let constant = |name: &String| {
+            let name = sources.get(name).unwrap_or(name);
+            constants.get(name.as_str()).copied()
         };
-        node.kind != RESHAPE || node.outputs.iter().any(is_needed)
-    });
-    count
+        let Some(found) = weights_of(node, constant) else {
+            continue;
+        };
+        let names = node.inputs.drain(1..);
+        gone.extend(
+            names
+                .flat_map(|name| [sources.get(&name).cloned(), Some(name)])
+                .flatten(),
+        );
+        node.attributes.push(Attribute {
+            name: PRODUCT.to_owned(),
+            int: i64::try_from(weights.len()).unwrap_or(i64::MAX),
+            kind: AttributeKind::Int.into(),
+            ..Attribute::default()
+        });
+        NAME.clone_into(&mut node.kind);
+        DOMAIN.clone_into(&mut node.domain);
+        weights.push(found);
+    }
+    // Reshapes first: they need the constants.
+    let needed = needed(graph);
+    let is_for_nothing = |name: &String| gone.contains(name) && !needed.contains(name);
+    graph
+        .nodes
+        .retain(|node| node.kind != RESHAPE || !node.outputs.iter().all(is_for_nothing));
+    let needed = self::needed(graph);
+    let is_for_nothing = |name: &String| gone.contains(name) && !needed.contains(name);
+    graph
+        .constants
+        .retain(|tensor| !is_for_nothing(&tensor.name));
+    weights
 }
 
-fn is_known(node: &Node, constants: &HashMap<&str, &Tensor>) -> bool {
+/// All that somebody takes.
+fn needed(graph: &Graph) -> HashSet<String> {
+    let inputs = graph.nodes.iter().flat_map(|node| &node.inputs);
+    let outputs = graph.outputs.iter().map(|output| &output.name);
+    inputs.chain(outputs).cloned().collect()
+}
+
+/// The weights of a product that ours can take the place of.
+fn weights_of<'a>(
+    node: &Node,
+    constant: impl Fn(&String) -> Option<&'a Tensor>,
+) -> Option<Weights> {
     let number = |name: &str| {
         let attribute = node.attributes.iter().find(|one| one.name == name);
         attribute.map_or(0, |attribute| attribute.int)
     };
-    let [outputs, inputs, block] = ["N", "K", "block_size"].map(number);
+    let [outputs, inputs, block] =
+        ["N", "K", "block_size"].map(|name| usize::try_from(number(name)).unwrap_or(0));
     let fits = outputs > 0
         && inputs > 0
-        && block % 16 == 0
+        && block.is_multiple_of(16)
         && (16..=256).contains(&block)
-        && inputs % block == 0;
-    // Not all of them are written as this specification has them: the sizes must agree, whatever the dimensions.
-    let is_constant = |index: usize, element: ElementType, length: i64| {
-        let constant = node
-            .inputs
-            .get(index)
-            .and_then(|name| constants.get(name.as_str()));
-        constant.is_some_and(|constant| {
-            constant.element_type == element.number()
-                && constant.dimensions.iter().product::<i64>() == length
-        })
-    };
-    // A block's order and a bias, for two, make more inputs.
-    let is_complete = || match node.inputs.len() {
-        3 => true,
-        4 => is_constant(3, ElementType::Uint8, outputs * (inputs / block)),
-        _ => false,
-    };
-    node.kind == REPLACED
+        && inputs.is_multiple_of(block);
+    let is_ours = node.kind == REPLACED
         && node.domain == CONTRIB
         && number("bits") == 8
-        && number("accuracy_level") == INT8_ACCURACY
-        && fits
-        && is_constant(WEIGHTS, ElementType::Uint8, outputs * inputs)
-        && is_constant(2, ElementType::Float, outputs * (inputs / block))
-        && is_complete()
+        && number("accuracy_level") == INT8_ACCURACY;
+    // A block's order and a bias, for two, make more inputs.
+    if !fits || !is_ours || !(3..=4).contains(&node.inputs.len()) {
+        return None;
+    }
+    // Not all of them are written as this specification has them: the sizes must agree, whatever the dimensions.
+    let source = |index: usize, element: ElementType, size: usize, length: usize| {
+        let tensor = constant(node.inputs.get(index)?)?;
+        let numbers: i64 = tensor.dimensions.iter().product();
+        let fits =
+            tensor.element_type == element.number() && usize::try_from(numbers) == Ok(length);
+        fits.then(|| Source::of(tensor, length * size)).flatten()
+    };
+    let blocks = outputs * (inputs / block);
+    Some(Weights {
+        values: source(1, ElementType::Uint8, 1, outputs * inputs)?,
+        scales: source(2, ElementType::Float, size_of::<f32>(), blocks)?,
+        zero_points: if node.inputs.len() == 4 {
+            Some(source(3, ElementType::Uint8, 1, blocks)?)
+        } else {
+            None
+        },
+    })
 }
 
 #[cfg(test)]
@@ -102,13 +126,15 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::import::onnx::message::{Attribute, AttributeKind};
 
     fn constant(name: &str, element: ElementType, dimensions: &[i64]) -> Tensor {
+        let size = if element == ElementType::Float { 4 } else { 1 };
+        let length = size * usize::try_from(dimensions.iter().product::<i64>()).expect("few");
         Tensor {
             name: name.to_owned(),
             element_type: element.number(),
             dimensions: dimensions.to_vec(),
+            raw_data: name.bytes().cycle().take(length).collect(),
             ..Tensor::default()
         }
     }
@@ -151,37 +177,63 @@ mod tests {
         }
     }
 
+    fn names(graph: &Graph) -> Vec<&str> {
+        let names = graph.constants.iter().map(|tensor| tensor.name.as_str());
+        names.collect()
+    }
+
+    fn bytes(name: &str, length: usize) -> Source {
+        Source::Graph(name.bytes().cycle().take(length).collect())
+    }
+
     #[rstest]
-    #[case::without_zero_points(&["x", "weights", "scales"])]
-    #[case::with_zero_points(&["x", "weights", "scales", "zeros"])]
-    #[case::with_flat_scales(&["x", "weights", "flat_scales", "zeros"])]
-    fn known_ones_become_ours(#[case] inputs: &[&str]) {
+    #[case::without_zero_points(&["x", "weights", "scales"], &["flat_scales", "zeros", "float_zeros"])]
+    #[case::with_zero_points(&["x", "weights", "scales", "zeros"], &["flat_scales", "float_zeros"])]
+    #[case::with_flat_scales(&["x", "weights", "flat_scales", "zeros"], &["scales", "float_zeros"])]
+    fn known_ones_become_ours(#[case] inputs: &[&str], #[case] left: &[&str]) {
         let mut graph = product(&[], inputs);
-        assert_eq!(replace(&mut graph), 1);
+        let weights = replace(&mut graph);
+        let [weights] = weights.as_slice() else {
+            unreachable!("{weights:?}")
+        };
+        assert_eq!(weights.values, bytes("weights", 384));
+        assert_eq!(weights.scales, bytes(inputs[2], 48));
+        let zero_points = inputs.get(3).map(|name| bytes(name, 12));
+        assert_eq!(weights.zero_points, zero_points);
         let node = &graph.nodes[0];
         assert_eq!((node.kind.as_str(), node.domain.as_str()), (NAME, DOMAIN));
-        assert_eq!(node.inputs, inputs);
+        assert_eq!(node.inputs, ["x"]);
+        let number = node.attributes.last().expect("attributes");
+        assert_eq!((number.name.as_str(), number.int), (PRODUCT, 0));
+        assert_eq!(names(&graph), left);
     }
 
     #[test]
-    fn weights_are_found_in_other_dimensions() {
+    fn weights_are_found_in_other_dimensions_and_stay_where_others_need_them() {
         let mut graph = product(&[], &["x", "reshaped", "scales"]);
-        let reshape = |output: &str| Node {
-            inputs: ["weights", "shape"].map(str::to_owned).to_vec(),
+        let reshape = |input: &str, output: &str| Node {
+            inputs: [input, "shape"].map(str::to_owned).to_vec(),
             outputs: vec![output.to_owned()],
             kind: RESHAPE.to_owned(),
             ..Node::default()
         };
         let another = Node {
-            inputs: vec!["needed".to_owned()],
+            inputs: ["needed", "scales"].map(str::to_owned).to_vec(),
             ..Node::default()
         };
-        graph
-            .nodes
-            .extend([reshape("reshaped"), reshape("needed"), another.clone()]);
-        assert_eq!(replace(&mut graph), 1);
-        assert_eq!(graph.nodes[0].inputs, ["x", "weights", "scales"]);
-        assert_eq!(graph.nodes[1..], [reshape("needed"), another]);
+        let more = [
+            reshape("weights", "reshaped"),
+            reshape("zeros", "needed"),
+            another.clone(),
+        ];
+        graph.nodes.extend(more);
+        let weights = replace(&mut graph);
+        assert_eq!(weights[0].values, bytes("weights", 384));
+        assert_eq!(graph.nodes[1..], [reshape("zeros", "needed"), another]);
+        assert_eq!(
+            names(&graph),
+            ["scales", "flat_scales", "zeros", "float_zeros"]
+        );
     }
 
     #[rstest]
@@ -197,7 +249,7 @@ mod tests {
     #[case::a_bias(product(&[], &["x", "weights", "scales", "", "", "bias"]))]
     fn others_stay(#[case] mut graph: Graph) {
         let before = graph.clone();
-        assert_eq!(replace(&mut graph), 0);
+        assert_eq!(replace(&mut graph), []);
         assert_eq!(graph, before);
     }
 }

@@ -41,6 +41,7 @@ impl Tile {
     }
 }
 
+#[cfg(target_arch = "x86_64")]
 #[arcane(import_intrinsics)]
 fn round(_: X64V4xToken, tile: &mut Tile, block: usize, token: usize, row: &[f32]) {
     let quads = block / QUAD * tile.tokens;
@@ -87,3 +88,7 @@ fn round(_: X64V4xToken, tile: &mut Tile, block: usize, token: usize, row: &[f32
         *sum = _mm512_reduce_add_epi32(total).wrapping_neg() & 0xffff;
     }
 }
+
+/// Elsewhere nobody has the token.
+#[cfg(not(target_arch = "x86_64"))]
+fn round(_: X64V4xToken, _: &mut Tile, _: usize, _: usize, _: &[f32]) {}
