@@ -156,15 +156,21 @@ impl Sampler {
         let largest = logits[usize::try_from(best).expect("an index")];
         self.weights.fill(logits, largest, temperature);
         let place = self.random.random::<f32>();
-        if min_p <= 0.0 && top_k == 0 && top_p >= 1.0 {
+        // Whether nothing is left out before the nucleus is looked for.
+        let is_whole = min_p <= 0.0 && top_k == 0;
+        if is_whole && top_p >= 1.0 {
             return Some(self.weights.at(place).unwrap_or(best));
         }
-        self.candidates.collect(self.weights.values(), self.least());
+        let least = if is_whole {
+            self.weights.least_of_nucleus(top_p)
+        } else {
+            min_p
+        };
+        self.candidates.collect(self.weights.values(), least);
         if top_k > 0 {
             self.candidates.keep_most_likely(top_k);
         }
         if top_p < 1.0 {
-            let is_whole = min_p <= 0.0 && top_k == 0;
             let total = if is_whole {
                 self.weights.total()
             } else {
@@ -173,24 +179,6 @@ impl Sampler {
             self.candidates.keep_nucleus(total * top_p);
         }
         Some(self.candidates.at(place).unwrap_or(best))
-    }
-
-    /// What a token weighs at least that may be drawn.
-    fn least(&self) -> f32 {
-        let Sampling {
-            top_p,
-            top_k,
-            min_p,
-            ..
-        } = self.sampling;
-        if min_p > 0.0 || top_k > 0 {
-            return min_p;
-        }
-        // All tokens below their share of what `top_p` leaves out weigh less than that together.
-        let tokens = self.weights.values().len().max(1);
-        #[expect(clippy::cast_precision_loss, reason = "half of it is wanted, roughly")]
-        let share = self.weights.total() * (1.0 - top_p) / tokens as f32;
-        share / 2.0
     }
 }
 

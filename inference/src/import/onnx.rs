@@ -236,14 +236,14 @@ fn property(key: &str, value: impl Into<String>) -> Property {
     }
 }
 
-fn operator_set(domain: &str, version: i64) -> OperatorSet {
+pub(crate) fn operator_set(domain: &str, version: i64) -> OperatorSet {
     OperatorSet {
         domain: domain.to_owned(),
         version,
     }
 }
 
-pub(in crate::import) fn attribute(name: &str, setting: Setting) -> Attribute {
+pub(crate) fn attribute(name: &str, setting: Setting) -> Attribute {
     let mut attribute = Attribute {
         name: name.to_owned(),
         ..Attribute::default()

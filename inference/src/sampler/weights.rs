@@ -47,6 +47,15 @@ impl Weights {
         self.sums.iter().sum()
     }
 
+    /// What each of the most likely tokens weighs at least that together have the probability: all tokens below their share of
+    /// what it leaves out weigh less than that together.
+    pub(super) fn least_of_nucleus(&self, top_p: f32) -> f32 {
+        let tokens = self.values.len().max(1);
+        #[expect(clippy::cast_precision_loss, reason = "half of it is wanted, roughly")]
+        let share = self.total() * (1.0 - top_p) / tokens as f32;
+        share / 2.0
+    }
+
     /// The token at a place from 0 to 1 of all weight.
     pub(super) fn at(&self, place: f32) -> Option<u32> {
         let mut left = place * self.total();

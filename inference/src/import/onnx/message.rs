@@ -115,6 +115,14 @@ pub(crate) struct Property {
     pub(crate) value: String,
 }
 
+impl Property {
+    /// The value of a key.
+    pub(crate) fn find<'a>(properties: &'a [Self], key: &str) -> Option<&'a str> {
+        let found = properties.iter().find(|property| property.key == key)?;
+        Some(&found.value)
+    }
+}
+
 /// `ValueInfoProto`
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct ValueInfo {

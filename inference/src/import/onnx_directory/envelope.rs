@@ -95,10 +95,6 @@ pub(super) struct TensorHeader {
 impl TensorHeader {
     /// Where external values lie: `location`, `offset` or `length`.
     pub(super) fn property(&self, key: &str) -> Option<&str> {
-        let found = self
-            .external_data
-            .iter()
-            .find(|property| property.key == key)?;
-        Some(&found.value)
+        Property::find(&self.external_data, key)
     }
 }

@@ -8,7 +8,10 @@ use super::{
     DOMAIN, attention,
     product::{self, Weights},
 };
-use crate::import::onnx::message::{Graph, Model, OperatorSet};
+use crate::import::onnx::{
+    message::{Graph, Model},
+    operator_set,
+};
 
 /// A graph without its weights is smaller; a larger one is not read for this.
 const LARGEST: u64 = 64 << 20;
@@ -48,10 +51,7 @@ pub(crate) fn rewrite(graph: &Path) -> Option<Rewritten> {
         return None;
     }
     let has_own_products = !products.is_empty() && !has_other_products(graph);
-    model.operator_sets.push(OperatorSet {
-        domain: DOMAIN.to_owned(),
-        version: 1,
-    });
+    model.operator_sets.push(operator_set(DOMAIN, 1));
     Some(Rewritten {
         model: model.encode_to_vec(),
         has_own_attention,
@@ -112,7 +112,7 @@ mod tests {
             ("com.microsoft", "MatMulNBits", true),
             ("", "Gemm", true),
             ("", "Add", false),
-            (DOMAIN, "Int8MatMul", false),
+            (DOMAIN, product::NAME, false),
         ] {
             let node = Node {
                 kind: kind.to_owned(),

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use super::{LAYER, NAME};
 use crate::{
     import::onnx::{
-        CONTRIB,
-        message::{Attribute, AttributeKind, Graph, Node},
+        CONTRIB, Setting, attribute,
+        message::{Attribute, Graph, Node},
     },
     session::operators::DOMAIN,
 };
@@ -46,12 +46,8 @@ fn become_one(node: &mut Node) -> Option<Vec<String>> {
     let layer = node.inputs[3]
         .strip_prefix("past_key_values.")?
         .strip_suffix(".key")?;
-    node.attributes.push(Attribute {
-        name: LAYER.to_owned(),
-        int: layer.parse().ok()?,
-        kind: AttributeKind::Int.into(),
-        ..Attribute::default()
-    });
+    let layer = layer.parse().ok()?;
+    node.attributes.push(attribute(LAYER, Setting::Int(layer)));
     NAME.clone_into(&mut node.kind);
     DOMAIN.clone_into(&mut node.domain);
     let mut gone: Vec<String> = node.inputs.drain(3..7).collect();
@@ -92,12 +88,7 @@ mod tests {
     use crate::import::onnx::message::ValueInfo;
 
     fn attention(attributes: &[(&str, i64)], inputs: &[&str]) -> Node {
-        let attribute = |(name, int): &(&str, i64)| Attribute {
-            name: (*name).to_owned(),
-            int: *int,
-            kind: AttributeKind::Int.into(),
-            ..Attribute::default()
-        };
+        let setting = |(name, int): &(&str, i64)| attribute(name, Setting::Int(*int));
         Node {
             inputs: inputs.iter().copied().map(str::to_owned).collect(),
             outputs: ["out", "present.7.key", "present.7.value"]
@@ -105,7 +96,7 @@ mod tests {
                 .to_vec(),
             kind: REPLACED.to_owned(),
             domain: CONTRIB.to_owned(),
-            attributes: attributes.iter().map(attribute).collect(),
+            attributes: attributes.iter().map(setting).collect(),
             ..Node::default()
         }
     }

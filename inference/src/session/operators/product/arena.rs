@@ -1,7 +1,7 @@
 //! Memory for weights, in large pages.
 //!
 //! A step reads all weights of a model once. In pages of 4 KiB the processor waits for where the next page is as long as it
-//! does for half of the weights themselves (`docs/performance.md`).
+//! does for half of the weights themselves (`docs/adr/0013`).
 
 use std::io;
 

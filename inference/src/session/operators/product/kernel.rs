@@ -85,6 +85,14 @@ mod tests {
         *,
     };
 
+    fn size(outputs: usize, inputs: usize, block: usize) -> Size {
+        Size {
+            outputs,
+            inputs,
+            block,
+        }
+    }
+
     /// A product and its parts.
     struct Case {
         size: Size,
@@ -182,14 +190,7 @@ mod tests {
             return;
         };
         let outputs = 37;
-        let case = Case::new(
-            Size {
-                outputs,
-                inputs,
-                block,
-            },
-            TOKENS,
-        );
+        let case = Case::new(size(outputs, inputs, block), TOKENS);
         let products = case.products(processor, 0..TOKENS);
         for (index, product) in products.iter().enumerate() {
             let defined = case.defined(index / outputs, index % outputs);
@@ -208,14 +209,7 @@ mod tests {
             return;
         };
         let (outputs, inputs, block) = (48, 192, 64);
-        let case = Case::new(
-            Size {
-                outputs,
-                inputs,
-                block,
-            },
-            TOKENS,
-        );
+        let case = Case::new(size(outputs, inputs, block), TOKENS);
         let bits = |products: &[f32]| -> Vec<u32> {
             products.iter().map(|product| product.to_bits()).collect()
         };
@@ -233,11 +227,7 @@ mod tests {
         let Some(processor) = X64V4xToken::summon() else {
             return;
         };
-        let size = Size {
-            outputs: 3,
-            inputs: 512,
-            block: 256,
-        };
+        let size = size(3, 512, 256);
         for (weight, zero_point, input) in
             [(255, 0, 5.0), (0, 255, 5.0), (255, 0, -5.0), (0, 255, -5.0)]
         {
@@ -258,11 +248,7 @@ mod tests {
         let Some(processor) = X64V4xToken::summon() else {
             return;
         };
-        let size = Size {
-            outputs: 16,
-            inputs: 64,
-            block: 32,
-        };
+        let size = size(16, 64, 32);
         for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             for place in 0..size.inputs {
                 let mut case = Case::new(size, 2);
@@ -283,15 +269,7 @@ mod tests {
         let Some(processor) = X64V4xToken::summon() else {
             return;
         };
-        let (outputs, inputs, block) = (16, 64, 32);
-        let mut case = Case::new(
-            Size {
-                outputs,
-                inputs,
-                block,
-            },
-            1,
-        );
+        let mut case = Case::new(size(16, 64, 32), 1);
         for small in [f32::MIN_POSITIVE, 1e-40, 1e-30, 1e-29] {
             case.rows.fill(small);
             let products = case.products(processor, 0..1);
@@ -307,15 +285,7 @@ mod tests {
         let Some(processor) = X64V4xToken::summon() else {
             return;
         };
-        let (outputs, inputs, block) = (16, 64, 32);
-        let mut case = Case::new(
-            Size {
-                outputs,
-                inputs,
-                block,
-            },
-            3,
-        );
+        let mut case = Case::new(size(16, 64, 32), 3);
         case.rows.fill(0.0);
         assert!(
             case.products(processor, 0..3)

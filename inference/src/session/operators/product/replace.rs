@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     import::onnx::{
-        CONTRIB, ElementType,
-        message::{Attribute, AttributeKind, Graph, Node, Tensor},
+        CONTRIB, ElementType, Setting, attribute,
+        message::{Graph, Node, Tensor},
     },
     session::operators::DOMAIN,
 };
@@ -46,12 +46,9 @@ pub(in super::super) fn replace(graph: &mut Graph) -> Vec<Weights> {
                 .flat_map(|name| [sources.get(&name).cloned(), Some(name)])
                 .flatten(),
         );
-        node.attributes.push(Attribute {
-            name: PRODUCT.to_owned(),
-            int: i64::try_from(weights.len()).unwrap_or(i64::MAX),
-            kind: AttributeKind::Int.into(),
-            ..Attribute::default()
-        });
+        let number = i64::try_from(weights.len()).unwrap_or(i64::MAX);
+        node.attributes
+            .push(attribute(PRODUCT, Setting::Int(number)));
         NAME.clone_into(&mut node.kind);
         DOMAIN.clone_into(&mut node.domain);
         weights.push(found);
@@ -148,14 +145,9 @@ mod tests {
             ("block_size", 32),
             ("accuracy_level", INT8_ACCURACY),
         ];
-        let attribute = |(name, int): (&str, i64)| {
+        let setting = |(name, int): (&str, i64)| {
             let changed = changed.iter().find(|(other, _)| *other == name);
-            Attribute {
-                name: name.to_owned(),
-                int: changed.map_or(int, |(_, int)| *int),
-                kind: AttributeKind::Int.into(),
-                ..Attribute::default()
-            }
+            attribute(name, Setting::Int(changed.map_or(int, |(_, int)| *int)))
         };
         Graph {
             nodes: vec![Node {
@@ -163,7 +155,7 @@ mod tests {
                 outputs: vec!["products".to_owned()],
                 kind: REPLACED.to_owned(),
                 domain: CONTRIB.to_owned(),
-                attributes: plain.map(attribute).to_vec(),
+                attributes: plain.map(setting).to_vec(),
                 ..Node::default()
             }],
             constants: vec![

@@ -9,7 +9,7 @@ use std::{
     path::{Component, Path},
 };
 
-use crate::import::onnx::message::{EXTERNAL, Tensor};
+use crate::import::onnx::message::{EXTERNAL, Property, Tensor};
 
 /// The weights of a product.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,10 +40,7 @@ impl Source {
             let is_whole = tensor.raw_data.len() == length;
             return is_whole.then(|| Self::Graph(tensor.raw_data.clone()));
         }
-        let property = |key: &str| {
-            let property = tensor.external_data.iter().find(|one| one.key == key);
-            property.map(|property| property.value.as_str())
-        };
+        let property = |key: &str| Property::find(&tensor.external_data, key);
         let number = |key: &str, otherwise: u64| {
             property(key).map_or(Some(otherwise), |number| number.parse().ok())
         };
@@ -93,7 +90,6 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::import::onnx::message::Property;
 
     fn external(properties: &[(&str, &str)]) -> Tensor {
         let property = |(key, value): &(&str, &str)| Property {
