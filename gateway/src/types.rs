@@ -5,6 +5,7 @@ mod chat_response;
 pub(crate) mod fields;
 mod json_object;
 mod message_answer;
+mod open_object;
 mod random_digits;
 mod said;
 mod task;

@@ -6,6 +6,7 @@
 mod batch;
 mod batches;
 mod queue;
+mod run_length;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, mpsc},
     thread,
+    time::Duration,
 };
 
 use crate::{
@@ -40,6 +42,8 @@ pub(crate) struct Limits {
     pub(crate) kv_bytes: usize,
     /// Bytes of attention cache of prompts that are kept.
     pub(crate) prefix_cache_bytes: usize,
+    /// What a run takes in which a prompt is computed beside answers: the time between two of their tokens.
+    pub(crate) run_time: Duration,
 }
 
 /// The sending side of a model's thread.

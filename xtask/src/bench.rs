@@ -2,7 +2,7 @@
 //! there is no peer, what many objects cost.
 
 mod inference;
-mod proxy;
+pub(crate) mod proxy;
 mod samples;
 pub(crate) mod scale;
 

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 
-use crate::{command, repository};
+use crate::{command, release, repository};
 
 /// Options of `cargo xtask images`.
 #[derive(clap::Args)]
@@ -24,7 +24,7 @@ pub(crate) struct Args {
     local: bool,
 
     /// Cargo's profile, with --local.
-    #[arg(long, default_value = "release")]
+    #[arg(long, default_value = release::PROFILE)]
     profile: String,
 
     /// Build the gateway's image for NVIDIA GPUs, too (several gigabytes).

@@ -15,6 +15,7 @@ mod fetch;
 mod images;
 mod monitoring;
 mod rbac;
+mod release;
 mod repository;
 mod test;
 
@@ -36,6 +37,8 @@ enum Task {
     Cluster,
     /// Build the container images.
     Images(images::Args),
+    /// Build the gateway's program as it is released, by a profile of what it does under load.
+    Release(release::Args),
     /// List the crates that a program is made of, as CycloneDX JSON.
     Sbom(images::sbom::Args),
     /// Run every check and test, or only the named stages.
@@ -56,6 +59,7 @@ fn main() -> anyhow::Result<()> {
         Task::Demo(args) => demo::run(&args),
         Task::Cluster => cluster::run(),
         Task::Images(args) => images::run(&args),
+        Task::Release(args) => release::run(&args),
         Task::Sbom(args) => images::sbom::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Bench(args) => bench::run(&args),

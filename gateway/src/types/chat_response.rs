@@ -3,13 +3,14 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::open_object::open_object;
 use super::random_digits;
 
 /// A whole answer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct ChatCompletion {
     /// Unique.
     #[serde(default = "completion_id")]
@@ -35,7 +36,7 @@ pub struct ChatCompletion {
 }
 
 /// One answer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Choice {
     /// Its number.
     #[serde(default)]
@@ -52,7 +53,7 @@ pub struct Choice {
 }
 
 /// A piece of an answer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct ChatChunk {
     /// The same for all pieces of an answer.
     #[serde(default)]
@@ -78,7 +79,7 @@ pub struct ChatChunk {
 }
 
 /// A piece of one answer.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct ChunkChoice {
     /// The answer's number.
     #[serde(default)]
@@ -95,7 +96,7 @@ pub struct ChunkChoice {
 }
 
 /// What is new in a piece.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Delta {
     /// In the first piece.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -109,7 +110,7 @@ pub struct Delta {
 }
 
 /// What an answer cost.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Usage {
     /// Tokens of the conversation.
     #[serde(default)]
@@ -124,6 +125,47 @@ pub struct Usage {
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
+
+open_object!(ChatCompletion {
+    id = completion_id,
+    object = String::new,
+    created = unix_seconds,
+    model = String::new,
+    choices = Vec::new,
+    usage = Option::default,
+});
+
+open_object!(Choice {
+    index = u32::default,
+    message = Map::new,
+    finish_reason = Option::default,
+});
+
+open_object!(ChatChunk {
+    id = String::new,
+    object = String::new,
+    created = unix_seconds,
+    model = String::new,
+    choices = Vec::new,
+    usage = Option::default,
+});
+
+open_object!(ChunkChoice {
+    index = u32::default,
+    delta = Delta::default,
+    finish_reason = Option::default,
+});
+
+open_object!(Delta {
+    role = Option::default,
+    content = Option::default,
+});
+
+open_object!(Usage {
+    prompt_tokens = u64::default,
+    completion_tokens = u64::default,
+    total_tokens = u64::default,
+});
 
 impl Usage {
     /// Counted tokens.

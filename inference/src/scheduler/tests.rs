@@ -9,10 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    worker::{JOINED_RUN, SHORT_CHUNK},
-    *,
-};
+use super::{worker::SHORT_CHUNK, *};
 use crate::{
     decoder::fake::{CONTEXT, Control, Fake, Joins, PATIENCE, Text},
     generation::tests::{EOS, Seen, describe, job, seen, vocabulary},
@@ -27,6 +24,7 @@ fn limits() -> Limits {
         active: 8,
         kv_bytes: 8 * CONTEXT * POSITION,
         prefix_cache_bytes: 1 << 20,
+        run_time: Duration::ZERO,
     }
 }
 
@@ -258,7 +256,7 @@ fn a_prompt_is_computed_in_the_runs_of_the_others_where_that_can_be() {
         wait_until(|| seen(events).len() > 1, || "no text came".to_owned());
     }
     let (mut long, long_events) = job(1);
-    long.prompt = vec![9; 3 * JOINED_RUN];
+    long.prompt = vec![9; 30];
     fixture.submit(long).expect("room");
     fixture.control.permit_all();
     wait_for_end(&long_events);
@@ -266,13 +264,13 @@ fn a_prompt_is_computed_in_the_runs_of_the_others_where_that_can_be() {
     let runs = fixture.control.runs();
     let begin = runs
         .iter()
-        .position(|run| run.starts_with("prompt 0+22 | step "))
+        .position(|run| run.starts_with("prompt 0+8 | step "))
         .expect("begun beside two");
     let pieces: Vec<_> = runs[begin..]
         .iter()
         .map(|run| run.split(" | ").collect::<Vec<_>>())
         .collect();
-    let starts = ["prompt 0+22", "prompt 22+22", "prompt 44+22", "prompt 66+6"];
+    let starts = ["prompt 0+8", "prompt 8+8", "prompt 16+8", "prompt 24+6"];
     for (pieces, start) in pieces.iter().zip(starts) {
         assert_eq!((pieces[0], pieces.len()), (start, 3), "{runs:?}");
     }

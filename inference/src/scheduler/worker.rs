@@ -5,6 +5,7 @@ use std::{
     collections::VecDeque,
     ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
+    time::Instant,
 };
 
 use super::{
@@ -12,6 +13,7 @@ use super::{
     batch::{Batch, Running, accept, advance, fail},
     batches::{Batches, Single},
     queue::Queue,
+    run_length::RunLength,
     stats::Stats,
 };
 use crate::{
@@ -19,7 +21,7 @@ use crate::{
     event::GenerationError,
     fault::message,
     generation::{Generation, Job, Next, Vocabulary},
-    prefix_cache::PrefixCache,
+    prefix_cache::{BLOCK, PrefixCache},
     session::SessionError,
 };
 
@@ -28,11 +30,6 @@ use crate::{
 pub(super) const LONG_CHUNK: usize = 512;
 /// Prompt tokens of one run while others wait for their next token, which is so much later.
 pub(super) const SHORT_CHUNK: usize = 64;
-/// Tokens of one run of a piece of a prompt and the next token of each answer. What such a run takes is the time between two
-/// tokens.
-pub(super) const JOINED_RUN: usize = 24;
-/// Of those, tokens of the prompt at least, so that it comes to an end among many answers.
-pub(super) const SHORTEST_JOINED: usize = 8;
 /// An answer begins with room for so many tokens, if it may become so long.
 const FIRST_ROOM: usize = 128;
 
@@ -77,6 +74,7 @@ pub(super) struct Worker<'a, D: Decoder> {
     /// Answers in progress when one of them made room: until one of these is over, nobody is let in.
     crowded: Option<usize>,
     prefixes: PrefixCache,
+    run_length: RunLength,
     next_number: u64,
 }
 
@@ -104,6 +102,7 @@ impl<'a, D: Decoder> Worker<'a, D> {
             paused: VecDeque::new(),
             crowded: None,
             prefixes: PrefixCache::new(kept),
+            run_length: RunLength::new(limits.run_time),
             next_number: 0,
         }
     }
@@ -244,7 +243,7 @@ impl<'a, D: Decoder> Worker<'a, D> {
         // A run of a single token takes another path through the processor, whose sums round otherwise.
         let most = tokens.len().saturating_sub(2);
         prompt.past = self.prefixes.find(tokens, most, |start, values| {
-            decoder.write(&mut single.cache, start, crate::prefix_cache::BLOCK, values);
+            decoder.write(&mut single.cache, start, BLOCK, values);
         });
         prompt.generation.found_cached(prompt.past);
         self.stats.prefixes(&self.prefixes);
@@ -269,18 +268,18 @@ impl<'a, D: Decoder> Worker<'a, D> {
         };
         let is_last = piece.end == generation.prompt().len();
         let next = is_last.then(|| first_token(generation, logits, self.vocabulary));
-        prompt.past = piece.end;
-        self.go_on(prompt, next);
+        self.go_on(prompt, piece.end, next);
     }
 
     /// Computes the next piece of the prompt in progress and the next token of every answer in one run.
     fn join(&mut self) {
+        let begin = Instant::now();
         let mut prompt = self.prompt.take();
         let vocabulary = self.vocabulary;
         let running = self.batches.count();
-        let piece = prompt.as_ref().map_or(0..0, |prompt| {
-            prompt.piece(JOINED_RUN.saturating_sub(running).max(SHORTEST_JOINED))
-        });
+        let piece = prompt
+            .as_ref()
+            .map_or(0..0, |prompt| prompt.piece(self.run_length.piece(running)));
         let is_last = prompt
             .as_ref()
             .is_some_and(|prompt| piece.end == prompt.generation.prompt().len());
@@ -310,18 +309,22 @@ impl<'a, D: Decoder> Worker<'a, D> {
             advance(rows, &mut logits, vocabulary);
         }
         let Some(mut prompt) = prompt else { return };
+        self.run_length.took(running + piece.len(), begin.elapsed());
         let next = first.map(|logits| first_token(&mut prompt.generation, logits, vocabulary));
-        prompt.past = piece.end;
-        self.go_on(prompt, next);
+        self.go_on(prompt, piece.end, next);
     }
 
-    /// Goes on with a prompt after a piece: with the next one, or with the answer if that has begun.
-    fn go_on(&mut self, prompt: Prompt<D::Cache>, next: Option<Next>) {
+    /// Goes on with a prompt that is computed up to a position: with its next piece, or with the answer if that has begun.
+    fn go_on(&mut self, mut prompt: Prompt<D::Cache>, past: usize, next: Option<Next>) {
+        let before = std::mem::replace(&mut prompt.past, past);
+        // Block by block: all of a long prompt at once would be a gap between the tokens of others.
+        if past / BLOCK > before / BLOCK {
+            self.keep(&prompt);
+        }
         let Some(next) = next else {
             self.prompt = Some(prompt);
             return;
         };
-        self.keep(&prompt);
         if next == Next::Ended {
             return self.batches.give_back(prompt.single);
         }
@@ -335,12 +338,12 @@ impl<'a, D: Decoder> Worker<'a, D> {
         self.batches.join(&mut self.decoder, running, single);
     }
 
-    /// Keeps a computed prompt for those that begin alike.
+    /// Keeps what is computed of a prompt for those that begin alike.
     fn keep(&mut self, prompt: &Prompt<D::Cache>) {
         let (decoder, cache) = (&self.decoder, &prompt.single.cache);
-        self.prefixes.keep(prompt.generation.prompt(), |start| {
-            decoder.read(cache, start..start + crate::prefix_cache::BLOCK)
-        });
+        let computed = &prompt.generation.prompt()[..prompt.past];
+        self.prefixes
+            .keep(computed, |start| decoder.read(cache, start..start + BLOCK));
         self.stats.prefixes(&self.prefixes);
     }
 

@@ -9,6 +9,7 @@ mod processor_time;
 mod report;
 mod server;
 pub(crate) mod soak;
+pub(crate) mod training;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -16,7 +17,7 @@ use anyhow::Context;
 
 use claw_e2e::tools::cache;
 
-use crate::{command, fetch};
+use crate::release;
 use load::Ends;
 use peers::Variant;
 use report::Report;
@@ -128,22 +129,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 
 /// Where the programs are, and an empty folder for what they write.
 fn prepare() -> anyhow::Result<(PathBuf, PathBuf)> {
-    let binaries = build()?;
+    let binaries = release::gateway(&["--example", "bench_proxy"])?;
+    Ok((binaries, empty_directory()?))
+}
+
+fn empty_directory() -> anyhow::Result<PathBuf> {
     let directory = cache::directory("bench")?.join("proxy");
     if directory.exists() {
         std::fs::remove_dir_all(&directory)
             .with_context(|| format!("failed to empty {}", directory.display()))?;
     }
     std::fs::create_dir_all(&directory)?;
-    Ok((binaries, directory))
-}
-
-fn build() -> anyhow::Result<PathBuf> {
-    // The gateway loads no model here, but it looks for the library.
-    fetch::all()?;
-    println!("  building the gateway as it is released; the first time, that takes a while");
-    let mut build = command::cargo();
-    build.args(["build", "--locked", "--release", "--package", "clawdbot"]);
-    command::run(build.args(["--bins", "--example", "bench_proxy"]))?;
-    command::binaries("release")
+    Ok(directory)
 }

@@ -16,7 +16,7 @@ use claw_e2e::{
 use sha2::{Digest, Sha256};
 
 use super::{base, client, labels, sbom};
-use crate::{command, demo, fetch, repository};
+use crate::{command, demo, fetch, release, repository};
 
 /// What a node loads.
 pub(crate) struct Images {
@@ -39,17 +39,22 @@ const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// Build with cargo, then pack.
 pub(crate) fn build(profile: &str) -> anyhow::Result<Images> {
     let mut cargo = command::cargo();
-    cargo.args(["build", "--locked", "--bins", "--profile"]);
-    cargo
-        .arg(profile)
-        .args(["--package", "claw-operator", "--package", "clawdbot"]);
+    cargo.args(["build", "--locked", "--bins", "--profile", profile]);
+    cargo.args(["--package", "claw-operator"]);
+    let is_released = profile == release::PROFILE;
+    if !is_released {
+        cargo.args(["--package", "clawdbot"]);
+    }
     command::run(&mut cargo)?;
     // Cargo's directory for `dev` has another name.
     let binaries = command::binaries(if profile == "dev" { "debug" } else { profile })?;
-    Ok(Images {
-        operator: operator(&binaries)?,
-        gateway: gateway(&binaries)?,
-    })
+    let operator = operator(&binaries)?;
+    let gateway = if is_released {
+        gateway(&release::gateway(&[])?)?
+    } else {
+        gateway(&binaries)?
+    };
+    Ok(Images { operator, gateway })
 }
 
 /// Pack what tests need beyond that.

@@ -93,6 +93,8 @@ proptest! {
         active in 1_usize..8,
         rows in 1_usize..6,
         prefix_cache_bytes in prop_oneof![Just(0_usize), Just(4000), Just(1 << 20)],
+        // Too short for any run, and long enough for all.
+        run_micros in prop_oneof![Just(0_u64), Just(100_000)],
         joins in prop_oneof![Just(Joins::None), Just(Joins::All), Just(Joins::Failing)],
     ) {
         let plain = Limits {
@@ -100,12 +102,14 @@ proptest! {
             active: 1,
             kv_bytes: CONTEXT * POSITION,
             prefix_cache_bytes: 0,
+            run_time: Duration::ZERO,
         };
         let all = Limits {
             waiting: 64,
             active,
             kv_bytes: rows * CONTEXT * POSITION,
             prefix_cache_bytes,
+            run_time: Duration::from_micros(run_micros),
         };
         let expected = answers(&requests, plain, false, Joins::None);
         prop_assert_eq!(answers(&requests, all, true, joins), expected);

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::{
     Scenario,
     processor_time::{processor_time, resident_mebibytes},
-    server::Server,
+    server::{Server, pinned_to},
 };
 use claw_e2e::wait::until;
 
@@ -140,8 +140,12 @@ impl Ends {
 }
 
 fn pinned(program: &Path) -> Command {
-    let mut command = Command::new("taskset");
-    command.args(["-c", PROCESSOR]).arg(program);
+    let mut words = pinned_to(PROCESSOR);
+    words.push(program.into());
+    let mut words = words.into_iter();
+    let mut command = Command::new(words.next().unwrap_or_default());
+    // Built to be profiled, it must not tell the profile of a gateway what clients do.
+    command.args(words).env("LLVM_PROFILE_FILE", "/dev/null");
     command
 }
 

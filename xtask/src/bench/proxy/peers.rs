@@ -232,13 +232,15 @@ spec:
     let models = cache::directory("imported")?;
     let state = directory.join(format!("{name}-state"));
     let ca = tls.then(|| state.join("certificates/default-bench/ca-bundle.crt"));
-    let program = Program::new(name, binaries.join("clawdbot"))
+    let mut program = Program::new(name, binaries.join("clawdbot"))
         .args(["gateway", "--bind", "127.0.0.1", "--management-port", "0"])
         .args(["--port", &address.port().to_string()])
         .args(["--manifests".into(), manifests.into_os_string()])
         .args(["--state-dir".into(), state.into_os_string()])
-        .args(["--models-dir".into(), models.into_os_string()])
-        .env("ORT_DYLIB_PATH", &fetch::all()?.runtime);
+        .args(["--models-dir".into(), models.into_os_string()]);
+    if variant == Variant::Local {
+        program = program.env("ORT_DYLIB_PATH", &fetch::all()?.runtime);
+    }
     Ok(Server {
         name: name.to_owned(),
         address,

@@ -1,6 +1,6 @@
 //! A proxy under test.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::Context;
 use claw_e2e::{
@@ -12,7 +12,7 @@ use super::Scenario;
 use crate::demo;
 
 /// Where the proxies run; clients and the API have the other processor.
-pub(super) const PROCESSOR: &str = "0";
+const PROCESSOR: &str = "0";
 /// LiteLLM takes its time.
 const START_DEADLINE: Duration = Duration::from_mins(2);
 
@@ -48,8 +48,7 @@ pub(super) fn start(
     directory: &std::path::Path,
     address: SocketAddr,
 ) -> anyhow::Result<ChildProcess> {
-    let pinned = ["taskset", "-c", PROCESSOR].map(Into::into);
-    let mut process = program.through(&pinned).start(directory)?;
+    let mut process = program.through(&pinned_to(PROCESSOR)).start(directory)?;
     let started = demo::block_on(async {
         let started = until(START_DEADLINE, async || {
             if process.ended().is_some() {
@@ -64,6 +63,15 @@ pub(super) fn start(
         Some(true) => Ok(process),
         _ => Err(anyhow::anyhow!(process.log_tail(20)))
             .with_context(|| format!("nothing answers at {address}")),
+    }
+}
+
+/// What starts a program on one processor; nothing where there is no choice.
+pub(super) fn pinned_to(processor: &str) -> Vec<OsString> {
+    if std::thread::available_parallelism().is_ok_and(|processors| processors.get() > 1) {
+        ["taskset", "-c", processor].map(Into::into).into()
+    } else {
+        Vec::new()
     }
 }
 
