@@ -2,6 +2,7 @@
 //! there is no peer, what many objects cost.
 
 mod inference;
+mod processor_time;
 pub(crate) mod proxy;
 mod samples;
 pub(crate) mod scale;

@@ -115,9 +115,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         "\nMiniLM, 32-bit, sentences of 4 to 60 words\n{}",
         table("onnxruntime, sorted", &vectors)
     );
-    let behind_http = http::measure(&programs, &model, threads, rounds)?;
+    let http::BehindHttp { rate, share } = http::measure(&programs, &model, threads, rounds)?;
     println!(
-        "eight clients over HTTP, of the engine's own tokens/s: {behind_http:.3} x (median of {rounds} rounds in turn)"
+        "eight clients over HTTP: {rate:.3} x the engine's own tokens/s (median of {rounds} rounds in turn); {:.1} % of \
+         the gateway's processor time are not the engine's",
+        share * 100.0
     );
     Ok(())
 }

@@ -5,7 +5,6 @@
 
 mod load;
 mod peers;
-mod processor_time;
 mod report;
 mod server;
 pub(crate) mod soak;

@@ -13,12 +13,14 @@ use serde_json::Value;
 
 use super::{
     Scenario,
-    processor_time::{processor_time, resident_mebibytes},
     server::{Server, pinned_to},
 };
 use claw_e2e::wait::until;
 
-use crate::{command, demo};
+use crate::{
+    bench::processor_time::{processor_time, resident_mebibytes},
+    command, demo,
+};
 
 /// Where clients and the API run.
 const PROCESSOR: &str = "1";

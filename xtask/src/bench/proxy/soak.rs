@@ -9,10 +9,12 @@ use super::{
     Scenario,
     load::Ends,
     peers::{self, Variant},
-    processor_time::resident_mebibytes,
     server::Server,
 };
-use crate::{bench::samples::median, demo};
+use crate::{
+    bench::{processor_time::resident_mebibytes, samples::median},
+    demo,
+};
 
 /// Options of `cargo xtask bench soak`.
 #[derive(clap::Args)]
