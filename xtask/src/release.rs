@@ -46,7 +46,7 @@ pub(crate) struct Args {
 /// Build it, and say where it lies.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let Args { output } = args;
-    let built = gateway(&[])?.join("clawdbot");
+    let built = gateway()?.join("clawdbot");
     let Some(output) = output else {
         println!("{}", built.display());
         return Ok(());
@@ -59,8 +59,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Build it and what else of its package `more` names to cargo; the result is where they lie.
-pub(crate) fn gateway(more: &[&str]) -> anyhow::Result<PathBuf> {
+/// Build it; the result is where it lies.
+pub(crate) fn gateway() -> anyhow::Result<PathBuf> {
     let tools = Tools::find()?;
     // Away from other builds, which have other flags.
     let directory = command::binaries("profile-guided")?;
@@ -69,7 +69,6 @@ pub(crate) fn gateway(more: &[&str]) -> anyhow::Result<PathBuf> {
     let counting = tools.build(
         &directory.join("counting"),
         &format!("-Cprofile-generate={}", counts.display()),
-        &["--example", "bench_proxy"],
     )?;
     let profile = directory.join(format!("{}.profdata", identity(&counting)?));
     if !profile.is_file() {
@@ -84,7 +83,7 @@ pub(crate) fn gateway(more: &[&str]) -> anyhow::Result<PathBuf> {
     }
     println!("  building the gateway by what was counted");
     let flag = format!("-Cprofile-use={}", profile.display());
-    tools.build(&directory.join("guided"), &flag, more)
+    tools.build(&directory.join("guided"), &flag)
 }
 
 /// A change of the program is one of its bytes.
@@ -118,13 +117,15 @@ impl Tools {
         })
     }
 
-    fn build(&self, directory: &Path, flag: &str, more: &[&str]) -> anyhow::Result<PathBuf> {
+    /// The same both times, and nothing but the program: what is built beside it, such as an example, would turn on
+    /// features of what they share, and its counts would belong to symbols with other names.
+    fn build(&self, directory: &Path, flag: &str) -> anyhow::Result<PathBuf> {
         let mut flags = std::env::var_os("RUSTFLAGS").unwrap_or_default();
         flags.push(OsString::from(format!(" {flag}")));
         let mut cargo = command::cargo();
         cargo.args(["build", "--locked", "--profile", PROFILE, "--bins"]);
         cargo.args(["--package", "clawdbot", "--target", &self.target]);
-        cargo.arg("--target-dir").arg(directory).args(more);
+        cargo.arg("--target-dir").arg(directory);
         command::run(cargo.env("RUSTFLAGS", flags))?;
         Ok(directory.join(&self.target).join(PROFILE))
     }

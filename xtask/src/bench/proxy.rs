@@ -88,7 +88,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         idle,
     } = args;
     let (binaries, directory) = prepare()?;
-    let ends = Ends::start(&binaries, &directory)?;
+    let ends = Ends::start(&directory)?;
     let mut servers = vec![Server::direct(ends.upstream)];
     for peer in peers {
         println!("  starting {peer}");
@@ -128,8 +128,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 
 /// Where the programs are, and an empty folder for what they write.
 fn prepare() -> anyhow::Result<(PathBuf, PathBuf)> {
-    let binaries = release::gateway(&["--example", "bench_proxy"])?;
-    Ok((binaries, empty_directory()?))
+    Ok((release::gateway()?, empty_directory()?))
 }
 
 fn empty_directory() -> anyhow::Result<PathBuf> {

@@ -50,7 +50,7 @@ pub(crate) fn build(profile: &str) -> anyhow::Result<Images> {
     let binaries = command::binaries(if profile == "dev" { "debug" } else { profile })?;
     let operator = operator(&binaries)?;
     let gateway = if is_released {
-        gateway(&release::gateway(&[])?)?
+        gateway(&release::gateway()?)?
     } else {
         gateway(&binaries)?
     };

@@ -22,6 +22,8 @@ use crate::{
     command, demo,
 };
 
+/// Cargo's profile of clients and the API: quick enough for both.
+const PROFILE: &str = "quick-release";
 /// Where clients and the API run.
 const PROCESSOR: &str = "1";
 
@@ -61,9 +63,13 @@ impl Drop for OneOfOurs {
 }
 
 impl Ends {
-    /// Start the API.
-    pub(super) fn start(binaries: &Path, directory: &Path) -> anyhow::Result<Self> {
-        let program = binaries.join("examples/bench_proxy");
+    /// Build both, and start the API.
+    pub(super) fn start(directory: &Path) -> anyhow::Result<Self> {
+        let mut build = command::cargo();
+        build.args(["build", "--locked", "--profile", PROFILE]);
+        build.args(["--package", "clawdbot", "--example", "bench_proxy"]);
+        command::run(&mut build)?;
+        let program = command::binaries(PROFILE)?.join("examples/bench_proxy");
         let log = std::fs::File::create(directory.join("upstream.log"))?;
         let mut api = pinned(&program);
         api.arg("upstream").stderr(log);
@@ -146,8 +152,7 @@ fn pinned(program: &Path) -> Command {
     words.push(program.into());
     let mut words = words.into_iter();
     let mut command = Command::new(words.next().unwrap_or_default());
-    // Built to be profiled, it must not tell the profile of a gateway what clients do.
-    command.args(words).env("LLVM_PROFILE_FILE", "/dev/null");
+    command.args(words);
     command
 }
 

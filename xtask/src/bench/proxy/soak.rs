@@ -53,7 +53,7 @@ const TURN: Duration = Duration::from_secs(5);
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let Args { minutes, chats } = args;
     let (binaries, directory) = super::prepare()?;
-    let ends = Ends::start(&binaries, &directory)?;
+    let ends = Ends::start(&directory)?;
     let start = |variant| peers::gateway(&binaries, &directory, ends.upstream, variant);
     let audited = start(Variant::Audited)?;
     soak(&ends, &audited, Duration::from_secs_f64(minutes * 60.0))?;

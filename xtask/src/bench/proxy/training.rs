@@ -17,7 +17,7 @@ const END_DEADLINE: Duration = Duration::from_mins(1);
 /// Load gateways that count what they do, and end them, which has them write it down.
 pub(crate) fn run(binaries: &Path) -> anyhow::Result<()> {
     let directory = empty_directory()?;
-    let ends = Ends::start(binaries, &directory)?;
+    let ends = Ends::start(&directory)?;
     for variant in [Variant::Audited, Variant::Plain, Variant::Tls] {
         let mut gateway = peers::gateway(binaries, &directory, ends.upstream, variant)?;
         for load in SCENARIOS.iter().filter(|load| gateway.takes(load)) {
