@@ -3,6 +3,7 @@
 //! Graphs on disk keep ONNX Runtime's operators, which other devices need.
 
 mod attention;
+mod chain;
 mod product;
 mod rewrite;
 
@@ -12,7 +13,8 @@ use ort::operator::OperatorDomain;
 
 use attention::GroupedAttention;
 pub(super) use attention::{Cache, Place, SharedRun, locked};
-use product::{Int8MatMul, Weights};
+use chain::{Int8Chain, Plan};
+use product::Loader;
 pub(crate) use rewrite::rewrite;
 
 /// Where our operators are.
@@ -21,14 +23,14 @@ const DOMAIN: &str = "claw";
 /// What a session of `threads` threads needs for a graph in this folder that [`rewrite()`] made.
 pub(super) fn domain(
     run: &SharedRun,
-    products: Vec<Weights>,
+    chains: Vec<Vec<Plan>>,
     folder: &Path,
     threads: NonZero<usize>,
 ) -> ort::Result<OperatorDomain> {
     let run = Arc::clone(run);
     let domain = OperatorDomain::new(DOMAIN)?.add(GroupedAttention { run })?;
-    match Int8MatMul::new(products, folder, threads) {
-        Some(product) => domain.add(product),
+    match Loader::new(folder, threads) {
+        Some(loader) => domain.add(Int8Chain::new(chains, loader)),
         None => Ok(domain),
     }
 }

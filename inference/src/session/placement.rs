@@ -60,7 +60,7 @@ pub(super) fn open_decoder(
         };
         let run = SharedRun::default();
         let folder = graph.parent().unwrap_or(graph);
-        let operators = operators::domain(&run, rewritten.products, folder, threads(options))?;
+        let operators = operators::domain(&run, rewritten.chains, folder, threads(options))?;
         own = Own {
             run: rewritten.has_own_attention.then_some(run),
             products: rewritten.has_own_products,

@@ -29,7 +29,7 @@ const NAME: &str = "GroupedAttention";
 /// The attribute that says which layer's cache it is.
 const LAYER: &str = "layer";
 /// Pairs of query and key whose attention takes less time than to tell another thread of it, about ten microseconds.
-const ALONE: usize = 4096;
+const ALONE: usize = 1024;
 
 thread_local! {
     /// Scores of a task. Each thread of a session's pool keeps its own.

@@ -1,5 +1,6 @@
-//! Products with weights in 8-bit blocks on the CPU, as an operator of our own: what `MatMulNBits` of ONNX Runtime
-//! computes, several times as fast for more than a few tokens, and the same bits for a token whatever is computed with it.
+//! Products with weights in 8-bit blocks on the CPU: what `MatMulNBits` of ONNX Runtime computes, several times as fast for
+//! more than a few tokens, and the same bits for a token whatever is computed with it. They are steps of a
+//! [chain](super::chain).
 //!
 //! Inputs are rounded to 8 bits, too, block by block, so that a block's products are whole numbers, summed exactly.
 
@@ -18,21 +19,19 @@ use std::{
 };
 
 use archmage::{SimdToken as _, X64V4xToken};
-use ort::{
-    operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput},
-    value::TensorElementType,
-};
+use ort::operator::ComputeContext;
 
 use super::locked;
 use crate::import::weight::DEFAULT_ZERO_POINT;
 use arena::Arena;
 use kernel::{Products, multiply};
-use panels::{COLUMNS, Panels, Size};
-pub(super) use replace::replace;
-use tile::Tile;
+pub(super) use panels::Size;
+use panels::{COLUMNS, Panels};
+pub(super) use replace::{needed, node, replace};
+pub(super) use tile::Tile;
+pub(super) use weights::Source;
 pub(crate) use weights::Weights;
 
-pub(super) const NAME: &str = "Int8MatMul";
 /// The most tokens that are computed with one panel at once: as many as have room in the registers.
 const TOKENS: usize = 8;
 /// Tiles that a task computes with one panel, which stays near the processor meanwhile.
@@ -45,50 +44,52 @@ const TASKS: usize = 4;
 const ALONE: usize = 1 << 16;
 /// Inputs that are rounded in less time than that.
 const ALONE_ROUNDING: usize = 1 << 13;
-/// The attribute that says which of the weights are a product's.
-const PRODUCT: &str = "product";
-
 /// Whether the processor has what the operator needs: 512 bits wide products of bytes (Ice Lake, Zen 4 and later).
 pub(super) fn is_possible() -> bool {
     X64V4xToken::summon().is_some()
 }
 
-/// The operator.
-pub(super) struct Int8MatMul {
+/// Lays out the weights of a session's products.
+pub(super) struct Loader {
     processor: X64V4xToken,
     threads: NonZero<usize>,
     /// Where the weights' files are.
     folder: PathBuf,
-    weights: Vec<Weights>,
-    tiles: SharedTiles,
     arena: SharedArena,
 }
 
 /// Where the weights of a session are laid out.
 type SharedArena = Arc<RwLock<Arena>>;
 
-/// Room for the rounded inputs of a product. One of a session's products is computed at a time.
-type SharedTiles = Arc<Mutex<Vec<Mutex<Tile>>>>;
-
-impl Int8MatMul {
-    /// For these weights of a graph in a folder; none where the processor has not what it needs.
-    pub(super) fn new(
-        weights: Vec<Weights>,
-        folder: &Path,
-        threads: NonZero<usize>,
-    ) -> Option<Self> {
+impl Loader {
+    /// For a graph in a folder; none where the processor has not what products need.
+    pub(super) fn new(folder: &Path, threads: NonZero<usize>) -> Option<Self> {
         Some(Self {
             processor: X64V4xToken::summon()?,
             threads,
             folder: folder.to_owned(),
-            weights,
-            tiles: SharedTiles::default(),
             arena: SharedArena::default(),
         })
     }
 
+    pub(super) fn processor(&self) -> X64V4xToken {
+        self.processor
+    }
+
+    pub(super) fn threads(&self) -> NonZero<usize> {
+        self.threads
+    }
+
+    /// The numbers of a constant.
+    pub(super) fn floats(&self, source: &Source) -> io::Result<Vec<f32>> {
+        let bytes = source.read(&self.folder)?;
+        let (numbers, _) = bytes.as_chunks();
+        Ok(numbers.iter().copied().map(f32::from_le_bytes).collect())
+    }
+
     /// Reads and lays out the weights of one product.
-    fn pack(&self, size: Size, weights: &Weights) -> io::Result<Panels> {
+    pub(super) fn product(&self, weights: &Weights) -> io::Result<Product> {
+        let size = weights.size;
         let values = weights.values.read(&self.folder)?;
         let scales = weights.scales.read(&self.folder)?;
         let zero_points = match &weights.zero_points {
@@ -96,87 +97,48 @@ impl Int8MatMul {
             None => vec![DEFAULT_ZERO_POINT; size.outputs * size.blocks()],
         };
         let mut arena = self.arena.write().unwrap_or_else(PoisonError::into_inner);
-        Panels::pack(
+        let panels = Panels::pack(
             &mut arena,
             size,
             &values,
             &scales,
             &zero_points,
             self.threads,
-        )
-    }
-}
-
-impl Operator for Int8MatMul {
-    type Kernel<'attr> = Product;
-
-    fn name(&self) -> &str {
-        NAME
-    }
-
-    fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
-        [OperatorInput::required(TensorElementType::Float32)]
-    }
-
-    fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
-        [OperatorOutput::required(TensorElementType::Float32)]
-    }
-
-    fn create_kernel(&self, context: &KernelContext<'_>) -> ort::Result<Product> {
-        let number = |name: &str| {
-            let number: Option<i64> = context.get(name);
-            number
-                .and_then(|number| usize::try_from(number).ok())
-                .ok_or_else(|| wrong(&format!("it needs the attribute {name}")))
-        };
-        let size = Size {
-            outputs: number("N")?,
-            inputs: number("K")?,
-            block: number("block_size")?,
-        };
-        let weights = self.weights.get(number(PRODUCT)?);
-        let weights = weights.ok_or_else(|| wrong("it has no weights"))?;
-        let panels = self.pack(size, weights);
+        );
         Ok(Product {
             processor: self.processor,
             threads: self.threads,
-            tiles: Arc::clone(&self.tiles),
             arena: Arc::clone(&self.arena),
-            panels: panels.map_err(|error| wrong(&error.to_string()))?,
+            panels: panels?,
         })
     }
 }
 
+/// A product with weights.
 pub(super) struct Product {
     processor: X64V4xToken,
     threads: NonZero<usize>,
-    tiles: SharedTiles,
     arena: SharedArena,
     panels: Panels,
 }
 
-impl Kernel for Product {
-    fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
-        let input = context.input(0)?.ok_or_else(|| wrong("it has no input"))?;
-        let (shape, input) = input.try_extract_tensor::<f32>()?;
-        let size = self.panels.size;
-        let mut shape = shape.to_vec();
-        match shape.last_mut() {
-            Some(last) if usize::try_from(*last) == Ok(size.inputs) => {
-                *last = i64::try_from(size.outputs).unwrap_or(i64::MAX);
-            }
-            _ => return Err(wrong("its input has another width")),
-        }
-        let mut output = context.output(0, shape)?;
-        let output = output.as_mut().ok_or_else(|| wrong("it has no output"))?;
-        let (_, output) = output.try_extract_tensor_mut::<f32>()?;
-        let mut tiles = locked(&self.tiles);
-        let tiles = self.round(context, input, &mut tiles)?;
+impl Product {
+    pub(super) fn size(&self) -> Size {
+        self.panels.size
+    }
+
+    /// Multiplies the inputs of some tokens. `tiles` is room for them, rounded.
+    pub(super) fn compute(
+        &self,
+        context: &ComputeContext,
+        tiles: &mut Vec<Mutex<Tile>>,
+        input: &[f32],
+        output: &mut [f32],
+    ) -> ort::Result<()> {
+        let tiles = self.round(context, input, tiles)?;
         self.multiply(context, &tiles, output)
     }
-}
 
-impl Product {
     /// Rounds the inputs of all tokens.
     fn round<'a>(
         &self,
@@ -237,8 +199,11 @@ impl Product {
                     multiply(self.processor, panel, tile, &mut products);
                     for (row, products) in rows.iter_mut().zip(&products) {
                         let row = &mut row[place * COLUMNS..];
-                        let width = row.len().min(COLUMNS);
-                        row[..width].copy_from_slice(&products[..width]);
+                        if let Some(row) = row.first_chunk_mut() {
+                            *row = *products;
+                        } else {
+                            row.copy_from_slice(&products[..row.len()]);
+                        }
                     }
                 }
             }
@@ -249,8 +214,4 @@ impl Product {
         }
         context.par_for(tasks.len(), 0, task)
     }
-}
-
-fn wrong(problem: &str) -> ort::Error {
-    ort::Error::new(format!("{NAME}: {problem}"))
 }

@@ -6,7 +6,8 @@ use prost::Message as _;
 
 use super::{
     DOMAIN, attention,
-    product::{self, Weights},
+    chain::{self, Plan},
+    product,
 };
 use crate::import::onnx::{
     message::{Graph, Model},
@@ -22,8 +23,8 @@ pub(crate) struct Rewritten {
     pub(crate) model: Vec<u8>,
     /// Whether attention is ours. Then caches and lengths are no inputs and outputs of the graph any more.
     pub(crate) has_own_attention: bool,
-    /// The weights of the products that are ours.
-    pub(crate) products: Vec<Weights>,
+    /// What our chains compute.
+    pub(crate) chains: Vec<Vec<Plan>>,
     /// Whether all products are ours: what they give for a token depends on nothing beside it.
     pub(crate) has_own_products: bool,
 }
@@ -47,15 +48,16 @@ pub(crate) fn rewrite(graph: &Path) -> Option<Rewritten> {
     } else {
         Vec::new()
     };
-    if !has_own_attention && products.is_empty() {
+    let chains = chain::replace(graph, &products);
+    if !has_own_attention && chains.is_empty() {
         return None;
     }
-    let has_own_products = !products.is_empty() && !has_other_products(graph);
+    let has_own_products = !chains.is_empty() && !has_other_products(graph);
     model.operator_sets.push(operator_set(DOMAIN, 1));
     Some(Rewritten {
         model: model.encode_to_vec(),
         has_own_attention,
-        products,
+        chains,
         has_own_products,
     })
 }
@@ -112,7 +114,7 @@ mod tests {
             ("com.microsoft", "MatMulNBits", true),
             ("", "Gemm", true),
             ("", "Add", false),
-            (DOMAIN, product::NAME, false),
+            (DOMAIN, "Int8MatMul", false),
         ] {
             let node = Node {
                 kind: kind.to_owned(),

@@ -11,13 +11,13 @@ pub(super) const QUAD: usize = 4;
 
 /// How large a product's weights are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Size {
+pub(in super::super) struct Size {
     /// `N`
-    pub(super) outputs: usize,
+    pub(in super::super) outputs: usize,
     /// `K`, a multiple of `block`.
-    pub(super) inputs: usize,
+    pub(in super::super) inputs: usize,
     /// Weights of an output that share a scale and a zero point: a multiple of 16, at most 256.
-    pub(super) block: usize,
+    pub(in super::super) block: usize,
 }
 
 impl Size {

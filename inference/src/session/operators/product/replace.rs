@@ -1,9 +1,9 @@
-//! Puts our operator in the place of `MatMulNBits`.
+//! Marks each `MatMulNBits` that a step of ours can compute, and takes its weights out of the graph.
 
 use std::collections::{HashMap, HashSet};
 
 use super::{
-    NAME, PRODUCT,
+    panels::Size,
     weights::{Source, Weights},
 };
 use crate::{
@@ -14,13 +14,24 @@ use crate::{
     session::operators::DOMAIN,
 };
 
+/// A product of ours, until a chain takes it in.
+const NAME: &str = "Int8MatMul";
+/// The attribute that says which of the weights are a product's.
+const PRODUCT: &str = "product";
 const REPLACED: &str = "MatMulNBits";
 const RESHAPE: &str = "Reshape";
 /// The level of accuracy at which inputs are rounded to 8 bits, too.
 const INT8_ACCURACY: i64 = 4;
 
-/// Puts our operator in the place of what it knows, without weights as inputs, and returns the weights: that of a node has the
-/// number that its attribute [`PRODUCT`] says.
+/// The number of the weights of a node that [`replace()`] has marked.
+pub(in super::super) fn node(node: &Node) -> Option<usize> {
+    let is_ours = node.kind == NAME && node.domain == DOMAIN;
+    let number = node.attributes.iter().find(|one| one.name == PRODUCT)?;
+    usize::try_from(number.int).ok().filter(|_| is_ours)
+}
+
+/// Makes ours of what we know, without weights as inputs, and returns the weights: those of a node have the number that
+/// [`node()`] tells.
 pub(in super::super) fn replace(graph: &mut Graph) -> Vec<Weights> {
     let constants = graph.constants.iter();
     let constants: HashMap<_, _> = constants
@@ -68,7 +79,7 @@ pub(in super::super) fn replace(graph: &mut Graph) -> Vec<Weights> {
 }
 
 /// All that somebody takes.
-fn needed(graph: &Graph) -> HashSet<String> {
+pub(in super::super) fn needed(graph: &Graph) -> HashSet<String> {
     let inputs = graph.nodes.iter().flat_map(|node| &node.inputs);
     let outputs = graph.outputs.iter().map(|output| &output.name);
     inputs.chain(outputs).cloned().collect()
@@ -108,6 +119,11 @@ fn weights_of<'a>(
     };
     let blocks = outputs * (inputs / block);
     Some(Weights {
+        size: Size {
+            outputs,
+            inputs,
+            block,
+        },
         values: source(1, ElementType::Uint8, 1, outputs * inputs)?,
         scales: source(2, ElementType::Float, size_of::<f32>(), blocks)?,
         zero_points: if node.inputs.len() == 4 {
@@ -188,6 +204,12 @@ mod tests {
         let [weights] = weights.as_slice() else {
             unreachable!("{weights:?}")
         };
+        let size = Size {
+            outputs: 6,
+            inputs: 64,
+            block: 32,
+        };
+        assert_eq!(weights.size, size);
         assert_eq!(weights.values, bytes("weights", 384));
         assert_eq!(weights.scales, bytes(inputs[2], 48));
         let zero_points = inputs.get(3).map(|name| bytes(name, 12));
@@ -195,8 +217,7 @@ mod tests {
         let node = &graph.nodes[0];
         assert_eq!((node.kind.as_str(), node.domain.as_str()), (NAME, DOMAIN));
         assert_eq!(node.inputs, ["x"]);
-        let number = node.attributes.last().expect("attributes");
-        assert_eq!((number.name.as_str(), number.int), (PRODUCT, 0));
+        assert_eq!(self::node(node), Some(0));
         assert_eq!(names(&graph), left);
     }
 

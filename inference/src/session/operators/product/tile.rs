@@ -16,7 +16,7 @@ const LANES: usize = 16;
 
 /// Inputs of at most [`TOKENS`] tokens. Numbers of the same place lie side by side, token by token.
 #[derive(Debug, Default)]
-pub(super) struct Tile {
+pub(in super::super) struct Tile {
     pub(super) tokens: usize,
     /// Four inputs of a token each, as signed bytes.
     pub(super) quads: Vec<i32>,

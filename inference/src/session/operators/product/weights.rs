@@ -9,11 +9,13 @@ use std::{
     path::{Component, Path},
 };
 
+use super::panels::Size;
 use crate::import::onnx::message::{EXTERNAL, Property, Tensor};
 
 /// The weights of a product.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Weights {
+    pub(in super::super) size: Size,
     pub(super) values: Source,
     pub(super) scales: Source,
     /// All as the runtime assumes without.
@@ -22,7 +24,7 @@ pub(crate) struct Weights {
 
 /// The bytes of a constant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Source {
+pub(crate) enum Source {
     /// In the graph.
     Graph(Vec<u8>),
     /// In a file beside it.
@@ -35,7 +37,7 @@ pub(super) enum Source {
 
 impl Source {
     /// A constant of so many bytes; none where that is not what it says, or where its file is in another folder.
-    pub(super) fn of(tensor: &Tensor, length: usize) -> Option<Self> {
+    pub(in super::super) fn of(tensor: &Tensor, length: usize) -> Option<Self> {
         if tensor.data_location != EXTERNAL {
             let is_whole = tensor.raw_data.len() == length;
             return is_whole.then(|| Self::Graph(tensor.raw_data.clone()));
