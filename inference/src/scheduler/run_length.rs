@@ -10,7 +10,7 @@ const FIRST: usize = 16;
 /// Tokens of a run at most: longer ones compute a prompt no faster.
 const LONGEST: usize = 64;
 /// Tokens of the prompt in a run at least, so that it comes to an end among many answers.
-const SHORTEST_PIECE: usize = 8;
+const SHORTEST_PIECE: usize = 4;
 /// What the last run weighs in what is known of them: a single slow one changes little, and another load is known
 /// after a tenth of a second.
 const WEIGHT: f64 = 0.125;
