@@ -25,7 +25,7 @@ use norm::Norm;
 pub(crate) use plan::Plan;
 pub(super) use replace::replace;
 
-const NAME: &str = "Int8Chain";
+pub(super) const NAME: &str = "Int8Chain";
 /// The attribute that says which of the plans is a node's.
 const CHAIN: &str = "chain";
 /// Numbers of what is computed token by token that take less time than to tell another thread of them.

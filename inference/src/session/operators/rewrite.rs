@@ -114,7 +114,7 @@ mod tests {
             ("com.microsoft", "MatMulNBits", true),
             ("", "Gemm", true),
             ("", "Add", false),
-            (DOMAIN, "Int8MatMul", false),
+            (DOMAIN, chain::NAME, false),
         ] {
             let node = Node {
                 kind: kind.to_owned(),
