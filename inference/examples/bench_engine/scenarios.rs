@@ -47,7 +47,7 @@ fn decode_alone(model: &ChatModel, seed: usize) -> Outcome<f64> {
 /// The tokens of all while all of them get some.
 fn decode_together(model: &ChatModel, seed: usize) -> Outcome<f64> {
     let asked: Vec<Asked> = (0..CLIENTS)
-        .map(|client| ask(model, request(seed + 2 + client, 128, 192, 0.0)))
+        .map(|client| ask(model, request(seed + 2 + client, 128, 320, 0.0)))
         .collect::<Outcome<_>>()?;
     let answers: Vec<Answer> = asked.into_iter().map(Asked::wait).collect::<Outcome<_>>()?;
     let begin = answers

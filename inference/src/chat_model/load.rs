@@ -28,7 +28,7 @@ const MODEST_KV_CACHE: usize = 2 << 30;
 const DEFAULT_PREFIX_CACHE: usize = 512 << 20;
 /// Between two tokens of an answer while somebody's prompt is computed. Shorter runs make prompts slower: of SmolLM2's on
 /// two processors a quarter of the time is the same for a run of any length.
-const RUN_TIME: Duration = Duration::from_millis(13);
+const RUN_TIME: Duration = Duration::from_millis(10);
 
 /// How to load a model.
 #[derive(Debug, Clone, Copy)]
