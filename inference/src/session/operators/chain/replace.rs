@@ -283,11 +283,7 @@ impl<'a> View<'a> {
     /// A constant of so many floats.
     fn floats(&self, name: &str, length: usize) -> Option<Source> {
         let tensor = *self.constants.get(name)?;
-        let numbers: i64 = tensor.dimensions.iter().product();
-        let fits = tensor.element_type == ElementType::Float.number()
-            && usize::try_from(numbers) == Ok(length);
-        fits.then(|| Source::of(tensor, length * size_of::<f32>()))
-            .flatten()
+        Source::of_elements(tensor, ElementType::Float, size_of::<f32>(), length)
     }
 }
 

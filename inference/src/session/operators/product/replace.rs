@@ -112,10 +112,7 @@ fn weights_of<'a>(
     // Not all of them are written as this specification has them: the sizes must agree, whatever the dimensions.
     let source = |index: usize, element: ElementType, size: usize, length: usize| {
         let tensor = constant(node.inputs.get(index)?)?;
-        let numbers: i64 = tensor.dimensions.iter().product();
-        let fits =
-            tensor.element_type == element.number() && usize::try_from(numbers) == Ok(length);
-        fits.then(|| Source::of(tensor, length * size)).flatten()
+        Source::of_elements(tensor, element, size, length)
     };
     let blocks = outputs * (inputs / block);
     Some(Weights {

@@ -10,7 +10,10 @@ use std::{
 };
 
 use super::panels::Size;
-use crate::import::onnx::message::{EXTERNAL, Property, Tensor};
+use crate::import::onnx::{
+    ElementType,
+    message::{EXTERNAL, Property, Tensor},
+};
 
 /// The weights of a product.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,8 +39,21 @@ pub(crate) enum Source {
 }
 
 impl Source {
+    /// A constant of so many elements of a type, whatever its dimensions, of `size` bytes each; none where it is another.
+    pub(in super::super) fn of_elements(
+        tensor: &Tensor,
+        element: ElementType,
+        size: usize,
+        length: usize,
+    ) -> Option<Self> {
+        let elements: i64 = tensor.dimensions.iter().product();
+        let fits =
+            tensor.element_type == element.number() && usize::try_from(elements) == Ok(length);
+        fits.then(|| Self::of(tensor, length * size)).flatten()
+    }
+
     /// A constant of so many bytes; none where that is not what it says, or where its file is in another folder.
-    pub(in super::super) fn of(tensor: &Tensor, length: usize) -> Option<Self> {
+    fn of(tensor: &Tensor, length: usize) -> Option<Self> {
         if tensor.data_location != EXTERNAL {
             let is_whole = tensor.raw_data.len() == length;
             return is_whole.then(|| Self::Graph(tensor.raw_data.clone()));
