@@ -1,14 +1,18 @@
 #!/usr/bin/env python3
 """Measures onnxruntime-genai on the same weights, as `examples/bench_engine` measures ours.
 
-    python bench_genai.py --prepare IMPORTED_DIRECTORY GENAI_DIRECTORY [--same-blocks]
-    python bench_genai.py GENAI_DIRECTORY [THREADS]
+    python bench_genai.py --prepare IMPORTED_DIRECTORY GENAI_DIRECTORY [--same-blocks] [--half]
+    python bench_genai.py GENAI_DIRECTORY [THREADS] [--cuda-graph] [--without-arrivals]
 
 `--prepare` rewrites an imported model into the form that onnxruntime-genai's own builder gives to a llama: an
 attention mask instead of explicit lengths, logits for every position, and 8-bit weights in blocks of 32 values, its
-default (`--same-blocks` keeps ours). The second form prints JSON on one line; a thread count of 0, the default, is all.
+default (`--same-blocks` keeps ours). `--half` is for a GPU with CUDA: floats of 16 bits, and the provider in the
+configuration. The second form prints JSON on one line; a thread count of 0, the default, is all. `--cuda-graph` lets
+the peer record a step of decoding and replay it, and measures one client: with that, it takes no prompts of several.
+`--without-arrivals` leaves out the clients that come by chance.
 
 Needs Python 3.11 and: onnxruntime-genai==0.18.0 onnxruntime==1.31.1 onnx==1.23.2 numpy
+On a GPU instead: onnxruntime-genai-cuda==0.18.0 onnxruntime-gpu==1.31.1
 """
 
 import json
@@ -24,6 +28,7 @@ PREFILL = 512
 REPEATS = 3
 BLOCK = 32
 CLIENTS = 8
+GPU_CLIENTS = 32
 # The requests that come by chance, as in `examples/bench_engine/scenarios.rs`.
 ARRIVALS = 32
 ARRIVALS_PER_SECOND = 4.0
@@ -31,7 +36,7 @@ SEED = 1000
 LONGEST = 1024
 
 
-def prepare(source, target, same_blocks):
+def prepare(source, target, same_blocks, half):
     import onnx
 
     shutil.rmtree(target, ignore_errors=True)
@@ -41,10 +46,12 @@ def prepare(source, target, same_blocks):
     rewrite(onnx, model.graph)
     if not same_blocks:
         narrow_blocks(onnx, model.graph)
+    if half:
+        halve(onnx, model.graph)
     data = {"save_as_external_data": True, "all_tensors_to_one_file": True, "location": "model.onnx.data"}
     onnx.save(model, target / "model.onnx", **data)
     shutil.copy(source / "tokenizer.json", target)
-    (target / "genai_config.json").write_text(json.dumps(genai_config(manifest), indent=1))
+    (target / "genai_config.json").write_text(json.dumps(genai_config(manifest, half), indent=1))
 
 
 def rewrite(onnx, graph):
@@ -105,7 +112,24 @@ def narrow_blocks(onnx, graph):
         size.i = BLOCK
 
 
-def genai_config(manifest):
+def halve(onnx, graph):
+    """Floats of 16 bits everywhere but in the logits."""
+    import numpy
+
+    types = onnx.TensorProto
+    for constant in graph.initializer:
+        if constant.data_type == types.FLOAT:
+            floats = onnx.numpy_helper.to_array(constant).astype(numpy.float16)
+            constant.CopyFrom(onnx.numpy_helper.from_array(floats, constant.name))
+    for value in [*graph.input, *graph.output]:
+        if value.type.tensor_type.elem_type == types.FLOAT and value.name != "logits":
+            value.type.tensor_type.elem_type = types.FLOAT16
+    last = next(node for node in graph.node if "logits" in node.output)
+    last.output[0] = "logits.half"
+    graph.node.append(onnx.helper.make_node("Cast", ["logits.half"], ["logits"], to=types.FLOAT))
+
+
+def genai_config(manifest, half):
     shape, tokens = manifest["architecture"], manifest["tokens"]
     return {
         "model": {
@@ -122,7 +146,7 @@ def genai_config(manifest):
                 "num_attention_heads": shape["heads"],
                 "num_key_value_heads": shape["kvHeads"],
                 "num_hidden_layers": shape["layers"],
-                "session_options": {"provider_options": []},
+                "session_options": {"provider_options": [{"cuda": {}}] if half else []},
                 "inputs": {
                     "input_ids": "input_ids",
                     "attention_mask": "attention_mask",
@@ -149,8 +173,10 @@ def tokens(seed, count):
     return [100 + (seed * 131 + index * 7919) % 20000 for index in range(count)]
 
 
-def load(genai, directory, threads, more):
+def load(genai, directory, threads, more, cuda_graph=False):
     config = genai.Config(str(directory))
+    if cuda_graph:
+        config.set_provider_option("cuda", "enable_cuda_graph", "1")
     options = {"intra_op_num_threads": threads, "inter_op_num_threads": 1}
     config.overlay(json.dumps({"model": {"decoder": {"session_options": options}}, **more}))
     return genai.Model(config)
@@ -167,15 +193,17 @@ def generate(genai, model, clients, prompt, answer):
     ids = numpy.array([tokens(client, prompt) for client in range(clients)], dtype=numpy.int32)
     begin = time.perf_counter()
     generator.append_tokens(ids)
-    middle = time.perf_counter()
-    # The prompt's logits give the first token without a pass over the model: it belongs to neither figure.
+    # The prompt's logits give the first token without a pass over the model: it belongs to the prompt.
     generator.generate_next_token()
-    start_of_answer = time.perf_counter()
     produced = 0
-    while produced < answer and not generator.is_done():
+    # A GPU still computes when those calls return; `is_done` waits for it.
+    done = generator.is_done()
+    middle = time.perf_counter()
+    while produced < answer and not done:
         generator.generate_next_token()
+        done = generator.is_done()
         produced += 1
-    return middle - begin, clients * produced / (time.perf_counter() - start_of_answer)
+    return middle - begin, clients * produced / (time.perf_counter() - middle)
 
 
 def due_requests():
@@ -188,7 +216,8 @@ def due_requests():
 
 
 def arrivals(genai, directory, threads):
-    """Clients that come by chance, given to the peer's own engine, which on a CPU batches those that wait together."""
+    """Clients that come by chance, given to the peer's own engine, which with a contiguous cache batches those that
+    wait together."""
     import numpy
 
     more = {"search": {"max_length": LONGEST}, "engine": {"static_batching": {"max_batch_size": CLIENTS}}}
@@ -230,32 +259,45 @@ def arrivals(genai, directory, threads):
     }
 
 
-def measure(directory, threads):
+def decode(genai, model, clients, repeats):
+    return max(generate(genai, model, clients, PROMPT, ANSWER)[1] for _ in range(repeats))
+
+
+def measure(directory, threads, cuda_graph, with_arrivals):
     import onnxruntime_genai as genai
 
     start = time.perf_counter()
-    model = load(genai, directory, threads, {})
+    model = load(genai, directory, threads, {}, cuda_graph)
     generate(genai, model, 1, 1, 1)
     load_seconds = time.perf_counter() - start
+    gpu = model.device_type == "CUDA"
+    # A GPU loads and chooses its kernels when it first meets a shape.
+    repeats = REPEATS if gpu else 1
     prefill = max(PREFILL / generate(genai, model, 1, PREFILL, 1)[0] for _ in range(REPEATS))
     report = {
         "engine": f"onnxruntime-genai {genai.__version__}",
         "threads": threads,
         "load_to_first_token_seconds": load_seconds,
         "prefill_512_tokens_per_second": prefill,
-        "decode_1_tokens_per_second": generate(genai, model, 1, PROMPT, ANSWER)[1],
-        "decode_8_tokens_per_second": generate(genai, model, CLIENTS, PROMPT, ANSWER)[1],
-        **arrivals(genai, directory, threads),
+        "decode_1_tokens_per_second": decode(genai, model, 1, repeats),
     }
+    if not cuda_graph:
+        report["decode_8_tokens_per_second"] = decode(genai, model, CLIENTS, repeats)
+    if gpu and not cuda_graph:
+        report["decode_32_tokens_per_second"] = decode(genai, model, GPU_CLIENTS, repeats)
+    if with_arrivals and not cuda_graph:
+        report |= arrivals(genai, directory, threads)
     print(json.dumps(report), flush=True)
 
 
 def main():
-    arguments = sys.argv[1:]
-    if len(arguments) in (3, 4) and arguments[0] == "--prepare" and arguments[3:] in ([], ["--same-blocks"]):
-        prepare(Path(arguments[1]), Path(arguments[2]), bool(arguments[3:]))
-    elif len(arguments) in (1, 2) and not arguments[0].startswith("-"):
-        measure(Path(arguments[0]), int(arguments[1]) if len(arguments) == 2 else 0)
+    names = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
+    flags = {argument for argument in sys.argv[1:] if argument.startswith("-")}
+    if "--prepare" in flags and len(names) == 2 and flags <= {"--prepare", "--same-blocks", "--half"}:
+        prepare(Path(names[0]), Path(names[1]), "--same-blocks" in flags, "--half" in flags)
+    elif len(names) in (1, 2) and flags <= {"--cuda-graph", "--without-arrivals"}:
+        threads = int(names[1]) if len(names) == 2 else 0
+        measure(Path(names[0]), threads, "--cuda-graph" in flags, "--without-arrivals" not in flags)
     else:
         sys.exit(__doc__)
 

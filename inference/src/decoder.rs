@@ -1,7 +1,5 @@
 //! What a scheduler needs of a model: memory for conversations, and runs over it.
 
-use std::ops::Range;
-
 use crate::{kv_cache::KvShape, session::Move, session::SessionError};
 
 /// A token for a row of a cache, and how many tokens the row has before it.
@@ -52,9 +50,6 @@ pub(crate) trait Decoder {
     /// The logits of one position.
     fn vocabulary_size(&self) -> usize;
 
-    /// Whether caches can be read, written and resized: those in a GPU's memory cannot, and have one row each.
-    fn can_copy(&self) -> bool;
-
     /// Whether caches of any kind can take part in one run.
     fn can_join(&self) -> bool;
 
@@ -80,13 +75,18 @@ pub(crate) trait Decoder {
         source: (&Self::Cache, usize),
         target: (&mut Self::Cache, usize),
         positions: usize,
-    );
+    ) -> Result<(), SessionError>;
 
-    /// The content of some positions of the first row.
-    fn read(&self, cache: &Self::Cache, positions: Range<usize>) -> Box<[f32]>;
+    /// The content of so many blocks of [`BLOCK`](crate::kv_cache::BLOCK) positions of the first row, from a position on.
+    fn read(
+        &mut self,
+        cache: &Self::Cache,
+        start: usize,
+        blocks: usize,
+    ) -> Result<Vec<Box<[f32]>>, SessionError>;
 
-    /// Puts back into the first row what `read` gave.
-    fn write(&mut self, cache: &mut Self::Cache, start: usize, positions: usize, values: &[f32]);
+    /// Puts blocks that `read` gave into the first row, one after the other from its beginning on.
+    fn write(&mut self, cache: &mut Self::Cache, blocks: &[&[f32]]) -> Result<(), SessionError>;
 
     /// Adds tokens after the first `past` positions of a cache with one row, and returns the logits that follow the last
     /// `wanted` of them, at least one.

@@ -3,9 +3,9 @@
 //! The result is what [`ModelDir::open`] accepts. A target appears whole or not at all, and is never overwritten.
 
 mod block;
-mod decoder;
+pub(crate) mod decoder;
 mod encoder;
-mod gguf;
+pub(crate) mod gguf;
 mod model_files;
 pub(crate) mod onnx;
 mod onnx_directory;
@@ -14,7 +14,7 @@ mod source;
 mod staging;
 mod tokenizer_json;
 pub(crate) mod weight;
-mod weights;
+pub(crate) mod weights;
 
 use std::{
     fs::File,

@@ -5,6 +5,9 @@ use crate::model_dir::Architecture;
 /// The smallest cache, in positions.
 const SMALLEST: usize = 512;
 
+/// Positions that are read, kept and written together.
+pub(crate) const BLOCK: usize = 32;
+
 /// The dimensions of a model's cache.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct KvShape {
@@ -16,6 +19,8 @@ pub struct KvShape {
     pub head_size: usize,
     /// The most positions that may ever be needed.
     pub context_length: usize,
+    /// The bytes of a number: 4, or 2 on a GPU.
+    pub number_bytes: usize,
 }
 
 impl KvShape {
@@ -26,6 +31,7 @@ impl KvShape {
             heads: architecture.kv_heads,
             head_size: architecture.head_size,
             context_length,
+            number_bytes: size_of::<f32>(),
         }
     }
 
@@ -41,7 +47,7 @@ impl KvShape {
 
     /// The bytes of a cache of `capacity` positions.
     pub fn bytes(&self, capacity: usize) -> usize {
-        self.values(capacity) * size_of::<f32>()
+        self.values(capacity) * self.number_bytes
     }
 
     /// The numbers in a cache of `positions`.
@@ -59,6 +65,7 @@ mod tests {
         heads: 3,
         head_size: 64,
         context_length: 3000,
+        number_bytes: 4,
     };
 
     #[test]

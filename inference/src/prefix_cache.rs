@@ -9,8 +9,10 @@ use std::{
     collections::{BTreeSet, HashMap},
 };
 
-/// Tokens of a block.
-pub(crate) const BLOCK: usize = 32;
+use crate::kv_cache::BLOCK;
+
+/// Blocks that are read at once, beside what the budget has.
+const READ_AT_ONCE: usize = 8;
 
 /// What the cache did so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -77,44 +79,44 @@ impl PrefixCache {
         self.bytes
     }
 
-    /// Gives the blocks that a prompt begins with to `take`, in order, and returns the number of their tokens, which is at
-    /// most `most`.
-    pub(crate) fn find(
-        &mut self,
-        prompt: &[u32],
-        most: usize,
-        mut take: impl FnMut(usize, &[f32]),
-    ) -> usize {
+    /// The blocks that a prompt begins with, of at most `most` tokens together.
+    pub(crate) fn find(&mut self, prompt: &[u32], most: usize) -> Vec<&[f32]> {
         self.counts.lookups += 1;
         let path = self.path(&prompt[..most.min(prompt.len())]);
-        for (index, id) in path.iter().enumerate() {
-            take(index * BLOCK, &self.nodes[id].values);
-        }
         let tokens = path.len() * BLOCK;
         self.counts.hits += u64::from(tokens > 0);
         self.counts.tokens += tokens as u64;
         self.touch(&path);
-        tokens
+        let values = |id| &*self.nodes[id].values;
+        path.iter().map(values).collect()
     }
 
-    /// Keeps the whole blocks of a prompt; `read` gives the values of a block from its first position on.
-    pub(crate) fn keep(&mut self, prompt: &[u32], mut read: impl FnMut(usize) -> Box<[f32]>) {
+    /// Keeps the whole blocks of a prompt; `read` gives the values of so many blocks from a position on.
+    pub(crate) fn keep<E>(
+        &mut self,
+        prompt: &[u32],
+        mut read: impl FnMut(usize, usize) -> Result<Vec<Box<[f32]>>, E>,
+    ) -> Result<(), E> {
         let mut path = self.path(prompt);
         self.touch(&path);
-        for block in path.len()..prompt.len() / BLOCK {
-            let tokens = &prompt[block * BLOCK..][..BLOCK];
-            let parent = path.last().copied().unwrap_or(ROOT);
+        let (known, all) = (path.len(), prompt.len() / BLOCK);
+        for first in (known..all).step_by(READ_AT_ONCE) {
             // All blocks of one model have the same size, but for what is known only after reading one.
             let expected = self.nodes.values().next().map_or(0, Node::bytes);
             if self.budget == 0 || !self.make_room(expected) {
-                return;
+                return Ok(());
             }
-            let values = read(block * BLOCK);
-            match self.insert(parent, tokens.into(), values, block) {
-                Some(id) => path.push(id),
-                None => return,
+            let count = READ_AT_ONCE.min(all - first);
+            for (block, values) in (first..).zip(read(first * BLOCK, count)?) {
+                let tokens = &prompt[block * BLOCK..][..BLOCK];
+                let parent = path.last().copied().unwrap_or(ROOT);
+                match self.insert(parent, tokens.into(), values, block) {
+                    Some(id) => path.push(id),
+                    None => return Ok(()),
+                }
             }
         }
+        Ok(())
     }
 
     fn insert(
@@ -199,6 +201,8 @@ impl Node {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -208,21 +212,23 @@ mod tests {
     }
 
     /// A block's value tells which one it is.
-    fn values(prompt: &[u32]) -> impl FnMut(usize) -> Box<[f32]> {
-        move |start| Box::new([f32::from(u16::try_from(prompt[start]).expect("small")); 100])
+    fn values(prompt: &[u32]) -> impl FnMut(usize, usize) -> Result<Vec<Box<[f32]>>, Infallible> {
+        let value = |token: u32| f32::from(u16::try_from(token).expect("small"));
+        move |start, blocks| {
+            let tokens = prompt[start..].iter().step_by(BLOCK).take(blocks);
+            Ok(tokens.map(|&token| [value(token); 100].into()).collect())
+        }
     }
 
     fn keep(cache: &mut PrefixCache, blocks: &[u32]) {
         let prompt = prompt(blocks);
-        cache.keep(&prompt, values(&prompt));
+        let Ok(()) = cache.keep(&prompt, values(&prompt));
     }
 
     fn find(cache: &mut PrefixCache, blocks: &[u32]) -> Vec<f32> {
         let prompt = prompt(blocks);
-        let mut found = Vec::new();
-        let tokens = cache.find(&prompt, prompt.len(), |_, values| found.push(values[0]));
-        assert_eq!(tokens, found.len() * BLOCK);
-        found
+        let found = cache.find(&prompt, prompt.len());
+        found.iter().map(|values| values[0]).collect()
     }
 
     fn block_bytes() -> usize {
@@ -261,15 +267,15 @@ mod tests {
     fn no_more_is_found_than_may_be() {
         let mut cache = PrefixCache::new(1 << 20);
         let prompt = prompt(&[1, 2]);
-        cache.keep(&prompt, values(&prompt));
-        assert_eq!(cache.find(&prompt, 2 * BLOCK - 1, |_, _| {}), BLOCK);
+        let Ok(()) = cache.keep(&prompt, values(&prompt));
+        assert_eq!(cache.find(&prompt, 2 * BLOCK - 1).len(), 1);
     }
 
     #[test]
     fn a_part_of_a_block_is_not_kept() {
         let mut cache = PrefixCache::new(1 << 20);
         let prompt = prompt(&[1, 2]);
-        cache.keep(&prompt[..2 * BLOCK - 1], values(&prompt));
+        let Ok(()) = cache.keep(&prompt[..2 * BLOCK - 1], values(&prompt));
         assert_eq!(find(&mut cache, &[1, 2]), [1.0]);
     }
 
@@ -300,7 +306,8 @@ mod tests {
     #[test]
     fn without_a_budget_nothing_is_read_or_kept() {
         let mut cache = PrefixCache::new(0);
-        cache.keep(&prompt(&[1]), |_| unreachable!("nothing is read"));
+        let read = |_, _| -> Result<_, Infallible> { unreachable!("nothing is read") };
+        let Ok(()) = cache.keep(&prompt(&[1]), read);
         assert_eq!(cache.bytes(), 0);
     }
 
@@ -320,10 +327,14 @@ mod tests {
                     let token = u16::try_from(prompt[start]).expect("small");
                     Box::new([f32::from(depth * 10 + token); 100])
                 };
-                cache.find(&prompt, prompt.len(), |start, values| {
-                    assert_eq!(values, &*deep(start));
-                });
-                cache.keep(&prompt, deep);
+                let found = cache.find(&prompt, prompt.len());
+                for (block, values) in found.into_iter().enumerate() {
+                    prop_assert_eq!(values, &*deep(block * BLOCK));
+                }
+                let read = |start, blocks| -> Result<_, Infallible> {
+                    Ok((0..blocks).map(|block| deep(start + block * BLOCK)).collect())
+                };
+                let Ok(()) = cache.keep(&prompt, read);
                 prop_assert!(cache.bytes() <= budget);
                 prop_assert_eq!(cache.nodes.len(), cache.by_use.len());
                 prop_assert_eq!(cache.nodes.len(), cache.children.len());

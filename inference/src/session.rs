@@ -5,7 +5,7 @@
 mod bound;
 mod flat;
 mod graph;
-mod kv_part;
+mod half;
 mod operators;
 mod placement;
 pub mod runtime;

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use claw_inference::{ChatModel, ChatRequest};
+use claw_inference::{ChatModel, ChatRequest, Device};
 
 use crate::{
     client::{Answer, Asked, Outcome, ask, quantile, to_float},
@@ -16,6 +16,7 @@ use crate::{
 pub(crate) type Figures = BTreeMap<&'static str, f64>;
 
 const CLIENTS: usize = 8;
+const MANY_CLIENTS: usize = 32;
 /// Requests of the staggered arrivals, and how many of them come in a second on average.
 const ARRIVALS: usize = 32;
 const ARRIVALS_PER_SECOND: f64 = 4.0;
@@ -25,7 +26,12 @@ pub(crate) fn run(model: &ChatModel, round: usize) -> Outcome<Figures> {
     let seed = 1000 * (round + 1);
     figures.insert("prefill_512_tokens_per_second", prefill(model, seed)?);
     figures.insert("decode_1_tokens_per_second", decode_alone(model, seed)?);
-    figures.insert("decode_8_tokens_per_second", decode_together(model, seed)?);
+    let together = decode_together(model, seed, CLIENTS)?;
+    figures.insert("decode_8_tokens_per_second", together);
+    if model.info().device == Device::Cuda.to_string() {
+        let together = decode_together(model, seed, MANY_CLIENTS)?;
+        figures.insert("decode_32_tokens_per_second", together);
+    }
     first_tokens(model, seed, &mut figures)?;
     guesses(model, &mut figures)?;
     arrivals(model, seed, &mut figures)?;
@@ -45,8 +51,8 @@ fn decode_alone(model: &ChatModel, seed: usize) -> Outcome<f64> {
 }
 
 /// The tokens of all while all of them get some.
-fn decode_together(model: &ChatModel, seed: usize) -> Outcome<f64> {
-    let asked: Vec<Asked> = (0..CLIENTS)
+fn decode_together(model: &ChatModel, seed: usize, clients: usize) -> Outcome<f64> {
+    let asked: Vec<Asked> = (0..clients)
         .map(|client| ask(model, request(seed + 2 + client, 128, 320, 0.0)))
         .collect::<Outcome<_>>()?;
     let answers: Vec<Answer> = asked.into_iter().map(Asked::wait).collect::<Outcome<_>>()?;

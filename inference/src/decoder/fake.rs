@@ -2,7 +2,6 @@
 //! moved wrongly or overwritten gives another text.
 
 use std::{
-    ops::Range,
     sync::{
         Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -13,7 +12,7 @@ use std::{
 use super::{Decoder, Part, Step, steps};
 use crate::{
     generation::tests::EOS,
-    kv_cache::KvShape,
+    kv_cache::{BLOCK, KvShape},
     session::{Move, SessionError},
 };
 
@@ -107,7 +106,6 @@ pub(crate) enum Joins {
 pub(crate) struct Fake {
     text: Text,
     control: Arc<Control>,
-    can_copy: bool,
     joins: Joins,
     has_memory: bool,
     logits: Vec<f32>,
@@ -133,7 +131,6 @@ impl Fake {
         Self {
             text,
             control: Arc::clone(control),
-            can_copy: true,
             joins: Joins::None,
             has_memory: true,
             logits: Vec::new(),
@@ -142,14 +139,6 @@ impl Fake {
 
     pub(crate) fn with(self, joins: Joins) -> Self {
         Self { joins, ..self }
-    }
-
-    /// As if on a GPU.
-    pub(crate) fn without_copies(self) -> Self {
-        Self {
-            can_copy: false,
-            ..self
-        }
     }
 
     /// As if there were a fault where nobody expects one.
@@ -240,15 +229,12 @@ impl Decoder for Fake {
             heads: 1,
             head_size: 1,
             context_length: CONTEXT,
+            number_bytes: 4,
         }
     }
 
     fn vocabulary_size(&self) -> usize {
         VOCABULARY
-    }
-
-    fn can_copy(&self) -> bool {
-        self.can_copy
     }
 
     fn can_join(&self) -> bool {
@@ -277,7 +263,6 @@ impl Decoder for Fake {
         capacity: usize,
         moves: &[Move],
     ) -> Result<(), SessionError> {
-        assert!(self.can_copy);
         let mut values = vec![f32::NAN; rows * capacity];
         for step in moves {
             let source = &cache.values[step.from * cache.capacity..][..step.positions];
@@ -297,20 +282,27 @@ impl Decoder for Fake {
         (source, from): (&FakeCache, usize),
         (target, to): (&mut FakeCache, usize),
         positions: usize,
-    ) {
-        assert!(self.can_copy);
+    ) -> Result<(), SessionError> {
         let source = &source.values[from * source.capacity..][..positions];
         target.row(to)[..positions].copy_from_slice(source);
+        Ok(())
     }
 
-    fn read(&self, cache: &FakeCache, positions: Range<usize>) -> Box<[f32]> {
-        assert!(self.can_copy);
-        cache.values[positions].into()
+    fn read(
+        &mut self,
+        cache: &FakeCache,
+        start: usize,
+        blocks: usize,
+    ) -> Result<Vec<Box<[f32]>>, SessionError> {
+        let values = cache.values[start..].chunks_exact(BLOCK).take(blocks);
+        Ok(values.map(Into::into).collect())
     }
 
-    fn write(&mut self, cache: &mut FakeCache, start: usize, positions: usize, values: &[f32]) {
-        assert_eq!(values.len(), positions);
-        cache.row(0)[start..start + positions].copy_from_slice(values);
+    fn write(&mut self, cache: &mut FakeCache, blocks: &[&[f32]]) -> Result<(), SessionError> {
+        for (row, block) in cache.row(0).chunks_exact_mut(BLOCK).zip(blocks) {
+            row.copy_from_slice(block);
+        }
+        Ok(())
     }
 
     fn extend<'a>(

@@ -40,6 +40,10 @@ pub(crate) enum ElementType {
     Int32,
     /// 64 bit integers.
     Int64,
+    /// 16 bit floats of IEEE 754.
+    Float16,
+    /// 16 bit floats with the range of 32 bits.
+    BFloat16,
 }
 
 impl ElementType {
@@ -49,6 +53,18 @@ impl ElementType {
             Self::Uint8 => 2,
             Self::Int32 => 6,
             Self::Int64 => 7,
+            Self::Float16 => 10,
+            Self::BFloat16 => 16,
+        }
+    }
+
+    /// The bytes of one.
+    pub(crate) fn bytes(self) -> usize {
+        match self {
+            Self::Uint8 => 1,
+            Self::Float16 | Self::BFloat16 => 2,
+            Self::Float | Self::Int32 => 4,
+            Self::Int64 => 8,
         }
     }
 }
@@ -122,19 +138,7 @@ impl ModelWriter {
 
     /// Adds an operator.
     pub(crate) fn operator(&mut self, operator: &Operator<'_>) {
-        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
-        self.graph.nodes.push(Node {
-            inputs: names(operator.inputs),
-            outputs: names(operator.outputs),
-            name: operator.outputs[0].to_owned(),
-            kind: operator.kind.to_owned(),
-            attributes: operator
-                .settings
-                .iter()
-                .map(|&(name, setting)| attribute(name, setting))
-                .collect(),
-            domain: operator.domain.to_owned(),
-        });
+        self.graph.nodes.push(node(operator));
     }
 
     /// Adds a constant of floats.
@@ -208,20 +212,40 @@ impl ModelWriter {
     /// Writes the graph to `path` and makes both files durable. Returns the data file's SHA-256 in hexadecimal.
     pub(crate) fn finish(self, path: &Path) -> io::Result<String> {
         let digest = self.data.finish()?;
-        let model = Model {
-            ir_version: IR_VERSION,
-            producer: env!("CARGO_PKG_NAME").to_owned(),
-            producer_version: env!("CARGO_PKG_VERSION").to_owned(),
-            graph: Some(self.graph),
-            operator_sets: vec![
-                operator_set(STANDARD, OPERATOR_SET),
-                operator_set(CONTRIB, 1),
-            ],
-        };
         let mut file = std::fs::File::create_new(path)?;
-        file.write_all(&model.encode_to_vec())?;
+        file.write_all(&model(self.graph).encode_to_vec())?;
         file.sync_all()?;
         Ok(digest)
+    }
+}
+
+/// A model of one graph, with the operators that we know.
+pub(crate) fn model(graph: Graph) -> Model {
+    Model {
+        ir_version: IR_VERSION,
+        producer: env!("CARGO_PKG_NAME").to_owned(),
+        producer_version: env!("CARGO_PKG_VERSION").to_owned(),
+        graph: Some(graph),
+        operator_sets: vec![
+            operator_set(STANDARD, OPERATOR_SET),
+            operator_set(CONTRIB, 1),
+        ],
+    }
+}
+
+/// An operator as a graph has it, under the name of its first output.
+pub(crate) fn node(operator: &Operator<'_>) -> Node {
+    let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+    let settings = operator.settings.iter();
+    Node {
+        inputs: names(operator.inputs),
+        outputs: names(operator.outputs),
+        name: operator.outputs[0].to_owned(),
+        kind: operator.kind.to_owned(),
+        attributes: settings
+            .map(|&(name, setting)| attribute(name, setting))
+            .collect(),
+        domain: operator.domain.to_owned(),
     }
 }
 
@@ -269,7 +293,7 @@ pub(crate) fn attribute(name: &str, setting: Setting) -> Attribute {
     attribute
 }
 
-pub(in crate::import) fn value_info(name: &str, element: ElementType, shape: &[Size]) -> ValueInfo {
+pub(crate) fn value_info(name: &str, element: ElementType, shape: &[Size]) -> ValueInfo {
     let dimension = |size: &Size| Dimension {
         value: Some(match *size {
             Size::Fixed(size) => DimensionValue::Fixed(to_i64(size)),

@@ -96,22 +96,20 @@ impl<C> Batches<C> {
     pub(super) fn join<D: Decoder<Cache = C>>(
         &mut self,
         decoder: &mut D,
-        running: Running,
+        mut running: Running,
         single: Single<C>,
     ) {
         let beside = self.shape.bytes(single.capacity);
-        let place = if decoder.can_copy() {
-            self.place(decoder, single.capacity, beside)
-        } else {
-            None
-        };
-        let Some((batch, row)) = place else {
+        let Some((batch, row)) = self.place(decoder, single.capacity, beside) else {
             let batch = Batch::new(single.cache, single.capacity, running);
             return self.list.push(batch);
         };
         let batch = &mut self.list[batch];
-        decoder.copy((&single.cache, 0), (&mut batch.cache, row), running.past);
-        batch.rows[row] = Some(running);
+        let copied = decoder.copy((&single.cache, 0), (&mut batch.cache, row), running.past);
+        match copied {
+            Ok(()) => batch.rows[row] = Some(running),
+            Err(error) => fail(&mut running.generation, error.into()),
+        }
         self.give_back(single);
     }
 
@@ -220,12 +218,13 @@ impl<C> Batches<C> {
         let Some(mut running) = self.list[batch].rows[row].take() else {
             return;
         };
-        match allocated {
-            Ok(mut cache) => {
-                let source = (&self.list[batch].cache, row);
-                decoder.copy(source, (&mut cache, 0), running.past);
-                self.list.push(Batch::new(cache, capacity, running));
-            }
+        let copied = allocated.and_then(|mut cache| {
+            let source = (&self.list[batch].cache, row);
+            decoder.copy(source, (&mut cache, 0), running.past)?;
+            Ok(cache)
+        });
+        match copied {
+            Ok(cache) => self.list.push(Batch::new(cache, capacity, running)),
             Err(error) => fail(&mut running.generation, error.into()),
         }
     }
@@ -239,15 +238,18 @@ impl<C> Batches<C> {
         let Ok([source, target]) = self.list.get_disjoint_mut([from.0, to.0]) else {
             return;
         };
-        let Some(running) = source.rows[from.1].take() else {
+        let Some(mut running) = source.rows[from.1].take() else {
             return;
         };
-        decoder.copy(
+        let copied = decoder.copy(
             (&source.cache, from.1),
             (&mut target.cache, to.1),
             running.past,
         );
-        target.rows[to.1] = Some(running);
+        match copied {
+            Ok(()) => target.rows[to.1] = Some(running),
+            Err(error) => fail(&mut running.generation, error.into()),
+        }
     }
 
     /// Takes the answer that came last out of its row.

@@ -21,7 +21,8 @@ use crate::{
     event::GenerationError,
     fault::message,
     generation::{Generation, Job, Next, Vocabulary},
-    prefix_cache::{BLOCK, PrefixCache},
+    kv_cache::BLOCK,
+    prefix_cache::PrefixCache,
     session::SessionError,
 };
 
@@ -86,11 +87,6 @@ impl<'a, D: Decoder> Worker<'a, D> {
         stats: &'a Stats,
         limits: Limits,
     ) -> Self {
-        let kept = if decoder.can_copy() {
-            limits.prefix_cache_bytes
-        } else {
-            0
-        };
         Self {
             batches: Batches::new(decoder.shape(), limits.kv_bytes, decoder.can_join()),
             decoder,
@@ -101,7 +97,7 @@ impl<'a, D: Decoder> Worker<'a, D> {
             prompt: None,
             paused: VecDeque::new(),
             crowded: None,
-            prefixes: PrefixCache::new(kept),
+            prefixes: PrefixCache::new(limits.prefix_cache_bytes),
             run_length: RunLength::new(limits.run_time),
             next_number: 0,
         }
@@ -242,9 +238,11 @@ impl<'a, D: Decoder> Worker<'a, D> {
         let tokens = prompt.generation.prompt();
         // A run of a single token takes another path through the processor, whose sums round otherwise.
         let most = tokens.len().saturating_sub(2);
-        prompt.past = self.prefixes.find(tokens, most, |start, values| {
-            decoder.write(&mut single.cache, start, BLOCK, values);
-        });
+        let known = self.prefixes.find(tokens, most);
+        if let Err(error) = decoder.write(&mut single.cache, &known) {
+            return fail(&mut prompt.generation, error.into());
+        }
+        prompt.past = known.len() * BLOCK;
         prompt.generation.found_cached(prompt.past);
         self.stats.prefixes(&self.prefixes);
         self.prompt = Some(prompt);
@@ -340,10 +338,11 @@ impl<'a, D: Decoder> Worker<'a, D> {
 
     /// Keeps what is computed of a prompt for those that begin alike.
     fn keep(&mut self, prompt: &Prompt<D::Cache>) {
-        let (decoder, cache) = (&self.decoder, &prompt.single.cache);
+        let (decoder, cache) = (&mut self.decoder, &prompt.single.cache);
         let computed = &prompt.generation.prompt()[..prompt.past];
-        self.prefixes
-            .keep(computed, |start| decoder.read(cache, start..start + BLOCK));
+        let read = |start, blocks| decoder.read(cache, start, blocks);
+        // What cannot be read is computed again.
+        let _: Result<(), SessionError> = self.prefixes.keep(computed, read);
         self.stats.prefixes(&self.prefixes);
     }
 
@@ -400,12 +399,9 @@ impl<'a, D: Decoder> Worker<'a, D> {
 
 /// The positions to make room for at first.
 fn capacity(decoder: &impl Decoder, tokens: usize, remaining: usize) -> usize {
-    let room = if decoder.can_copy() {
-        remaining.min(FIRST_ROOM)
-    } else {
-        remaining
-    };
-    decoder.shape().capacity_for(tokens + room)
+    decoder
+        .shape()
+        .capacity_for(tokens + remaining.min(FIRST_ROOM))
 }
 
 /// Chooses the first token of an answer whose prompt is computed. Of one that is computed again, it is known.

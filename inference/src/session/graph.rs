@@ -1,25 +1,31 @@
 //! A loaded decoder graph, and its runs over attention caches.
 
-use std::{fmt, ops::Range};
+use std::fmt;
 
-use ort::session::Session;
+use ort::{
+    session::Session,
+    value::{TensorElementType, ValueType},
+};
 
 use super::{
     Placement, SessionError, SessionOptions,
-    bound::{self, Rows},
+    bound::{self, Mover, Rows},
     flat::Flat,
     operators::Cache,
-    placement,
+    placement::{self, Own},
 };
 use crate::{
     decoder::{Decoder, Part, Step, steps},
     device::Device,
-    kv_cache::KvShape,
-    model_dir::{ModelDir, Quantization},
+    import::onnx::ElementType,
+    kv_cache::{BLOCK, KvShape},
+    model_dir::{Manifest, ModelDir, Quantization},
 };
 
 /// The input that names the positions whose logits are wanted.
 pub(super) const WANTED: &str = "logits_index";
+
+const FIRST_CACHE: &str = "past_key_values.0.key";
 
 /// The fewest tokens of a run whose results are the same bits in every company, where ONNX Runtime multiplies: it sums the
 /// products of a single one in another order.
@@ -31,12 +37,19 @@ pub(crate) struct Graph {
     shape: KvShape,
     vocabulary_size: usize,
     placement: Placement,
-    /// Where the attention is our own.
-    flat: Option<Flat>,
+    caches: Caches,
     /// The fewest tokens of a run whose results are the same bits in every company.
     fewest: usize,
     /// Whether what it computes is rounded so little that nothing depends on it.
     is_precise: bool,
+}
+
+/// What runs over caches.
+enum Caches {
+    /// Inputs and outputs of the graph.
+    Bound(Box<Mover>),
+    /// Our own attention.
+    Flat(Flat),
 }
 
 /// The attention cache of some conversations, one a row.
@@ -79,27 +92,41 @@ impl KvCache {
 impl Graph {
     /// Loads the decoder of a model directory.
     pub(crate) fn load(model: &ModelDir, options: SessionOptions) -> Result<Self, SessionError> {
-        let architecture = &model.manifest().architecture;
-        let shape = KvShape::of(architecture, options.context_length);
-        let (session, placement, own) = placement::open_decoder(&model.graph(), options)?;
-        if !session.inputs().iter().any(|input| input.name() == WANTED) {
+        let opened = placement::open_decoder(&model.graph(), options)?;
+        if !opened.0.inputs().iter().any(|input| input.name() == WANTED) {
             return Err(SessionError::OtherGraph {
                 path: model.graph(),
             });
         }
-        let vocabulary_size = architecture.vocabulary_size;
-        let flat = own
-            .run
-            .map(|run| Flat::new(&session, run, vocabulary_size))
-            .transpose()?;
+        let Manifest {
+            architecture,
+            quantization,
+            ..
+        } = model.manifest();
+        let shape = KvShape::of(architecture, options.context_length);
+        Self::new(opened, shape, architecture.vocabulary_size, *quantization)
+    }
+
+    pub(super) fn new(
+        (session, placement, own): (Session, Placement, Own),
+        mut shape: KvShape,
+        vocabulary_size: usize,
+        quantization: Quantization,
+    ) -> Result<Self, SessionError> {
+        let element = element(&session);
+        shape.number_bytes = element.bytes();
+        let caches = match own.run {
+            Some(run) => Caches::Flat(Flat::new(&session, run, vocabulary_size)?),
+            None => Caches::Bound(Box::new(Mover::new(shape, element, placement.device)?)),
+        };
         Ok(Self {
             session,
             shape,
             vocabulary_size,
             placement,
-            flat,
+            caches,
             fewest: if own.products { 1 } else { FEWEST },
-            is_precise: model.manifest().quantization == Quantization::None,
+            is_precise: quantization == Quantization::None && element == ElementType::Float,
         })
     }
 
@@ -113,10 +140,29 @@ impl Graph {
         parts: &mut [Part<'_, Cache>],
         fewest: usize,
     ) -> Result<&[f32], SessionError> {
-        match &mut self.flat {
-            Some(flat) => flat.run(&mut self.session, parts, fewest),
-            None => Err(foreign()),
+        match &mut self.caches {
+            Caches::Flat(flat) => flat.run(&mut self.session, parts, fewest),
+            Caches::Bound(_) => Err(foreign()),
         }
+    }
+}
+
+/// What caches are made of where they are inputs.
+fn element(session: &Session) -> ElementType {
+    let cache = session
+        .inputs()
+        .iter()
+        .find(|input| input.name() == FIRST_CACHE);
+    match cache.map(|cache| cache.dtype()) {
+        Some(ValueType::Tensor {
+            ty: TensorElementType::Float16,
+            ..
+        }) => ElementType::Float16,
+        Some(ValueType::Tensor {
+            ty: TensorElementType::Bfloat16,
+            ..
+        }) => ElementType::BFloat16,
+        _ => ElementType::Float,
     }
 }
 
@@ -150,25 +196,23 @@ impl Decoder for Graph {
         self.vocabulary_size
     }
 
-    fn can_copy(&self) -> bool {
-        self.placement.device != Device::Cuda
-    }
-
     fn can_join(&self) -> bool {
-        self.flat.is_some()
+        matches!(self.caches, Caches::Flat(_))
     }
 
     fn is_uniform(&self) -> bool {
-        self.flat.is_some() || self.is_precise
+        self.can_join() || self.is_precise
     }
 
     fn allocate(&mut self, rows: usize, capacity: usize) -> Result<KvCache, SessionError> {
-        if self.flat.is_some() {
-            return Ok(KvCache::Flat(Cache::new(self.shape, rows, capacity)));
-        }
         let size = [rows, capacity, self.vocabulary_size];
-        let rows = Rows::new(&self.session, self.shape, size, self.placement.device)?;
-        Ok(KvCache::Bound(Box::new(rows)))
+        Ok(match &mut self.caches {
+            Caches::Flat(_) => KvCache::Flat(Cache::new(self.shape, rows, capacity)),
+            Caches::Bound(mover) => {
+                let rows = Rows::new(&self.session, mover, size, self.placement.device)?;
+                KvCache::Bound(Box::new(rows))
+            }
+        })
     }
 
     fn resize(
@@ -178,12 +222,15 @@ impl Decoder for Graph {
         capacity: usize,
         moves: &[Move],
     ) -> Result<(), SessionError> {
-        match cache {
-            KvCache::Bound(cache) => cache.resize([rows, capacity, self.vocabulary_size], moves),
-            KvCache::Flat(cache) => {
+        match (cache, &mut self.caches) {
+            (KvCache::Bound(cache), Caches::Bound(mover)) => {
+                cache.resize(mover, [rows, capacity, self.vocabulary_size], moves)
+            }
+            (KvCache::Flat(cache), _) => {
                 cache.resize(rows, capacity, moves);
                 Ok(())
             }
+            (KvCache::Bound(_), Caches::Flat(_)) => Err(foreign()),
         }
     }
 
@@ -192,29 +239,45 @@ impl Decoder for Graph {
         (source, from): (&KvCache, usize),
         (target, to): (&mut KvCache, usize),
         positions: usize,
-    ) {
-        match (source, target) {
-            (KvCache::Bound(source), KvCache::Bound(target)) => {
-                target.copy_from(to, source, from, positions);
+    ) -> Result<(), SessionError> {
+        match (source, target, &mut self.caches) {
+            (KvCache::Bound(source), KvCache::Bound(target), Caches::Bound(mover)) => {
+                target.copy_from(mover, to, (source, from), positions)
             }
-            (KvCache::Flat(source), KvCache::Flat(target)) => {
+            (KvCache::Flat(source), KvCache::Flat(target), _) => {
                 target.copy_from(to, source, from, positions);
+                Ok(())
             }
-            _ => {}
+            _ => Err(foreign()),
         }
     }
 
-    fn read(&self, cache: &KvCache, positions: Range<usize>) -> Box<[f32]> {
-        match cache {
-            KvCache::Bound(cache) => cache.read(positions),
-            KvCache::Flat(cache) => cache.read(positions),
+    fn read(
+        &mut self,
+        cache: &KvCache,
+        start: usize,
+        blocks: usize,
+    ) -> Result<Vec<Box<[f32]>>, SessionError> {
+        match (cache, &mut self.caches) {
+            (KvCache::Bound(cache), Caches::Bound(mover)) => cache.read(mover, start, blocks),
+            (KvCache::Flat(cache), _) => {
+                let starts = (start..).step_by(BLOCK).take(blocks);
+                Ok(starts.map(|at| cache.read(at..at + BLOCK)).collect())
+            }
+            (KvCache::Bound(_), Caches::Flat(_)) => Err(foreign()),
         }
     }
 
-    fn write(&mut self, cache: &mut KvCache, start: usize, positions: usize, values: &[f32]) {
-        match cache {
-            KvCache::Bound(cache) => cache.write(start, positions, values),
-            KvCache::Flat(cache) => cache.write(start, positions, values),
+    fn write(&mut self, cache: &mut KvCache, blocks: &[&[f32]]) -> Result<(), SessionError> {
+        match (cache, &mut self.caches) {
+            (KvCache::Bound(cache), Caches::Bound(mover)) => cache.write(mover, blocks),
+            (KvCache::Flat(cache), _) => {
+                for (block, values) in blocks.iter().enumerate() {
+                    cache.write(block * BLOCK, BLOCK, values);
+                }
+                Ok(())
+            }
+            (KvCache::Bound(_), Caches::Flat(_)) => Err(foreign()),
         }
     }
 
@@ -241,7 +304,7 @@ impl Decoder for Graph {
         steps: &[Step],
     ) -> Result<&'a [f32], SessionError> {
         check(cache, steps)?;
-        let is_on_host = self.can_copy();
+        let is_on_host = self.placement.device != Device::Cuda;
         let wanted = steps.len();
         match cache {
             KvCache::Bound(rows) => bound::step(&mut self.session, rows, steps, is_on_host),

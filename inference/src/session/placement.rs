@@ -11,7 +11,7 @@ use ort::{
 };
 
 use super::{
-    SessionError, SessionOptions,
+    SessionError, SessionOptions, half,
     operators::{self, SharedRun},
     runtime,
 };
@@ -34,9 +34,8 @@ pub(super) fn open(
     graph: &Path,
     options: SessionOptions,
 ) -> Result<(Session, Placement), SessionError> {
-    open_with(graph, options, |mut builder| {
-        builder.commit_from_file(graph)
-    })
+    let commit = |mut builder: SessionBuilder| builder.commit_from_file(graph);
+    open_with(graph, options, commit, commit)
 }
 
 /// What of an opened decoder is ours.
@@ -48,52 +47,74 @@ pub(super) struct Own {
     pub(super) products: bool,
 }
 
-/// Opens a decoder, on the CPU with our own operators where these know the graph's.
+/// Opens a decoder: on the CPU with our own operators where these know the graph's, on a GPU with 16 bit floats where we know
+/// all of the graph's operators.
 pub(super) fn open_decoder(
     graph: &Path,
     options: SessionOptions,
 ) -> Result<(Session, Placement, Own), SessionError> {
     let mut own = Own::default();
-    let (session, placement) = open_with(graph, options, |mut builder| {
+    let folder = graph.parent().unwrap_or(graph);
+    // A graph in memory has no folder of its own to find its weights in.
+    let commit = |builder: SessionBuilder, model: &[u8]| {
+        builder
+            .with_config_entry(WEIGHTS_FOLDER, folder.to_string_lossy())?
+            .commit_from_memory(model)
+    };
+    let open_on_gpu = |mut builder: SessionBuilder| match half::rewrite(graph) {
+        Some(model) => commit(builder, &model),
+        None => builder.commit_from_file(graph),
+    };
+    let open_on_cpu = |mut builder: SessionBuilder| {
         let Some(rewritten) = operators::rewrite(graph) else {
             return builder.commit_from_file(graph);
         };
         let run = SharedRun::default();
-        let folder = graph.parent().unwrap_or(graph);
         let operators = operators::domain(&run, rewritten.chains, folder, threads(options))?;
         own = Own {
             run: rewritten.has_own_attention.then_some(run),
             products: rewritten.has_own_products,
         };
-        // A graph in memory has no folder of its own to find its weights in.
-        builder
-            .with_operators(operators)?
-            .with_config_entry(WEIGHTS_FOLDER, folder.to_string_lossy())?
-            .commit_from_memory(&rewritten.model)
-    })?;
+        commit(builder.with_operators(operators)?, &rewritten.model)
+    };
+    let (session, placement) = open_with(graph, options, open_on_gpu, open_on_cpu)?;
     Ok((session, placement, own))
+}
+
+/// Opens a graph that is in memory, on that device only.
+pub(super) fn open_bytes(model: &[u8], options: SessionOptions) -> Result<Session, SessionError> {
+    let mut builder = match options.device {
+        Device::Cuda => builder_on_gpu(options)?,
+        Device::Auto | Device::Cpu => builder(options)?,
+    };
+    Ok(builder.commit_from_memory(model)?)
 }
 
 fn open_with(
     graph: &Path,
     options: SessionOptions,
+    open_on_gpu: impl FnOnce(SessionBuilder) -> ort::Result<Session>,
     open_on_cpu: impl FnOnce(SessionBuilder) -> ort::Result<Session>,
 ) -> Result<(Session, Placement), SessionError> {
-    let on_gpu = |session| {
-        let placement = Placement {
-            device: Device::Cuda,
-            reason: None,
-        };
-        (session, placement)
-    };
-    let reason = match options.device {
-        Device::Cpu => None,
-        Device::Auto => match open_on_gpu(graph, options) {
-            Ok(session) => return Ok(on_gpu(session)),
-            Err(SessionError::NoGpu { reason }) => Some(reason),
+    let reason = if options.device == Device::Cpu {
+        None
+    } else {
+        let opened = builder_on_gpu(options).and_then(|builder| {
+            open_on_gpu(builder).map_err(|error| SessionError::NoGpu {
+                reason: error.to_string(),
+            })
+        });
+        match opened {
+            Ok(session) => {
+                let placement = Placement {
+                    device: Device::Cuda,
+                    reason: None,
+                };
+                return Ok((session, placement));
+            }
+            Err(SessionError::NoGpu { reason }) if options.device == Device::Auto => Some(reason),
             Err(error) => return Err(error),
-        },
-        Device::Cuda => return open_on_gpu(graph, options).map(on_gpu),
+        }
     };
     let session = open_on_cpu(builder(options)?).map_err(|source| SessionError::Load {
         path: graph.to_owned(),
@@ -106,7 +127,7 @@ fn open_with(
     Ok((session, placement))
 }
 
-fn open_on_gpu(graph: &Path, options: SessionOptions) -> Result<Session, SessionError> {
+fn builder_on_gpu(options: SessionOptions) -> Result<SessionBuilder, SessionError> {
     let no_gpu = |reason: String| SessionError::NoGpu { reason };
     let builder = builder(options)?;
     if !ep::CUDA::is_available()? {
@@ -117,13 +138,12 @@ fn open_on_gpu(graph: &Path, options: SessionOptions) -> Result<Session, Session
     // Without `error_on_failure` a GPU that does not work would silently be the CPU.
     let provider = ep::CUDA::default()
         .with_device_id(0)
+        // Products in 32 bits keep 32: what has to be fast is in 16.
+        .with_tf32(false)
         .build()
         .error_on_failure();
-    let mut builder = builder
-        .with_execution_providers([provider])
-        .map_err(|error| no_gpu(error.to_string()))?;
     builder
-        .commit_from_file(graph)
+        .with_execution_providers([provider])
         .map_err(|error| no_gpu(error.to_string()))
 }
 

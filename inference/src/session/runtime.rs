@@ -118,8 +118,17 @@ pub(super) fn environment() -> Result<Environment, RuntimeError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// Whether tests can run graphs. Without `ORT_DYLIB_PATH` they cannot, and `CLAW_TEST_REQUIRE_MODEL` of 1 makes that a
+    /// failure.
+    pub(crate) fn has_runtime() -> bool {
+        let result = init(None);
+        let is_required = env::var("CLAW_TEST_REQUIRE_MODEL").is_ok_and(|value| value == "1");
+        assert!(result.is_ok() || !is_required, "{result:?}");
+        result.is_ok()
+    }
 
     #[test]
     fn a_missing_library_names_the_path_and_the_variable() {

@@ -3,10 +3,12 @@
 use std::{env, path::PathBuf, sync::mpsc, time::Duration};
 
 use claw_inference::{
-    Cancellation, Device, EmbedInput, EmbedRequest, EmbeddingModel, Embeddings, LoadOptions,
-    RerankModel, RerankRequest, Scores, encoder::InputError, runtime,
+    Cancellation, EmbedInput, EmbedRequest, EmbeddingModel, Embeddings, LoadOptions, RerankModel,
+    RerankRequest, Scores, encoder::InputError, runtime,
 };
 use serde::Deserialize;
+
+use crate::device::device;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -81,7 +83,7 @@ fn skip(reason: &str) {
 
 pub(crate) fn options() -> LoadOptions {
     LoadOptions {
-        device: Device::Cpu,
+        device: device(),
         ..LoadOptions::default()
     }
 }

@@ -3,15 +3,18 @@
 use std::fs;
 
 use claw_inference::{
-    DecoderSession, Device, ModelDir, Quantization, SessionOptions, import::import_model,
+    DecoderSession, ModelDir, Quantization, SessionOptions, import::import_model,
 };
 use rstest::rstest;
 use serde::Deserialize;
 use tempfile::TempDir;
 
+use crate::device::{device, is_on_cpu};
 use crate::{family_model::FamilyModel, tiny_llama::has_runtime};
 
 const TOLERANCE: f32 = 1e-4;
+/// Of the kind of 16 bits that rounds more.
+const HALF_TOLERANCE: f32 = 0.1;
 /// Weights of random numbers are the worst that there is to quantize.
 const INT8_TOLERANCE: f32 = 0.25;
 const INT4_TOLERANCE: f32 = 1.5;
@@ -133,6 +136,11 @@ fn check(folder: &TempDir, case: &Case, quantization: Quantization, tolerance: f
         return;
     }
     let error = largest_error(&model, case);
+    let tolerance = if is_on_cpu() {
+        tolerance
+    } else {
+        tolerance.max(HALF_TOLERANCE)
+    };
     assert!(error < tolerance, "{} {quantization}: {error}", case.name);
 }
 
@@ -145,7 +153,7 @@ pub(crate) fn largest_error(model: &ModelDir, case: &Case) -> f32 {
         ..
     } = reference();
     let options = SessionOptions {
-        device: Device::Cpu,
+        device: device(),
         threads: None,
         context_length: model.manifest().architecture.context_length,
     };

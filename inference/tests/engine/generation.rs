@@ -14,13 +14,14 @@ use claw_inference::{
     Message, ModelDir, Quantization, SessionError, SessionOptions, SubmitError,
 };
 
+use crate::device::device;
 use crate::tiny_llama::{CONTEXT, Workspace, has_runtime, imported, tiny_llama};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
-fn cpu() -> LoadOptions {
+fn here() -> LoadOptions {
     LoadOptions {
-        device: Device::Cpu,
+        device: device(),
         threads: Some(NonZero::<usize>::MIN),
         ..LoadOptions::default()
     }
@@ -64,7 +65,7 @@ fn answer(model: &ChatModel, request: ChatRequest) -> (String, FinishReason) {
 
 fn decoder(model: &ModelDir) -> DecoderSession {
     let options = SessionOptions {
-        device: Device::Cpu,
+        device: device(),
         threads: Some(NonZero::<usize>::MIN),
         context_length: CONTEXT as usize,
     };
@@ -84,7 +85,7 @@ fn a_model_answers_and_answers_again_alike() {
         return;
     }
     let (_workspace, directory) = imported(Quantization::Int8);
-    let model = ChatModel::load(directory.path(), cpu()).expect("loads");
+    let model = ChatModel::load(directory.path(), here()).expect("loads");
     assert_eq!(model.info().name, "tiny");
     assert_eq!(model.info().device, "Cpu");
     assert_eq!(model.info().device_reason, None);
@@ -166,7 +167,7 @@ fn chance_is_reproducible_and_depends_on_the_seed() {
         return;
     }
     let (_workspace, directory) = imported(Quantization::Int8);
-    let model = ChatModel::load(directory.path(), cpu()).expect("loads");
+    let model = ChatModel::load(directory.path(), here()).expect("loads");
     let with_seed = |seed| {
         answer(
             &model,
@@ -188,7 +189,7 @@ fn many_clients_are_all_answered() {
         return;
     }
     let (_workspace, directory) = imported(Quantization::Int8);
-    let model = ChatModel::load(directory.path(), cpu()).expect("loads");
+    let model = ChatModel::load(directory.path(), here()).expect("loads");
     let expected = answer(&model, ask("hello"));
     std::thread::scope(|scope| {
         let clients: Vec<_> = (0..8)
@@ -210,7 +211,7 @@ fn a_prompt_longer_than_the_context_is_refused_with_both_numbers() {
         directory.path(),
         LoadOptions {
             context_length: Some(40),
-            ..cpu()
+            ..here()
         },
     )
     .expect("loads");
@@ -242,7 +243,7 @@ fn an_invalid_request_names_its_field() {
         return;
     }
     let (_workspace, directory) = imported(Quantization::Int8);
-    let model = ChatModel::load(directory.path(), cpu()).expect("loads");
+    let model = ChatModel::load(directory.path(), here()).expect("loads");
     let request = ChatRequest {
         temperature: Some(7.0),
         ..ask("x")
@@ -262,7 +263,7 @@ fn a_closed_model_refuses_and_a_dropped_one_ends() {
         return;
     }
     let (_workspace, directory) = imported(Quantization::Int8);
-    let model = ChatModel::load(directory.path(), cpu()).expect("loads");
+    let model = ChatModel::load(directory.path(), here()).expect("loads");
     let held = Arc::new(());
     let watched = Arc::downgrade(&held);
     let events = submit(&model, ask("x"));
@@ -302,7 +303,7 @@ fn a_gpu_that_is_not_there_is_an_error_when_demanded_and_a_reason_otherwise() {
         directory.path(),
         LoadOptions {
             device: Device::Cuda,
-            ..cpu()
+            ..here()
         },
     ) {
         // This machine has one.
@@ -314,7 +315,7 @@ fn a_gpu_that_is_not_there_is_an_error_when_demanded_and_a_reason_otherwise() {
                 directory.path(),
                 LoadOptions {
                     device: Device::Auto,
-                    ..cpu()
+                    ..here()
                 },
             )
             .expect("loads");
@@ -331,7 +332,7 @@ fn a_context_longer_than_the_models_is_refused() {
         directory.path(),
         LoadOptions {
             context_length: Some(257),
-            ..cpu()
+            ..here()
         },
     )
     .expect_err("too long");
@@ -348,7 +349,7 @@ fn memory_for_less_than_one_conversation_is_refused_with_what_is_needed() {
         directory.path(),
         LoadOptions {
             kv_cache_bytes: Some(100_000),
-            ..cpu()
+            ..here()
         },
     )
     .expect_err("too little");
@@ -364,7 +365,7 @@ fn a_model_without_a_chat_template_is_refused() {
     file.remove("tokenizer.chat_template");
     let workspace = Workspace::new(&file.to_bytes());
     let directory = workspace.import(Quantization::Int8);
-    let error = ChatModel::load(directory.path(), cpu()).expect_err("no template");
+    let error = ChatModel::load(directory.path(), here()).expect_err("no template");
     assert!(matches!(error, LoadError::NoChatTemplate { .. }), "{error}");
 }
 
@@ -377,7 +378,7 @@ fn weights_that_are_no_numbers_are_found_when_the_model_is_loaded() {
     file.tensor("output_norm.weight").data = f32::NAN.to_le_bytes().repeat(64);
     let workspace = Workspace::new(&file.to_bytes());
     let directory = workspace.import(Quantization::None);
-    let error = ChatModel::load(directory.path(), cpu()).expect_err("no numbers");
+    let error = ChatModel::load(directory.path(), here()).expect_err("no numbers");
     assert!(
         matches!(error, LoadError::Session(SessionError::NotFinite)),
         "{error:?}"
@@ -390,7 +391,7 @@ fn a_truncated_weights_file_is_found_before_it_is_loaded() {
     let data = directory.path().join("model.onnx.data");
     let content = fs::read(&data).expect("a file");
     fs::write(&data, &content[..content.len() / 2]).expect("written");
-    let error = ChatModel::load(directory.path(), cpu()).expect_err("truncated");
+    let error = ChatModel::load(directory.path(), here()).expect_err("truncated");
     let message = error.source().expect("a cause").to_string();
     assert!(
         message.contains("model.onnx.data has")

@@ -8,6 +8,9 @@
     reason = "tests end by panicking, and say why they are skipped"
 )]
 
+#[path = "../common/device.rs"]
+mod device;
+
 mod bad_directory;
 mod bad_input;
 mod families;

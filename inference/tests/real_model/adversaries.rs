@@ -9,7 +9,7 @@ use claw_inference::{
 use serde_json::{Map, Value, json};
 
 use crate::{
-    chat::{PATIENCE, answer, ask, cpu, load, submit},
+    chat::{PATIENCE, answer, ask, here, load, submit},
     forms::deep,
 };
 
@@ -127,7 +127,7 @@ fn regexes() -> Vec<String> {
 
 #[test]
 fn hostile_forms_are_bounded_and_harm_nobody() {
-    let Some(model) = load(Quantization::Int8, cpu()) else {
+    let Some(model) = load(Quantization::Int8, here()) else {
         return;
     };
     // With a seed it is the same in any company.
@@ -169,7 +169,7 @@ fn hostile_forms_are_bounded_and_harm_nobody() {
 
 #[test]
 fn a_form_under_preparation_does_not_hold_up_the_model() {
-    let Some(model) = load(Quantization::Int8, cpu()) else {
+    let Some(model) = load(Quantization::Int8, here()) else {
         return;
     };
     let running = submit(
@@ -206,7 +206,7 @@ fn a_form_under_preparation_does_not_hold_up_the_model() {
 
 #[test]
 fn what_a_schema_cannot_say_is_told() {
-    let Some(model) = load(Quantization::Int8, cpu()) else {
+    let Some(model) = load(Quantization::Int8, here()) else {
         return;
     };
     for (schema, reason) in [

@@ -3,10 +3,11 @@
 use std::{num::NonZero, ops::ControlFlow, sync::mpsc, time::Duration};
 
 use claw_inference::{
-    ChatModel, ChatRequest, Device, Event, FinishReason, LoadOptions, Message, Quantization,
-    SubmitError, Usage,
+    ChatModel, ChatRequest, Event, FinishReason, LoadOptions, Message, Quantization, SubmitError,
+    Usage,
 };
 
+use crate::device::device;
 use crate::fixture::model;
 
 pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
@@ -16,9 +17,9 @@ pub(crate) fn load(quantization: Quantization, options: LoadOptions) -> Option<C
     Some(ChatModel::load(model.path(), options).expect("the model loads"))
 }
 
-pub(crate) fn cpu() -> LoadOptions {
+pub(crate) fn here() -> LoadOptions {
     LoadOptions {
-        device: Device::Cpu,
+        device: device(),
         ..LoadOptions::default()
     }
 }
@@ -60,7 +61,7 @@ pub(crate) fn answer(model: &ChatModel, request: ChatRequest) -> (String, Finish
 
 #[test]
 fn a_question_is_answered_with_sense_up_to_its_end_a_stop_string_or_the_limit() {
-    let Some(model) = load(Quantization::None, cpu()) else {
+    let Some(model) = load(Quantization::None, here()) else {
         return;
     };
     assert_eq!(model.info().device, "Cpu");
@@ -105,7 +106,7 @@ fn a_question_is_answered_with_sense_up_to_its_end_a_stop_string_or_the_limit() 
 
 #[test]
 fn the_same_seed_gives_the_same_answer() {
-    let Some(model) = load(Quantization::Int8, cpu()) else {
+    let Some(model) = load(Quantization::Int8, here()) else {
         return;
     };
     let request = |seed| ChatRequest {
@@ -130,7 +131,7 @@ fn a_conversation_beyond_the_context_is_refused_and_one_near_it_is_cut() {
         Quantization::Int8,
         LoadOptions {
             context_length: Some(48),
-            ..cpu()
+            ..here()
         },
     ) else {
         return;
@@ -163,7 +164,7 @@ fn a_client_that_leaves_makes_room_for_the_next() {
         LoadOptions {
             queue_capacity: NonZero::<usize>::MIN,
             active: NonZero::<usize>::MIN,
-            ..cpu()
+            ..here()
         },
     ) else {
         return;

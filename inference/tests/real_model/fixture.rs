@@ -7,11 +7,13 @@ use std::{
 };
 
 use claw_inference::{
-    DecoderSession, Device, Message, ModelDir, Quantization, SessionOptions,
+    DecoderSession, Message, ModelDir, Quantization, SessionOptions,
     import::{IMPORTER_VERSION, ImportError, import_model},
     runtime,
 };
 use serde::Deserialize;
+
+use crate::device::device;
 
 const MODEL_FILE: &str = "smollm2.gguf";
 
@@ -91,7 +93,7 @@ pub(crate) fn model(quantization: Quantization) -> Option<ModelDir> {
 pub(crate) fn decoder(model: &ModelDir) -> DecoderSession {
     let context_length = model.manifest().architecture.context_length;
     let options = SessionOptions {
-        device: Device::Cpu,
+        device: device(),
         threads: None,
         context_length,
     };

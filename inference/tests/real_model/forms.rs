@@ -3,7 +3,7 @@
 use claw_inference::{AnswerFormat, ChatModel, ChatRequest, FinishReason, Quantization};
 use serde_json::{Value, json};
 
-use crate::chat::{answer, ask, cpu, load};
+use crate::chat::{answer, ask, here, load};
 
 const PROMPTS: [&str; 5] = [
     "Describe a person as JSON.",
@@ -105,7 +105,7 @@ fn formed_answer(model: &ChatModel, request: ChatRequest) -> String {
 
 #[test]
 fn json_of_a_schema_is_always_valid() {
-    let Some(model) = load(Quantization::Int8, cpu()) else {
+    let Some(model) = load(Quantization::Int8, here()) else {
         return;
     };
     let mut pairs = 0;
@@ -134,7 +134,7 @@ fn json_of_a_schema_is_always_valid() {
 
 #[test]
 fn a_json_object_is_one_and_regular_expressions_and_choices_match() {
-    let Some(model) = load(Quantization::Int8, cpu()) else {
+    let Some(model) = load(Quantization::Int8, here()) else {
         return;
     };
     let asked = "Answer in JSON with the key city only: what is the capital of France?";
@@ -164,7 +164,7 @@ fn a_json_object_is_one_and_regular_expressions_and_choices_match() {
 
 #[test]
 fn a_limit_cuts_a_form_as_it_cuts_text() {
-    let Some(model) = load(Quantization::Int8, cpu()) else {
+    let Some(model) = load(Quantization::Int8, here()) else {
         return;
     };
     let format = AnswerFormat::JsonSchema(deep(10));

@@ -9,6 +9,9 @@
     reason = "tests end by panicking, and say why they are skipped"
 )]
 
+#[path = "../common/device.rs"]
+mod device;
+
 mod adversaries;
 mod chat;
 mod exactness;

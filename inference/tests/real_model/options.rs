@@ -3,13 +3,13 @@
 use claw_inference::{ChatRequest, Event, Quantization, TokenLogProbabilities};
 
 use crate::{
-    chat::{PATIENCE, answer, ask, cpu, load, submit},
+    chat::{PATIENCE, answer, ask, here, load, submit},
     fixture::reference,
 };
 
 #[test]
 fn biases_and_penalties_change_answers() {
-    let Some(model) = load(Quantization::Int8, cpu()) else {
+    let Some(model) = load(Quantization::Int8, here()) else {
         return;
     };
     let plain = ChatRequest {
@@ -38,7 +38,7 @@ fn biases_and_penalties_change_answers() {
 
 #[test]
 fn probabilities_agree_with_the_reference() {
-    let Some(model) = load(Quantization::None, cpu()) else {
+    let Some(model) = load(Quantization::None, here()) else {
         return;
     };
     let case = &reference().cases[0];

@@ -2,11 +2,10 @@
 
 use std::{num::NonZero, ops::ControlFlow, sync::mpsc, time::Duration};
 
-use claw_inference::{
-    ChatModel, ChatRequest, Device, Event, LoadOptions, Message, Quantization, Usage,
-};
+use claw_inference::{ChatModel, ChatRequest, Event, LoadOptions, Message, Quantization, Usage};
 use rstest::rstest;
 
+use crate::device::device;
 use crate::fixture::{decoder, model, reference};
 
 const PATIENCE: Duration = Duration::from_mins(4);
@@ -23,7 +22,7 @@ fn plain() -> LoadOptions {
 
 fn full() -> LoadOptions {
     LoadOptions {
-        device: Device::Cpu,
+        device: device(),
         ..LoadOptions::default()
     }
 }

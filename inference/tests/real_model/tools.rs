@@ -6,7 +6,7 @@ use claw_inference::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::chat::{PATIENCE, ask, cpu, load, submit};
+use crate::chat::{PATIENCE, ask, here, load, submit};
 
 fn tools() -> Vec<Tool> {
     let parameters = json!({
@@ -58,7 +58,7 @@ fn outcome(
 
 #[test]
 fn required_and_named_calls_are_always_valid() {
-    let Some(model) = load(Quantization::Int8, cpu()) else {
+    let Some(model) = load(Quantization::Int8, here()) else {
         return;
     };
     let schema = tools()[0].parameters.clone().expect("given");
@@ -95,7 +95,7 @@ fn required_and_named_calls_are_always_valid() {
 
 #[test]
 fn a_free_model_answers_in_words_or_in_valid_calls() {
-    let Some(model) = load(Quantization::Int8, cpu()) else {
+    let Some(model) = load(Quantization::Int8, here()) else {
         return;
     };
     let mut request = asked(ToolChoice::Auto);
@@ -109,7 +109,7 @@ fn a_free_model_answers_in_words_or_in_valid_calls() {
 
 #[test]
 fn results_are_part_of_the_conversation() {
-    let Some(model) = load(Quantization::Int8, cpu()) else {
+    let Some(model) = load(Quantization::Int8, here()) else {
         return;
     };
     let call = ToolCall {
@@ -142,7 +142,7 @@ fn results_are_part_of_the_conversation() {
 
 #[test]
 fn a_tool_whose_schema_cannot_be_kept_is_named() {
-    let Some(model) = load(Quantization::Int8, cpu()) else {
+    let Some(model) = load(Quantization::Int8, here()) else {
         return;
     };
     let mut request = asked(ToolChoice::Required);

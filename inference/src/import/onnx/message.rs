@@ -1,9 +1,14 @@
 //! The messages of `onnx.proto` that we write, with the field numbers of the ONNX specification.
 
+use std::{fs, path::Path};
+
 use prost::{Enumeration, Message, Oneof};
 
 /// `TensorProto.DataLocation.EXTERNAL`.
 pub(crate) const EXTERNAL: i32 = 1;
+
+/// A graph without its weights is smaller; a larger one is not read.
+const LARGEST: u64 = 64 << 20;
 
 /// `ModelProto`
 #[derive(Clone, PartialEq, Message)]
@@ -18,6 +23,18 @@ pub(crate) struct Model {
     pub(crate) graph: Option<Graph>,
     #[prost(message, repeated, tag = "8")]
     pub(crate) operator_sets: Vec<OperatorSet>,
+}
+
+impl Model {
+    /// What is in a file, or none where our messages do not know all of it, and writing it again would lose something.
+    pub(crate) fn read(path: &Path) -> Option<Self> {
+        if fs::metadata(path).ok()?.len() > LARGEST {
+            return None;
+        }
+        let bytes = fs::read(path).ok()?;
+        let model = Self::decode(bytes.as_slice()).ok()?;
+        (model.encode_to_vec() == bytes).then_some(model)
+    }
 }
 
 /// `OperatorSetIdProto`

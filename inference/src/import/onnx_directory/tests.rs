@@ -14,7 +14,7 @@ use crate::{
     DecoderSession, Device, ModelDir, Quantization, SessionOptions,
     decoder::{Decoder as _, Step},
     import::import_model,
-    session::{Graph, runtime},
+    session::{Graph, runtime::tests::has_runtime},
 };
 
 const TOLERANCE: f32 = 1e-4;
@@ -42,13 +42,6 @@ struct Row {
 
 fn reference() -> Reference {
     serde_json::from_str(include_str!("../../../tests/reference/families.json")).expect("valid")
-}
-
-fn has_runtime() -> bool {
-    let result = runtime::init(None);
-    let is_required = std::env::var("CLAW_TEST_REQUIRE_MODEL").is_ok_and(|value| value == "1");
-    assert!(result.is_ok() || !is_required, "{result:?}");
-    result.is_ok()
 }
 
 fn export(exported: &Exported) -> TempDir {
@@ -150,15 +143,18 @@ fn rows_are_independent(model: &ModelDir, tokens: &[u32]) {
             .extend(&mut cache, 0, &tokens[..length], 1)
             .expect("logits");
         let mut other = graph.allocate(1, 64).expect("memory");
-        graph.copy((&cache, 0), (&mut other, 0), length);
+        let copied = graph.copy((&cache, 0), (&mut other, 0), length);
+        copied.expect("copied");
         let alone = graph.step(&mut other, &[step]).expect("logits").to_vec();
         (cache, step, alone)
     };
     let (long, long_step, long_alone) = start(13);
     let (short, short_step, short_alone) = start(5);
     let mut both = graph.allocate(2, 64).expect("memory");
-    graph.copy((&long, 0), (&mut both, 0), 13);
-    graph.copy((&short, 0), (&mut both, 1), 5);
+    for (row, (source, length)) in [(&long, 13), (&short, 5)].into_iter().enumerate() {
+        let copied = graph.copy((source, 0), (&mut both, row), length);
+        copied.expect("copied");
+    }
     let together = graph
         .step(
             &mut both,

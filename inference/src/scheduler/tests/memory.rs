@@ -118,13 +118,3 @@ fn a_job_that_does_not_fit_beside_others_waits_for_them() {
     three_answers(&fixture);
     assert!(fixture.control.most_held() <= 2 * 512);
 }
-
-#[test]
-fn memory_that_cannot_be_copied_has_a_row_for_each_answer() {
-    let limits = limits();
-    let fixture = Fixture::with(limits, |control| {
-        Fake::new(Text::Fixed(vec![97; 300]), control).without_copies()
-    });
-    three_answers(&fixture);
-    assert!(!fixture.control.runs().iter().any(|run| run.contains(',')));
-}

@@ -1,21 +1,17 @@
 //! The memory of the attention cache for some conversations of one model as the inputs and outputs of a graph, and the
 //! tensors of their next step.
 
-use std::ops::Range;
-
 use ort::{
     memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType},
     session::{IoBinding, Session},
-    value::{DynValue, Tensor},
+    value::{DynTensor, DynValue, Tensor, TensorElementType},
 };
 
+use super::Mover;
 use crate::{
     device::Device,
     kv_cache::KvShape,
-    session::{
-        Move, SessionError,
-        kv_part::{self, copy_row},
-    },
+    session::{Move, SessionError},
 };
 
 /// Rows of attention cache, one a conversation, all of the same capacity.
@@ -23,8 +19,10 @@ use crate::{
 /// The tensors are bound as the graph's past and as its present, so that no run copies them.
 pub(crate) struct Rows {
     pub(super) binding: IoBinding,
+    memory: Allocator,
+    element: TensorElementType,
     /// Keys and values of each layer in turn, each `[rows, heads, capacity, head size]`.
-    tensors: Vec<Tensor<f32>>,
+    tensors: Vec<DynTensor>,
     capacity: usize,
     shape: KvShape,
     pub(super) step: StepInputs,
@@ -47,21 +45,18 @@ pub(super) struct StepInputs {
 impl Rows {
     pub(in crate::session) fn new(
         session: &Session,
-        shape: KvShape,
+        mover: &mut Mover,
         [rows, capacity, vocabulary_size]: [usize; 3],
         device: Device,
     ) -> Result<Self, SessionError> {
-        let allocate = || -> ort::Result<Self> {
-            let allocator = allocator(session, device)?;
-            let mut tensors = Vec::with_capacity(shape.layers * 2);
-            for _ in 0..shape.layers * 2 {
-                let size = [rows, shape.heads, capacity, shape.head_size];
-                tensors.push(Tensor::<f32>::new(&allocator, size)?);
-            }
+        let shape = mover.shape();
+        let mut allocate = || -> ort::Result<Self> {
             let (step, logits) = step_tensors(rows, vocabulary_size)?;
             let mut this = Self {
                 binding: session.create_binding()?,
-                tensors,
+                memory: allocator(session, device)?,
+                element: mover.element(),
+                tensors: Vec::with_capacity(shape.layers * 2),
                 capacity,
                 shape,
                 step,
@@ -69,6 +64,10 @@ impl Rows {
                 several: None,
                 is_step_bound: false,
             };
+            for _ in 0..shape.layers * 2 {
+                this.tensors.push(this.part(rows, capacity)?);
+            }
+            mover.clear(&mut this.tensors, [rows, capacity])?;
             for index in 0..this.tensors.len() {
                 this.bind_cache(index)?;
             }
@@ -82,32 +81,25 @@ impl Rows {
     }
 
     /// Changes the number of rows and their capacity. Conversations that are not among `moves` are lost.
-    ///
-    /// One tensor after another, so that no more than one is there twice. After an error nothing in it is valid.
     pub(in crate::session) fn resize(
         &mut self,
+        mover: &mut Mover,
         [rows, capacity, vocabulary_size]: [usize; 3],
         moves: &[Move],
     ) -> Result<(), SessionError> {
         let shape = self.shape;
-        let allocator = Allocator::default();
-        let (before, now) = (self.capacity, capacity);
         let mut rebuild = || -> ort::Result<()> {
-            for index in 0..self.tensors.len() {
-                let size = [rows, shape.heads, capacity, shape.head_size];
-                let mut tensor = Tensor::<f32>::new(&allocator, size)?;
-                let source = self.tensors[index].extract_tensor().1;
-                let target = tensor.extract_tensor_mut().1;
-                for step in moves {
-                    copy_row(
-                        shape,
-                        (source, before, step.from),
-                        (target, now, step.to),
-                        step.positions,
-                    );
+            let parts = mover.parts();
+            for start in (0..self.tensors.len()).step_by(parts) {
+                let range = start..start + parts;
+                let targets = range.clone().map(|_| self.part(rows, capacity));
+                let mut targets = targets.collect::<ort::Result<Vec<_>>>()?;
+                let sources = &self.tensors[range.clone()];
+                mover.resize(sources, &mut targets, [rows, capacity], moves)?;
+                for (index, target) in range.zip(targets) {
+                    self.tensors[index] = target;
+                    self.bind_cache(index)?;
                 }
-                self.tensors[index] = tensor;
-                self.bind_cache(index)?;
             }
             (self.step, self.logits) = step_tensors(rows, vocabulary_size)?;
             self.is_step_bound = false;
@@ -120,33 +112,38 @@ impl Rows {
     /// Takes over the first positions of a row of others.
     pub(in crate::session) fn copy_from(
         &mut self,
+        mover: &mut Mover,
         to: usize,
-        source: &Self,
-        from: usize,
+        (source, from): (&Self, usize),
         positions: usize,
-    ) {
-        let (shape, capacity) = (self.shape, self.capacity);
-        for (target, tensor) in self.tensors.iter_mut().zip(&source.tensors) {
-            copy_row(
-                shape,
-                (tensor.extract_tensor().1, source.capacity, from),
-                (target.extract_tensor_mut().1, capacity, to),
-                positions,
-            );
-        }
+    ) -> Result<(), SessionError> {
+        let source = (source.tensors.as_slice(), from);
+        Ok(mover.copy(source, (&mut self.tensors, to), positions)?)
     }
 
-    /// Keys and values of some positions of the first row: layer by layer, head by head.
-    pub(in crate::session) fn read(&self, positions: Range<usize>) -> Box<[f32]> {
-        let parts = self.tensors.iter().map(|tensor| tensor.extract_tensor().1);
-        kv_part::read(self.shape, self.capacity, parts, positions)
+    /// Keys and values of blocks of the first row: layer by layer, head by head.
+    pub(in crate::session) fn read(
+        &self,
+        mover: &mut Mover,
+        start: usize,
+        blocks: usize,
+    ) -> Result<Vec<Box<[f32]>>, SessionError> {
+        Ok(mover.read(&self.tensors, start, blocks)?)
     }
 
-    /// Puts back what [`Self::read`] gave for so many positions.
-    pub(in crate::session) fn write(&mut self, start: usize, positions: usize, values: &[f32]) {
-        let tensors = self.tensors.iter_mut();
-        let parts = tensors.map(|tensor| tensor.extract_tensor_mut().1);
-        kv_part::write(self.shape, self.capacity, parts, (start, positions), values);
+    /// Puts blocks that [`Self::read`] gave to the beginning of the first row.
+    pub(in crate::session) fn write(
+        &mut self,
+        mover: &mut Mover,
+        blocks: &[&[f32]],
+    ) -> Result<(), SessionError> {
+        Ok(mover.write(&mut self.tensors, blocks)?)
+    }
+
+    /// Memory for keys or values of one layer.
+    fn part(&self, rows: usize, capacity: usize) -> ort::Result<DynTensor> {
+        let size = [rows, self.shape.heads, capacity, self.shape.head_size];
+        DynTensor::new(&self.memory, self.element, size)
     }
 
     fn bind_cache(&mut self, index: usize) -> ort::Result<()> {

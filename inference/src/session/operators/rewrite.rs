@@ -1,6 +1,6 @@
 //! Puts our operators into a graph.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use prost::Message as _;
 
@@ -13,9 +13,6 @@ use crate::import::onnx::{
     message::{Graph, Model},
     operator_set,
 };
-
-/// A graph without its weights is smaller; a larger one is not read for this.
-const LARGEST: u64 = 64 << 20;
 
 /// A graph with operators of ours.
 pub(crate) struct Rewritten {
@@ -32,15 +29,7 @@ pub(crate) struct Rewritten {
 /// The graph with our operators for what they know, or none where there is nothing for them, or where we do not know all
 /// that is in the file.
 pub(crate) fn rewrite(graph: &Path) -> Option<Rewritten> {
-    if fs::metadata(graph).ok()?.len() > LARGEST {
-        return None;
-    }
-    let bytes = fs::read(graph).ok()?;
-    let mut model = Model::decode(bytes.as_slice()).ok()?;
-    // What is not in our messages would be lost.
-    if model.encode_to_vec() != bytes {
-        return None;
-    }
+    let mut model = Model::read(graph)?;
     let graph = model.graph.as_mut()?;
     let has_own_attention = attention::replace(graph);
     let products = if product::is_possible() {
@@ -74,6 +63,8 @@ fn has_other_products(graph: &Graph) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::import::onnx::message::Node;
 

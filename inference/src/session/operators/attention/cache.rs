@@ -3,13 +3,7 @@
 use std::ops::Range;
 
 use super::{aligned::Aligned, rows::LANES};
-use crate::{
-    kv_cache::KvShape,
-    session::{
-        Move,
-        kv_part::{self, copy_row},
-    },
-};
+use crate::{kv_cache::KvShape, session::Move};
 
 /// Rows of attention cache, one a conversation, all of the same capacity.
 ///
@@ -122,16 +116,47 @@ impl Cache {
         }
     }
 
-    /// Some positions of the first row: whole blocks of [`LANES`].
+    /// Some positions of the first row, whole blocks of [`LANES`]: layer by layer, head by head.
     pub(in crate::session) fn read(&self, positions: Range<usize>) -> Box<[f32]> {
-        let parts = self.layers.iter().flatten().map(|part| &**part);
-        kv_part::read(self.shape, self.capacity, parts, positions)
+        let size = self.shape.head_size;
+        let mut values = Vec::with_capacity(self.shape.values(positions.len()));
+        for part in self.layers.iter().flatten() {
+            for head in part
+                .chunks_exact(self.capacity * size)
+                .take(self.shape.heads)
+            {
+                values.extend_from_slice(&head[positions.start * size..positions.end * size]);
+            }
+        }
+        values.into_boxed_slice()
     }
 
     /// Puts back what [`Self::read`] gave for so many positions.
     pub(in crate::session) fn write(&mut self, start: usize, positions: usize, values: &[f32]) {
-        let parts = self.layers.iter_mut().flatten().map(|part| &mut **part);
-        kv_part::write(self.shape, self.capacity, parts, (start, positions), values);
+        let (size, heads, capacity) = (self.shape.head_size, self.shape.heads, self.capacity);
+        let mut pieces = values.chunks_exact(positions * size);
+        for part in self.layers.iter_mut().flatten() {
+            let heads = part.chunks_exact_mut(capacity * size).take(heads);
+            for (head, piece) in heads.zip(&mut pieces) {
+                head[start * size..][..piece.len()].copy_from_slice(piece);
+            }
+        }
+    }
+}
+
+/// Copies the first positions of a row to a row of another cache; each has its numbers, its capacity, and the row.
+fn copy_row(
+    shape: KvShape,
+    (source, source_capacity, from): (&[f32], usize, usize),
+    (target, target_capacity, to): (&mut [f32], usize, usize),
+    positions: usize,
+) {
+    let (size, heads) = (shape.head_size, shape.heads);
+    for head in 0..heads {
+        let start = (from * heads + head) * source_capacity * size;
+        let piece = &source[start..start + positions * size];
+        let start = (to * heads + head) * target_capacity * size;
+        target[start..start + positions * size].copy_from_slice(piece);
     }
 }
 
@@ -144,6 +169,7 @@ mod tests {
         heads: 2,
         head_size: 3,
         context_length: 1000,
+        number_bytes: 4,
     };
 
     /// The key and the value of a position, unlike all others.
