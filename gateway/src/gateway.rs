@@ -7,6 +7,7 @@ mod plan;
 mod serve;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::args::{Environment, GatewayArgs};
 use crate::config::chain;
@@ -15,6 +16,9 @@ use crate::telemetry::{self, Telemetry};
 use listeners::Listeners;
 use plan::Plan;
 use serve::Parts;
+
+/// A model that is idle ends within a millisecond; more is for one that was just used or is still loading.
+const PATIENCE_WITH_MODELS: Duration = Duration::from_secs(1);
 
 /// Run a gateway to its end.
 pub fn run(args: GatewayArgs, environment: Environment) -> Result<(), Failure> {
@@ -51,5 +55,6 @@ fn serve(
     });
     // A model that is loading on a blocking thread cannot be interrupted, and must not be waited for.
     runtime.shutdown_background();
+    claw_inference::wait_for_models(PATIENCE_WITH_MODELS);
     outcome
 }

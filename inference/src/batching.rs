@@ -12,12 +12,13 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, mpsc},
-    thread,
 };
 
 use thiserror::Error;
 
-use crate::{chat_request::Cancellation, encoder::Sequence, fault, session::EncoderError};
+use crate::{
+    chat_request::Cancellation, encoder::Sequence, fault, model_thread, session::EncoderError,
+};
 pub(crate) use plan::Costs;
 pub(crate) use queue::Refused;
 use queue::{Queue, Unit};
@@ -83,16 +84,14 @@ impl Batcher {
         let queue = Arc::new(Queue::new(capacity));
         let (sender, loaded) = mpsc::sync_channel(1);
         let worker_queue = Arc::clone(&queue);
-        thread::Builder::new()
-            .name(format!("model-{name}"))
-            .spawn(move || match load() {
-                Ok((model, costs, facts)) => {
-                    if sender.send(Ok(facts)).is_ok() {
-                        work(model, costs, &worker_queue);
-                    }
+        model_thread::spawn(name, move || match load() {
+            Ok((model, costs, facts)) => {
+                if sender.send(Ok(facts)).is_ok() {
+                    work(model, costs, &worker_queue);
                 }
-                Err(error) => drop(sender.send(Err(error))),
-            })?;
+            }
+            Err(error) => drop(sender.send(Err(error))),
+        })?;
         let loaded = loaded
             .recv()
             .map_err(|_| io::Error::other("the model's thread ended while loading"))?;

@@ -50,6 +50,9 @@ pub(crate) trait Decoder {
     /// The logits of one position.
     fn vocabulary_size(&self) -> usize;
 
+    /// Tokens of a prompt in a run beside which others wait for their next token, at most: more would be no faster.
+    fn longest_piece(&self) -> usize;
+
     /// Whether caches of any kind can take part in one run.
     fn can_join(&self) -> bool;
 

@@ -24,6 +24,7 @@ pub mod import;
 mod kv_cache;
 mod memory_need;
 pub mod model_dir;
+mod model_thread;
 mod prefix_cache;
 pub mod quality;
 mod rerank;
@@ -53,6 +54,7 @@ pub use grammar::{
 pub use kv_cache::KvShape;
 pub use memory_need::{MemoryNeed, encoder_memory_needed, memory_needed, seq2seq_memory_needed};
 pub use model_dir::{ModelDir, ModelDirError, Quantization};
+pub use model_thread::wait_for_models;
 pub use rerank::{RerankModel, RerankRequest, Scores};
 pub use sampler::most_likely;
 pub use scheduler::ModelStats;

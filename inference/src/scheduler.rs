@@ -16,7 +16,6 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, mpsc},
-    thread,
     time::Duration,
 };
 
@@ -24,6 +23,7 @@ use crate::{
     decoder::Decoder,
     event::{Event, GenerationError},
     generation::{Job, Vocabulary},
+    model_thread,
 };
 use queue::Queue;
 pub(crate) use queue::Refused;
@@ -72,20 +72,17 @@ impl Scheduler {
         let stats = Arc::new(Stats::default());
         let (sender, loaded) = mpsc::sync_channel(1);
         let (its_queue, its_stats) = (Arc::clone(&queue), Arc::clone(&stats));
-        thread::Builder::new()
-            .name(format!("model-{name}"))
-            .spawn(move || match load() {
-                Ok((decoder, facts)) => {
-                    if sender.send(Ok(facts)).is_ok() {
-                        let worker =
-                            Worker::new(decoder, &vocabulary, &its_queue, &its_stats, limits);
-                        // Nobody is left waiting for a thread that is no more, even if the fault is ours.
-                        let _ = catch_unwind(AssertUnwindSafe(|| worker.run()));
-                        close(&its_queue);
-                    }
+        model_thread::spawn(name, move || match load() {
+            Ok((decoder, facts)) => {
+                if sender.send(Ok(facts)).is_ok() {
+                    let worker = Worker::new(decoder, &vocabulary, &its_queue, &its_stats, limits);
+                    // Nobody is left waiting for a thread that is no more, even if the fault is ours.
+                    let _ = catch_unwind(AssertUnwindSafe(|| worker.run()));
+                    close(&its_queue);
                 }
-                Err(error) => drop(sender.send(Err(error))),
-            })?;
+            }
+            Err(error) => drop(sender.send(Err(error))),
+        })?;
         let loaded = loaded
             .recv()
             .map_err(|_| io::Error::other("the model's thread ended while loading"))?;

@@ -12,7 +12,6 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{Arc, mpsc},
-    thread,
     time::Instant,
 };
 
@@ -25,6 +24,7 @@ use crate::{
     event::{Event, EventSink, FinishReason, GenerationError, Usage},
     fault,
     model_dir::TOKENIZER_FILE,
+    model_thread,
     session::{EncoderError, Seq2SeqSession, SessionOptions},
     tokenizer::TokenizerLoadError,
 };
@@ -152,17 +152,15 @@ impl Seq2SeqModel {
         let (sender, loaded) = mpsc::sync_channel(1);
         let (directory, rules) = (path.to_owned(), description.rules.clone());
         let decoder = Arc::clone(&tokenizer);
-        thread::Builder::new()
-            .name(format!("model-{}", description.name))
-            .spawn(move || match start(&directory, session, &rules) {
-                Ok(session) => {
-                    if sender.send(Ok(session.placement().clone())).is_ok() {
-                        work(session, &rules, &decoder, &queue);
-                    }
+        let run = move || match start(&directory, session, &rules) {
+            Ok(session) => {
+                if sender.send(Ok(session.placement().clone())).is_ok() {
+                    work(session, &rules, &decoder, &queue);
                 }
-                Err(error) => drop(sender.send(Err(error))),
-            })
-            .map_err(Seq2SeqLoadError::Thread)?;
+            }
+            Err(error) => drop(sender.send(Err(error))),
+        };
+        model_thread::spawn(&description.name, run).map_err(Seq2SeqLoadError::Thread)?;
         let ended = |_| std::io::Error::other("the model's thread ended while loading");
         let loaded = loaded.recv().map_err(ended);
         let placement = loaded.map_err(Seq2SeqLoadError::Thread)??;

@@ -8,9 +8,14 @@ mod memory;
 mod scenarios;
 mod text;
 
-use std::{io::Write as _, num::NonZero, path::PathBuf, time::Instant};
+use std::{
+    io::Write as _,
+    num::NonZero,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
-use claw_inference::{ChatModel, Device, LoadOptions, ModelDir, runtime};
+use claw_inference::{ChatModel, Device, LoadOptions, ModelDir, runtime, wait_for_models};
 use serde_json::{Map, Value, json};
 
 use client::Outcome;
@@ -76,5 +81,7 @@ fn main() -> Outcome<()> {
         report.insert((*name).to_owned(), json!(client::quantile(values, 0.5)));
     }
     writeln!(std::io::stdout(), "{}", Value::Object(report))?;
+    drop(chat);
+    wait_for_models(Duration::from_secs(10));
     Ok(())
 }

@@ -106,7 +106,7 @@ impl Fixture {
         let deadline = std::time::Instant::now() + PATIENCE;
         while !self.batcher.queue.is_taken() {
             assert!(std::time::Instant::now() < deadline, "nothing was taken");
-            thread::yield_now();
+            std::thread::yield_now();
         }
         outcome
     }

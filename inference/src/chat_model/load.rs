@@ -30,6 +30,11 @@ const DEFAULT_PREFIX_CACHE: usize = 512 << 20;
 /// two processors a quarter of the time is the same for a run of any length.
 const RUN_TIME: Duration = Duration::from_millis(10);
 
+/// Tokens of the longest prompt that a model on a GPU is warmed up with.
+const LONGEST_WARM_UP: usize = 512;
+/// The answers at once with which a model on a GPU is warmed up.
+const ROWS_OF_WARM_UP: [usize; 4] = [2, 4, 8, 16];
+
 /// How to load a model.
 #[derive(Debug, Clone, Copy)]
 pub struct LoadOptions {
@@ -205,9 +210,25 @@ pub(super) fn limits(
     })
 }
 
-/// A real run: the first one also pays for what the runtime puts off until it is needed.
+/// A real run: the first one also pays for what the runtime puts off until it is needed. On a GPU that is to load the kernels for
+/// each size of a run.
 pub(super) fn warm_up(decoder: &mut Graph, token: u32) -> Result<(), SessionError> {
     let mut cache = decoder.allocate(1, decoder.shape().capacity_for(2))?;
+    if decoder.placement().device == Device::Cuda {
+        let longest = LONGEST_WARM_UP.min(cache.capacity());
+        for length in (1..=longest.ilog2()).map(|power| 1 << power) {
+            decoder.extend(&mut cache, 0, &vec![token; length], 1)?;
+        }
+        for rows in ROWS_OF_WARM_UP {
+            let mut cache = decoder.allocate(rows, cache.capacity())?;
+            let step = |row| Step {
+                row,
+                token,
+                past: 0,
+            };
+            decoder.step(&mut cache, &(0..rows).map(step).collect::<Vec<_>>())?;
+        }
+    }
     let first = decoder.extend(&mut cache, 0, &[token], 1)?;
     let mut is_finite = first.iter().all(|logit| logit.is_finite());
     let step = Step {

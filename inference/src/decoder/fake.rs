@@ -237,6 +237,10 @@ impl Decoder for Fake {
         VOCABULARY
     }
 
+    fn longest_piece(&self) -> usize {
+        64
+    }
+
     fn can_join(&self) -> bool {
         self.joins != Joins::None
     }

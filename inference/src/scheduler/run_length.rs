@@ -7,8 +7,6 @@ use std::time::Duration;
 
 /// Tokens of a run before anything is known.
 const FIRST: usize = 16;
-/// Tokens of a run at most: longer ones compute a prompt no faster.
-const LONGEST: usize = 64;
 /// Tokens of the prompt in a run at least, so that it comes to an end among many answers.
 const SHORTEST_PIECE: usize = 4;
 /// What the last run weighs in what is known of them: a single slow one changes little, and another load is known
@@ -18,14 +16,17 @@ const WEIGHT: f64 = 0.125;
 #[derive(Debug)]
 pub(super) struct RunLength {
     target: Duration,
+    /// Tokens of a run at most.
+    longest: usize,
     seconds_per_token: Option<f64>,
 }
 
 impl RunLength {
-    /// Of runs that take about `target`.
-    pub(super) fn new(target: Duration) -> Self {
+    /// Of runs that take about `target`, and of at most so many tokens.
+    pub(super) fn new(target: Duration, longest: usize) -> Self {
         Self {
             target,
+            longest,
             seconds_per_token: None,
         }
     }
@@ -34,7 +35,7 @@ impl RunLength {
     pub(super) fn piece(&self, answers: usize) -> usize {
         let tokens = match self.seconds_per_token {
             None => FIRST,
-            Some(each) => whole(self.target.as_secs_f64() / each),
+            Some(each) => whole(self.target.as_secs_f64() / each).min(self.longest),
         };
         tokens.saturating_sub(answers).max(SHORTEST_PIECE)
     }
@@ -50,15 +51,14 @@ impl RunLength {
     }
 }
 
-/// At most the longest run, which a division by zero asks for.
+/// A division by zero asks for a very long run.
 #[expect(
     clippy::cast_possible_truncation,
-    clippy::cast_precision_loss,
     clippy::cast_sign_loss,
-    reason = "between 0 and 64"
+    reason = "between 0 and 65,536"
 )]
 fn whole(tokens: f64) -> usize {
-    tokens.clamp(0.0, LONGEST as f64) as usize
+    tokens.clamp(0.0, 65_536.0) as usize
 }
 
 #[cfg(test)]
@@ -66,10 +66,11 @@ mod tests {
     use super::*;
 
     const TARGET: Duration = Duration::from_millis(15);
+    const LONGEST: usize = 64;
 
     /// What remains after many runs of a machine that takes so many microseconds for a run, and for each of its tokens.
     fn settled(run: u64, token: u64, answers: usize) -> usize {
-        let mut length = RunLength::new(TARGET);
+        let mut length = RunLength::new(TARGET, LONGEST);
         for _ in 0..100 {
             let tokens = length.piece(answers) + answers;
             let time = run + token * u64::try_from(tokens).expect("few");
@@ -88,13 +89,13 @@ mod tests {
 
     #[test]
     fn a_prompt_goes_on_among_many_answers() {
-        let length = RunLength::new(TARGET);
+        let length = RunLength::new(TARGET, LONGEST);
         assert_eq!((length.piece(2), length.piece(30)), (14, SHORTEST_PIECE));
     }
 
     #[test]
     fn one_slow_run_changes_little() {
-        let mut length = RunLength::new(TARGET);
+        let mut length = RunLength::new(TARGET, LONGEST);
         for _ in 0..100 {
             length.took(16, Duration::from_millis(12));
         }
@@ -105,10 +106,10 @@ mod tests {
 
     #[test]
     fn without_time_pieces_are_as_short_as_can_be() {
-        let mut length = RunLength::new(Duration::ZERO);
+        let mut length = RunLength::new(Duration::ZERO, LONGEST);
         length.took(16, Duration::from_millis(1));
         assert_eq!(length.piece(0), SHORTEST_PIECE);
-        let mut quick = RunLength::new(TARGET);
+        let mut quick = RunLength::new(TARGET, LONGEST);
         quick.took(16, Duration::ZERO);
         assert_eq!(quick.piece(0), LONGEST);
     }

@@ -80,7 +80,7 @@ fn wait_until(condition: impl Fn() -> bool, complaint: impl Fn() -> String) {
     let deadline = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < deadline, "{}", complaint());
-        thread::yield_now();
+        std::thread::yield_now();
     }
 }
 

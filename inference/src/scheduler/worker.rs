@@ -29,7 +29,7 @@ use crate::{
 /// Prompt tokens of one run while nothing else waits for the processor. The runtime's scratch memory grows with it, and a
 /// client can leave only between runs.
 pub(super) const LONG_CHUNK: usize = 512;
-/// Prompt tokens of one run while others wait for their next token, which is so much later.
+/// Prompt tokens of one run while others wait for their next token, which is so much later; more where time allows.
 pub(super) const SHORT_CHUNK: usize = 64;
 /// An answer begins with room for so many tokens, if it may become so long.
 const FIRST_ROOM: usize = 128;
@@ -89,6 +89,7 @@ impl<'a, D: Decoder> Worker<'a, D> {
     ) -> Self {
         Self {
             batches: Batches::new(decoder.shape(), limits.kv_bytes, decoder.can_join()),
+            run_length: RunLength::new(limits.run_time, decoder.longest_piece()),
             decoder,
             vocabulary,
             queue,
@@ -98,7 +99,6 @@ impl<'a, D: Decoder> Worker<'a, D> {
             paused: VecDeque::new(),
             crowded: None,
             prefixes: PrefixCache::new(limits.prefix_cache_bytes),
-            run_length: RunLength::new(limits.run_time),
             next_number: 0,
         }
     }
@@ -254,16 +254,24 @@ impl<'a, D: Decoder> Worker<'a, D> {
             return;
         };
         let is_alone = self.batches.count() == 0;
-        let piece = prompt.piece(if is_alone { LONG_CHUNK } else { SHORT_CHUNK });
+        let piece = prompt.piece(if is_alone {
+            LONG_CHUNK
+        } else {
+            self.run_length.piece(0).max(SHORT_CHUNK)
+        });
         let Prompt {
             generation, single, ..
         } = &mut prompt;
         let tokens = &generation.prompt()[piece.clone()];
         let (decoder, cache, start) = (&mut self.decoder, &mut single.cache, piece.start);
+        let begin = Instant::now();
         let logits = match guard(move || decoder.extend(cache, start, tokens, 1)) {
             Ok(logits) => logits,
             Err(error) => return fail(generation, error),
         };
+        if !is_alone {
+            self.run_length.took(piece.len(), begin.elapsed());
+        }
         let is_last = piece.end == generation.prompt().len();
         let next = is_last.then(|| first_token(generation, logits, self.vocabulary));
         self.go_on(prompt, piece.end, next);

@@ -31,6 +31,11 @@ const FIRST_CACHE: &str = "past_key_values.0.key";
 /// products of a single one in another order.
 const FEWEST: usize = 2;
 
+/// Longer pieces of a prompt are computed no faster.
+const LONGEST_ON_CPU: usize = 64;
+/// A run of an H100 takes the same time for one token of a small model as for so many.
+const LONGEST_ON_GPU: usize = 512;
+
 /// A loaded decoder.
 pub(crate) struct Graph {
     session: Session,
@@ -81,7 +86,7 @@ impl fmt::Debug for Graph {
 }
 
 impl KvCache {
-    pub(super) fn capacity(&self) -> usize {
+    pub(crate) fn capacity(&self) -> usize {
         match self {
             Self::Bound(rows) => rows.capacity(),
             Self::Flat(cache) => cache.capacity(),
@@ -194,6 +199,13 @@ impl Decoder for Graph {
 
     fn vocabulary_size(&self) -> usize {
         self.vocabulary_size
+    }
+
+    fn longest_piece(&self) -> usize {
+        match self.placement.device {
+            Device::Cuda => LONGEST_ON_GPU,
+            Device::Auto | Device::Cpu => LONGEST_ON_CPU,
+        }
     }
 
     fn can_join(&self) -> bool {

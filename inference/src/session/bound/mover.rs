@@ -17,14 +17,14 @@ use crate::{
 };
 use plan::{ENDS, KEPT, PLACES, Plan, RESULT, ROOM, ROWS, SOURCE, STARTS, TARGET, VALUES, of_part};
 
-/// Parts that one run moves at most. While a cache gets another size, so many of its parts are there twice.
+/// Parts that one run gives another size at most: so many are there twice meanwhile.
 const MOST_PARTS: usize = 8;
 
 /// Moves what is in the caches of one model.
 pub(in crate::session) struct Mover {
     shape: KvShape,
     element: ElementType,
-    /// Parts that one run moves, of which the cache has a multiple.
+    /// Parts that [`Self::resize`] takes at once, of which the cache has a multiple.
     parts: usize,
     clear: Session,
     resize: Session,
@@ -57,18 +57,18 @@ impl Mover {
             threads: Some(std::num::NonZero::<usize>::MIN),
             context_length: shape.context_length,
         };
-        let open = |write: fn(Plan) -> Vec<u8>| {
-            placement::open_bytes(&write(Plan::new(shape, element, parts)), options)
+        let open = |plan: fn(Plan) -> Vec<u8>, parts| {
+            placement::open_bytes(&plan(Plan::new(shape, element, parts)), options)
         };
         Ok(Self {
             shape,
             element,
             parts,
-            clear: open(Plan::clear)?,
-            resize: open(Plan::resize)?,
-            copy: open(Plan::copy)?,
-            read: open(Plan::read)?,
-            write: open(Plan::write)?,
+            clear: open(Plan::clear, all)?,
+            resize: open(Plan::resize, parts)?,
+            copy: open(Plan::copy, all)?,
+            read: open(Plan::read, all)?,
+            write: open(Plan::write, all)?,
         })
     }
 
@@ -93,12 +93,10 @@ impl Mover {
         [rows, capacity]: [usize; 2],
     ) -> ort::Result<()> {
         let room = self.room([rows, capacity])?;
-        for targets in targets.chunks_mut(self.parts) {
-            let mut binding = self.clear.create_binding()?;
-            binding.bind_input(ROOM, &room)?;
-            bind_results(&mut binding, targets)?;
-            self.clear.run_binding(&binding)?;
-        }
+        let mut binding = self.clear.create_binding()?;
+        binding.bind_input(ROOM, &room)?;
+        bind_results(&mut binding, targets)?;
+        self.clear.run_binding(&binding)?;
         Ok(())
     }
 
@@ -138,17 +136,13 @@ impl Mover {
             start: 0,
             positions,
         };
-        let places = self.places(piece(to))?;
-        let parts = sources.chunks(self.parts);
-        for (sources, targets) in parts.zip(targets.chunks_mut(self.parts)) {
-            let mut binding = self.copy.create_binding()?;
-            bind_piece(&mut binding, piece(from))?;
-            binding.bind_input(PLACES, &places)?;
-            bind_inputs(&mut binding, SOURCE, sources)?;
-            bind_inputs(&mut binding, TARGET, targets)?;
-            bind_results(&mut binding, targets)?;
-            self.copy.run_binding(&binding)?;
-        }
+        let mut binding = self.copy.create_binding()?;
+        bind_piece(&mut binding, piece(from))?;
+        binding.bind_input(PLACES, &self.places(piece(to))?)?;
+        bind_inputs(&mut binding, SOURCE, sources)?;
+        bind_inputs(&mut binding, TARGET, targets)?;
+        bind_results(&mut binding, targets)?;
+        self.copy.run_binding(&binding)?;
         Ok(())
     }
 
@@ -164,19 +158,17 @@ impl Mover {
             start,
             positions: blocks * BLOCK,
         };
+        let mut binding = self.read.create_binding()?;
+        bind_piece(&mut binding, piece)?;
+        bind_inputs(&mut binding, SOURCE, sources)?;
+        binding.bind_output_to_device(VALUES, &MemoryInfo::default())?;
+        let outputs = self.read.run_binding(&binding)?;
+        let values = outputs[VALUES].try_extract_tensor::<f32>()?.1;
         let mut read = vec![Vec::with_capacity(self.shape.values(BLOCK)); blocks];
-        for sources in sources.chunks(self.parts) {
-            let mut binding = self.read.create_binding()?;
-            bind_piece(&mut binding, piece)?;
-            bind_inputs(&mut binding, SOURCE, sources)?;
-            binding.bind_output_to_device(VALUES, &MemoryInfo::default())?;
-            let outputs = self.read.run_binding(&binding)?;
-            let values = outputs[VALUES].try_extract_tensor::<f32>()?.1;
-            for head in values.chunks_exact(piece.positions * self.shape.head_size) {
-                let pieces = head.chunks_exact(BLOCK * self.shape.head_size);
-                for (block, values) in read.iter_mut().zip(pieces) {
-                    block.extend_from_slice(values);
-                }
+        for head in values.chunks_exact(piece.positions * self.shape.head_size) {
+            let pieces = head.chunks_exact(BLOCK * self.shape.head_size);
+            for (block, values) in read.iter_mut().zip(pieces) {
+                block.extend_from_slice(values);
             }
         }
         Ok(read.into_iter().map(Vec::into_boxed_slice).collect())
@@ -192,31 +184,30 @@ impl Mover {
             return Ok(());
         }
         let KvShape {
-            heads, head_size, ..
+            layers,
+            heads,
+            head_size,
+            ..
         } = self.shape;
         let piece = Piece {
             row: 0,
             start: 0,
             positions: blocks.len() * BLOCK,
         };
-        let places = self.places(piece)?;
         let in_block = BLOCK * head_size;
-        for (group, targets) in targets.chunks_mut(self.parts).enumerate() {
-            let first = group * self.parts * heads;
-            let all = (first..first + self.parts * heads).flat_map(|head| {
-                blocks
-                    .iter()
-                    .map(move |block| &block[head * in_block..][..in_block])
-            });
-            let values: Vec<f32> = all.flatten().copied().collect();
-            let shape = [self.parts, heads, piece.positions, head_size];
-            let mut binding = self.write.create_binding()?;
-            binding.bind_input(VALUES, &Tensor::from_array((shape, values))?)?;
-            binding.bind_input(PLACES, &places)?;
-            bind_inputs(&mut binding, TARGET, targets)?;
-            bind_results(&mut binding, targets)?;
-            self.write.run_binding(&binding)?;
+        let mut values = Vec::with_capacity(self.shape.values(piece.positions));
+        for head in 0..layers * 2 * heads {
+            for block in blocks {
+                values.extend_from_slice(&block[head * in_block..][..in_block]);
+            }
         }
+        let shape = [layers * 2, heads, piece.positions, head_size];
+        let mut binding = self.write.create_binding()?;
+        binding.bind_input(VALUES, &Tensor::from_array((shape, values))?)?;
+        binding.bind_input(PLACES, &self.places(piece)?)?;
+        bind_inputs(&mut binding, TARGET, targets)?;
+        bind_results(&mut binding, targets)?;
+        self.write.run_binding(&binding)?;
         Ok(())
     }
 
@@ -238,7 +229,7 @@ impl Mover {
             let positions = positions.clone();
             positions.flat_map(move |position| place(head, position))
         });
-        Tensor::from_array(([heads, piece.positions, 3], places.collect::<Vec<_>>()))
+        Tensor::from_array(([1, heads, piece.positions, 3], places.collect::<Vec<_>>()))
     }
 }
 

@@ -30,14 +30,13 @@ pub(super) const ROOM: &str = "room";
 pub(super) const STARTS: &str = "starts";
 /// The row and the position behind a piece.
 pub(super) const ENDS: &str = "ends";
-/// Row, head and position of each vector of a piece in the target, `[heads, positions, 3]`.
+/// Row, head and position of each vector of a piece in the target, `[1, heads, positions, 3]`.
 pub(super) const PLACES: &str = "places";
 
 const ZERO: &str = "zero";
 const FIRST: &str = "first";
 const ROW_AND_POSITION: &str = "row_and_position";
 const POSITION: &str = "position";
-const VECTORS: &str = "vectors";
 
 /// The name of a part's input or output.
 pub(super) fn of_part(kind: &str, part: usize) -> String {
@@ -162,21 +161,21 @@ impl Plan {
     }
 
     fn declare_places(&mut self) {
-        let heads = Size::Fixed(self.shape.heads);
-        self.integers(PLACES, &[heads, Size::Named("positions"), Size::Fixed(3)]);
-        let size = |size: usize| i64::try_from(size).unwrap_or(i64::MAX);
-        let vectors = [size(self.shape.heads), -1, size(self.shape.head_size)];
-        self.constant(VECTORS, &vectors);
+        let shape = [
+            Size::Fixed(1),
+            Size::Fixed(self.shape.heads),
+            Size::Named("positions"),
+            Size::Fixed(3),
+        ];
+        self.integers(PLACES, &shape);
     }
 
     /// Puts a piece to its places in a part of the target. What it gives is bound to the target's own memory.
     fn put(&mut self, part: usize, piece: &str) {
-        let vectors = of_part("vectors_of", part);
         let target = self.part(TARGET, part, ["target_rows", "target_capacity"]);
         self.graph.inputs.push(target.clone());
         let result = self.result(part);
-        self.compute("Reshape", &[piece, VECTORS], &vectors);
-        self.compute("ScatterND", &[&target.name, PLACES, &vectors], &result);
+        self.compute("ScatterND", &[&target.name, PLACES, piece], &result);
     }
 
     fn values_shape(&self) -> [Size; 4] {
