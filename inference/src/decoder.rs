@@ -43,6 +43,8 @@ impl<'a, C> Part<'a, C> {
 pub(crate) trait Decoder {
     /// The attention cache of one or more conversations, one a row.
     type Cache;
+    /// The content of [`BLOCK`](crate::kv_cache::BLOCK) positions of one conversation.
+    type Block;
 
     /// The dimensions of a row.
     fn shape(&self) -> KvShape;
@@ -80,16 +82,20 @@ pub(crate) trait Decoder {
         positions: usize,
     ) -> Result<(), SessionError>;
 
-    /// The content of so many blocks of [`BLOCK`](crate::kv_cache::BLOCK) positions of the first row, from a position on.
+    /// The content of so many blocks of the first row, from a position on.
     fn read(
         &mut self,
         cache: &Self::Cache,
         start: usize,
         blocks: usize,
-    ) -> Result<Vec<Box<[f32]>>, SessionError>;
+    ) -> Result<Vec<Self::Block>, SessionError>;
 
     /// Puts blocks that `read` gave into the first row, one after the other from its beginning on.
-    fn write(&mut self, cache: &mut Self::Cache, blocks: &[&[f32]]) -> Result<(), SessionError>;
+    fn write(
+        &mut self,
+        cache: &mut Self::Cache,
+        blocks: &[&Self::Block],
+    ) -> Result<(), SessionError>;
 
     /// Adds tokens after the first `past` positions of a cache with one row, and returns the logits that follow the last
     /// `wanted` of them, at least one.

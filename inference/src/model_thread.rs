@@ -56,7 +56,8 @@ mod tests {
     #[test]
     fn threads_that_work_are_waited_for() {
         let (sender, gate) = mpsc::channel::<()>();
-        spawn("test", move || drop(gate.recv())).expect("a thread");
+        let wait = move || assert!(gate.recv().is_err(), "nothing is sent");
+        spawn("test", wait).expect("a thread");
         assert!(!wait_for_models(Duration::from_millis(1)));
         drop(sender);
         assert!(wait_for_models(Duration::from_mins(1)));

@@ -35,19 +35,20 @@ const ROOT: Id = 0;
 type Rank = (u64, Reverse<usize>, Id);
 
 #[derive(Debug)]
-struct Node {
+struct Node<V> {
     parent: Id,
     tokens: Box<[u32]>,
-    values: Box<[f32]>,
+    values: V,
     rank: Rank,
 }
 
 /// Blocks of attention cache by the text that leads to them.
 #[derive(Debug)]
-pub(crate) struct PrefixCache {
+pub(crate) struct PrefixCache<V> {
     budget: usize,
-    bytes: usize,
-    nodes: HashMap<Id, Node>,
+    /// The bytes that a block takes with all that belongs to it.
+    block_bytes: usize,
+    nodes: HashMap<Id, Node<V>>,
     children: HashMap<(Id, Box<[u32]>), Id>,
     by_use: BTreeSet<Rank>,
     next_id: Id,
@@ -55,12 +56,14 @@ pub(crate) struct PrefixCache {
     counts: Counts,
 }
 
-impl PrefixCache {
-    /// A budget of 0 bytes keeps nothing.
-    pub(crate) fn new(budget: usize) -> Self {
+impl<V> PrefixCache<V> {
+    /// For blocks of so many bytes; a budget of 0 bytes keeps nothing.
+    pub(crate) fn new(budget: usize, block_bytes: usize) -> Self {
+        // A block's tokens are there twice.
+        let beside = 2 * BLOCK * size_of::<u32>() + size_of::<Node<V>>();
         Self {
             budget,
-            bytes: 0,
+            block_bytes: block_bytes + beside,
             nodes: HashMap::new(),
             children: HashMap::new(),
             by_use: BTreeSet::new(),
@@ -76,18 +79,18 @@ impl PrefixCache {
 
     /// The bytes of what is kept.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.nodes.len() * self.block_bytes
     }
 
     /// The blocks that a prompt begins with, of at most `most` tokens together.
-    pub(crate) fn find(&mut self, prompt: &[u32], most: usize) -> Vec<&[f32]> {
+    pub(crate) fn find(&mut self, prompt: &[u32], most: usize) -> Vec<&V> {
         self.counts.lookups += 1;
         let path = self.path(&prompt[..most.min(prompt.len())]);
         let tokens = path.len() * BLOCK;
         self.counts.hits += u64::from(tokens > 0);
         self.counts.tokens += tokens as u64;
         self.touch(&path);
-        let values = |id| &*self.nodes[id].values;
+        let values = |id| &self.nodes[id].values;
         path.iter().map(values).collect()
     }
 
@@ -95,15 +98,13 @@ impl PrefixCache {
     pub(crate) fn keep<E>(
         &mut self,
         prompt: &[u32],
-        mut read: impl FnMut(usize, usize) -> Result<Vec<Box<[f32]>>, E>,
+        mut read: impl FnMut(usize, usize) -> Result<Vec<V>, E>,
     ) -> Result<(), E> {
         let mut path = self.path(prompt);
         self.touch(&path);
         let (known, all) = (path.len(), prompt.len() / BLOCK);
         for first in (known..all).step_by(READ_AT_ONCE) {
-            // All blocks of one model have the same size, but for what is known only after reading one.
-            let expected = self.nodes.values().next().map_or(0, Node::bytes);
-            if self.budget == 0 || !self.make_room(expected) {
+            if !self.make_room() {
                 return Ok(());
             }
             let count = READ_AT_ONCE.min(all - first);
@@ -119,13 +120,7 @@ impl PrefixCache {
         Ok(())
     }
 
-    fn insert(
-        &mut self,
-        parent: Id,
-        tokens: Box<[u32]>,
-        values: Box<[f32]>,
-        depth: usize,
-    ) -> Option<Id> {
+    fn insert(&mut self, parent: Id, tokens: Box<[u32]>, values: V, depth: usize) -> Option<Id> {
         let id = self.next_id;
         let node = Node {
             parent,
@@ -133,20 +128,19 @@ impl PrefixCache {
             values,
             rank: (self.now, Reverse(depth), id),
         };
-        if !self.make_room(node.bytes()) {
+        if !self.make_room() {
             return None;
         }
         self.next_id += 1;
-        self.bytes += node.bytes();
         self.by_use.insert(node.rank);
         self.children.insert((parent, tokens), id);
         self.nodes.insert(id, node);
         Some(id)
     }
 
-    /// Whether there is room for so many bytes, after the least lately used blocks have gone.
-    fn make_room(&mut self, bytes: usize) -> bool {
-        while self.bytes + bytes > self.budget {
+    /// Whether there is room for a block, after the least lately used ones have gone.
+    fn make_room(&mut self) -> bool {
+        while self.bytes() + self.block_bytes > self.budget {
             match self.by_use.first() {
                 // What was used just now is what the new block follows.
                 Some(&(used, _, id)) if used < self.now => self.evict(id),
@@ -158,7 +152,6 @@ impl PrefixCache {
 
     fn evict(&mut self, id: Id) {
         if let Some(node) = self.nodes.remove(&id) {
-            self.bytes -= node.bytes();
             self.by_use.remove(&node.rank);
             self.children.remove(&(node.parent, node.tokens));
             self.counts.evictions += 1;
@@ -192,13 +185,6 @@ impl PrefixCache {
     }
 }
 
-impl Node {
-    /// The values, and the tokens, which are there twice.
-    fn bytes(&self) -> usize {
-        size_of_val(&*self.values) + 2 * size_of_val(&*self.tokens) + size_of::<Self>()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
@@ -206,6 +192,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    type Kept = PrefixCache<Box<[f32]>>;
+
+    fn new(budget: usize) -> Kept {
+        PrefixCache::new(budget, 400)
+    }
 
     fn prompt(blocks: &[u32]) -> Vec<u32> {
         blocks.iter().flat_map(|&block| [block; BLOCK]).collect()
@@ -220,26 +212,26 @@ mod tests {
         }
     }
 
-    fn keep(cache: &mut PrefixCache, blocks: &[u32]) {
+    fn keep(cache: &mut Kept, blocks: &[u32]) {
         let prompt = prompt(blocks);
         let Ok(()) = cache.keep(&prompt, values(&prompt));
     }
 
-    fn find(cache: &mut PrefixCache, blocks: &[u32]) -> Vec<f32> {
+    fn find(cache: &mut Kept, blocks: &[u32]) -> Vec<f32> {
         let prompt = prompt(blocks);
         let found = cache.find(&prompt, prompt.len());
         found.iter().map(|values| values[0]).collect()
     }
 
     fn block_bytes() -> usize {
-        let mut cache = PrefixCache::new(1 << 20);
+        let mut cache = new(1 << 20);
         keep(&mut cache, &[1]);
         cache.bytes()
     }
 
     #[test]
     fn the_longest_common_beginning_is_found() {
-        let mut cache = PrefixCache::new(1 << 20);
+        let mut cache = new(1 << 20);
         keep(&mut cache, &[1, 2, 3]);
         keep(&mut cache, &[1, 5]);
         assert_eq!(find(&mut cache, &[1, 2, 4]), [1.0, 2.0]);
@@ -256,7 +248,7 @@ mod tests {
 
     #[test]
     fn common_blocks_are_kept_once() {
-        let mut cache = PrefixCache::new(1 << 20);
+        let mut cache = new(1 << 20);
         keep(&mut cache, &[1, 2]);
         let bytes = cache.bytes();
         keep(&mut cache, &[1, 2]);
@@ -265,7 +257,7 @@ mod tests {
 
     #[test]
     fn no_more_is_found_than_may_be() {
-        let mut cache = PrefixCache::new(1 << 20);
+        let mut cache = new(1 << 20);
         let prompt = prompt(&[1, 2]);
         let Ok(()) = cache.keep(&prompt, values(&prompt));
         assert_eq!(cache.find(&prompt, 2 * BLOCK - 1).len(), 1);
@@ -273,7 +265,7 @@ mod tests {
 
     #[test]
     fn a_part_of_a_block_is_not_kept() {
-        let mut cache = PrefixCache::new(1 << 20);
+        let mut cache = new(1 << 20);
         let prompt = prompt(&[1, 2]);
         let Ok(()) = cache.keep(&prompt[..2 * BLOCK - 1], values(&prompt));
         assert_eq!(find(&mut cache, &[1, 2]), [1.0]);
@@ -281,7 +273,7 @@ mod tests {
 
     #[test]
     fn the_least_lately_used_makes_room_and_the_end_of_a_text_before_its_beginning() {
-        let mut cache = PrefixCache::new(3 * block_bytes());
+        let mut cache = new(3 * block_bytes());
         keep(&mut cache, &[1, 2]);
         keep(&mut cache, &[3]);
         find(&mut cache, &[1]);
@@ -298,14 +290,14 @@ mod tests {
 
     #[test]
     fn a_prompt_beyond_the_budget_keeps_its_beginning() {
-        let mut cache = PrefixCache::new(2 * block_bytes());
+        let mut cache = new(2 * block_bytes());
         keep(&mut cache, &[1, 2, 3, 4]);
         assert_eq!(find(&mut cache, &[1, 2, 3, 4]), [1.0, 2.0]);
     }
 
     #[test]
     fn without_a_budget_nothing_is_read_or_kept() {
-        let mut cache = PrefixCache::new(0);
+        let mut cache = new(0);
         let read = |_, _| -> Result<_, Infallible> { unreachable!("nothing is read") };
         let Ok(()) = cache.keep(&prompt(&[1]), read);
         assert_eq!(cache.bytes(), 0);
@@ -318,7 +310,7 @@ mod tests {
             blocks in 0_usize..12,
         ) {
             let budget = blocks * block_bytes();
-            let mut cache = PrefixCache::new(budget);
+            let mut cache = new(budget);
             for blocks in prompts {
                 // Distinct along a path: the value tells depth and token.
                 let prompt = prompt(&blocks);
@@ -329,7 +321,7 @@ mod tests {
                 };
                 let found = cache.find(&prompt, prompt.len());
                 for (block, values) in found.into_iter().enumerate() {
-                    prop_assert_eq!(values, &*deep(block * BLOCK));
+                    prop_assert_eq!(values, &deep(block * BLOCK));
                 }
                 let read = |start, blocks| -> Result<_, Infallible> {
                     Ok((0..blocks).map(|block| deep(start + block * BLOCK)).collect())

@@ -143,11 +143,12 @@ fn onnx_runtime(root: &Path) -> Vec<Check> {
         let found = format!("{} is not beside it", provider.display());
         return vec![good, Check::missing("CUDA provider", found, remedy)];
     }
-    vec![good, cuda_libraries(root, &provider)]
+    let search = Search::of(root, &provider);
+    vec![good, cuda_libraries(&search, &provider), cudnn(&search)]
 }
 
 /// What the provider needs.
-fn cuda_libraries(root: &Path, provider: &Path) -> Check {
+fn cuda_libraries(search: &Search, provider: &Path) -> Check {
     const NAME: &str = "CUDA libraries";
     let needed = match libraries::needed_by(provider) {
         Ok(needed) => needed,
@@ -156,7 +157,6 @@ fn cuda_libraries(root: &Path, provider: &Path) -> Check {
             return Check::unsure(NAME, found, "check that the file is whole");
         }
     };
-    let search = Search::of(root, provider);
     let of_cuda = |name: &&String| libraries::is_of_cuda(name);
     let (found, missing): (Vec<_>, Vec<_>) = needed
         .iter()
@@ -170,7 +170,23 @@ fn cuda_libraries(root: &Path, provider: &Path) -> Check {
     Check::missing(
         NAME,
         format!("not found: {}", names.join(", ")),
-        "install CUDA and cuDNN of these versions, or name their folder in LD_LIBRARY_PATH",
+        "install CUDA of this version, or name their folder in LD_LIBRARY_PATH",
+    )
+}
+
+/// What the provider opens when a graph asks for it. Those of our importers do not.
+fn cudnn(search: &Search) -> Check {
+    const NAME: &str = "cuDNN";
+    const LIBRARY: &str = "libcudnn.so.9";
+    if search.finds(LIBRARY) {
+        return Check::good(NAME, LIBRARY);
+    }
+    Check::unsure(
+        NAME,
+        format!(
+            "{LIBRARY} was not found: imported models run without it, ONNX models of others may not"
+        ),
+        "install cuDNN 9, or name its folder in LD_LIBRARY_PATH",
     )
 }
 

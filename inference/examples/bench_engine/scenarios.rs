@@ -55,15 +55,13 @@ fn decode_together(model: &ChatModel, seed: usize, clients: usize) -> Outcome<f6
     let asked: Vec<Asked> = (0..clients)
         .map(|client| ask(model, request(seed + 2 + client, 128, 320, 0.0)))
         .collect::<Outcome<_>>()?;
-    let answers: Vec<Answer> = asked.into_iter().map(Asked::wait).collect::<Outcome<_>>()?;
-    let begin = answers
-        .iter()
-        .filter_map(|answer| answer.times.first())
-        .max();
+    let mut answers: Vec<Answer> = asked.into_iter().map(Asked::wait).collect::<Outcome<_>>()?;
+    let firsts = answers.iter().filter_map(|answer| answer.times.first());
+    let begin = &firsts.max().copied().ok_or("no answer")?;
+    // An answer that ends by itself is not there any more.
+    answers.retain(|answer| answer.end > *begin);
     let end = answers.iter().map(|answer| &answer.end).min();
-    let (Some(begin), Some(end)) = (begin, end) else {
-        return Err("no answer".into());
-    };
+    let end = end.ok_or("no answer")?;
     let tokens = answers.iter().map(|answer| {
         let times = answer.times.iter();
         let counted = times.filter(|time| (begin..end).contains(time)).count();

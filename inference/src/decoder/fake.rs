@@ -222,6 +222,7 @@ fn pasts(steps: &[Step]) -> String {
 
 impl Decoder for Fake {
     type Cache = FakeCache;
+    type Block = Box<[f32]>;
 
     fn shape(&self) -> KvShape {
         KvShape {
@@ -302,7 +303,7 @@ impl Decoder for Fake {
         Ok(values.map(Into::into).collect())
     }
 
-    fn write(&mut self, cache: &mut FakeCache, blocks: &[&[f32]]) -> Result<(), SessionError> {
+    fn write(&mut self, cache: &mut FakeCache, blocks: &[&Box<[f32]>]) -> Result<(), SessionError> {
         for (row, block) in cache.row(0).chunks_exact_mut(BLOCK).zip(blocks) {
             row.copy_from_slice(block);
         }

@@ -69,7 +69,7 @@ impl Stats {
         self.restarts.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn prefixes(&self, cache: &PrefixCache) {
+    pub(super) fn prefixes<V>(&self, cache: &PrefixCache<V>) {
         let counts = cache.counts();
         self.prefix_lookups.store(counts.lookups, Relaxed);
         self.prefix_hits.store(counts.hits, Relaxed);

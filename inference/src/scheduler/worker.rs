@@ -74,7 +74,7 @@ pub(super) struct Worker<'a, D: Decoder> {
     paused: VecDeque<Paused>,
     /// Answers in progress when one of them made room: until one of these is over, nobody is let in.
     crowded: Option<usize>,
-    prefixes: PrefixCache,
+    prefixes: PrefixCache<D::Block>,
     run_length: RunLength,
     next_number: u64,
 }
@@ -87,6 +87,8 @@ impl<'a, D: Decoder> Worker<'a, D> {
         stats: &'a Stats,
         limits: Limits,
     ) -> Self {
+        let block_bytes = decoder.shape().bytes(BLOCK);
+        let prefixes = PrefixCache::new(limits.prefix_cache_bytes, block_bytes);
         Self {
             batches: Batches::new(decoder.shape(), limits.kv_bytes, decoder.can_join()),
             run_length: RunLength::new(limits.run_time, decoder.longest_piece()),
@@ -98,7 +100,7 @@ impl<'a, D: Decoder> Worker<'a, D> {
             prompt: None,
             paused: VecDeque::new(),
             crowded: None,
-            prefixes: PrefixCache::new(limits.prefix_cache_bytes),
+            prefixes,
             next_number: 0,
         }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use ort::{
     session::Session,
-    value::{TensorElementType, ValueType},
+    value::{DynTensor, TensorElementType, ValueType},
 };
 
 use super::{
@@ -47,6 +47,14 @@ pub(crate) struct Graph {
     fewest: usize,
     /// Whether what it computes is rounded so little that nothing depends on it.
     is_precise: bool,
+}
+
+/// A kept piece of a conversation's cache, where that is.
+pub(crate) enum Block {
+    /// In the device's memory.
+    Bound(DynTensor),
+    /// Of our own attention.
+    Flat(Box<[f32]>),
 }
 
 /// What runs over caches.
@@ -192,6 +200,7 @@ fn check(cache: &KvCache, steps: &[Step]) -> Result<(), SessionError> {
 
 impl Decoder for Graph {
     type Cache = KvCache;
+    type Block = Block;
 
     fn shape(&self) -> KvShape {
         self.shape
@@ -269,23 +278,36 @@ impl Decoder for Graph {
         cache: &KvCache,
         start: usize,
         blocks: usize,
-    ) -> Result<Vec<Box<[f32]>>, SessionError> {
+    ) -> Result<Vec<Block>, SessionError> {
         match (cache, &mut self.caches) {
-            (KvCache::Bound(cache), Caches::Bound(mover)) => cache.read(mover, start, blocks),
+            (KvCache::Bound(cache), Caches::Bound(mover)) => {
+                let blocks = cache.read(mover, start, blocks)?;
+                Ok(blocks.into_iter().map(Block::Bound).collect())
+            }
             (KvCache::Flat(cache), _) => {
                 let starts = (start..).step_by(BLOCK).take(blocks);
-                Ok(starts.map(|at| cache.read(at..at + BLOCK)).collect())
+                let block = |at| Block::Flat(cache.read(at..at + BLOCK));
+                Ok(starts.map(block).collect())
             }
             (KvCache::Bound(_), Caches::Flat(_)) => Err(foreign()),
         }
     }
 
-    fn write(&mut self, cache: &mut KvCache, blocks: &[&[f32]]) -> Result<(), SessionError> {
+    fn write(&mut self, cache: &mut KvCache, blocks: &[&Block]) -> Result<(), SessionError> {
         match (cache, &mut self.caches) {
-            (KvCache::Bound(cache), Caches::Bound(mover)) => cache.write(mover, blocks),
+            (KvCache::Bound(cache), Caches::Bound(mover)) => {
+                let tensors = blocks.iter().map(|block| match block {
+                    Block::Bound(tensor) => Ok(tensor),
+                    Block::Flat(_) => Err(foreign()),
+                });
+                cache.write(mover, &tensors.collect::<Result<Vec<_>, _>>()?)
+            }
             (KvCache::Flat(cache), _) => {
-                for (block, values) in blocks.iter().enumerate() {
-                    cache.write(block * BLOCK, BLOCK, values);
+                for (index, block) in blocks.iter().enumerate() {
+                    let Block::Flat(values) = block else {
+                        return Err(foreign());
+                    };
+                    cache.write(index * BLOCK, BLOCK, values);
                 }
                 Ok(())
             }

@@ -121,21 +121,21 @@ impl Rows {
         Ok(mover.copy(source, (&mut self.tensors, to), positions)?)
     }
 
-    /// Keys and values of blocks of the first row: layer by layer, head by head.
+    /// Keys and values of blocks of the first row, each `[parts, heads, positions, head size]`.
     pub(in crate::session) fn read(
         &self,
         mover: &mut Mover,
         start: usize,
         blocks: usize,
-    ) -> Result<Vec<Box<[f32]>>, SessionError> {
-        Ok(mover.read(&self.tensors, start, blocks)?)
+    ) -> Result<Vec<DynTensor>, SessionError> {
+        Ok(mover.read(&self.memory, &self.tensors, start, blocks)?)
     }
 
     /// Puts blocks that [`Self::read`] gave to the beginning of the first row.
     pub(in crate::session) fn write(
         &mut self,
         mover: &mut Mover,
-        blocks: &[&[f32]],
+        blocks: &[&DynTensor],
     ) -> Result<(), SessionError> {
         Ok(mover.write(&mut self.tensors, blocks)?)
     }

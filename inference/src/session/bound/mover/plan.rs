@@ -9,7 +9,7 @@ use crate::{
         message::{Graph, Tensor, ValueInfo},
         model, node, value_info,
     },
-    kv_cache::KvShape,
+    kv_cache::{BLOCK, KvShape},
 };
 
 /// Rows of other caches, or of the same.
@@ -18,7 +18,7 @@ pub(super) const SOURCE: &str = "source";
 pub(super) const TARGET: &str = "target";
 /// What a target is afterwards.
 pub(super) const RESULT: &str = "result";
-/// Positions of all parts as 32 bit floats, `[parts, heads, positions, head size]`.
+/// A block's positions in all parts, `[parts, heads, positions, head size]`.
 pub(super) const VALUES: &str = "values";
 /// The row of the source for each row of the result.
 pub(super) const ROWS: &str = "rows";
@@ -37,8 +37,11 @@ const ZERO: &str = "zero";
 const FIRST: &str = "first";
 const ROW_AND_POSITION: &str = "row_and_position";
 const POSITION: &str = "position";
+/// The dimensions of [`VALUES`].
+const PARTS: i64 = 0;
+const POSITIONS: i64 = 2;
 
-/// The name of a part's input or output.
+/// The name of a part's, or a block's, input or output.
 pub(super) fn of_part(kind: &str, part: usize) -> String {
     format!("{kind}.{part}")
 }
@@ -104,36 +107,57 @@ impl Plan {
         self.finish()
     }
 
-    /// A piece of the source to [`VALUES`].
-    pub(super) fn read(mut self) -> Vec<u8> {
+    /// A piece of the source to so many [`VALUES`], one after the other.
+    pub(super) fn read(mut self, blocks: usize) -> Vec<u8> {
         self.declare_piece();
         let pieces: Vec<String> = (0..self.parts).map(|part| self.piece(part)).collect();
-        let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
-        self.operator("Concat", &pieces, &["joined"], &[("axis", Setting::Int(0))]);
-        self.cast("joined", VALUES, ElementType::Float);
-        let values = value_info(VALUES, ElementType::Float, &self.values_shape());
-        self.graph.outputs.push(values);
+        self.join(&pieces, "joined", PARTS);
+        let values = self.values(blocks);
+        let names = values.iter().map(|value| value.name.clone()).collect();
+        self.graph.outputs.extend(values);
+        self.split("joined", names, POSITIONS);
         self.finish()
     }
 
-    /// [`VALUES`] to places of the target.
-    pub(super) fn write(mut self) -> Vec<u8> {
-        let values = value_info(VALUES, ElementType::Float, &self.values_shape());
-        self.graph.inputs.push(values);
+    /// So many [`VALUES`] to places of the target.
+    pub(super) fn write(mut self, blocks: usize) -> Vec<u8> {
+        let values = self.values(blocks);
+        let names: Vec<String> = values.iter().map(|value| value.name.clone()).collect();
+        self.graph.inputs.extend(values);
         self.declare_places();
-        self.cast(VALUES, "joined", self.element);
+        self.join(&names, "joined", POSITIONS);
         let pieces: Vec<String> = (0..self.parts).map(|part| of_part("piece", part)).collect();
-        let outputs: Vec<&str> = pieces.iter().map(String::as_str).collect();
-        let parts = i64::try_from(self.parts).unwrap_or(i64::MAX);
-        let settings = [
-            ("axis", Setting::Int(0)),
-            ("num_outputs", Setting::Int(parts)),
-        ];
-        self.operator("Split", &["joined"], &outputs, &settings);
+        self.split("joined", pieces.clone(), PARTS);
         for (part, piece) in pieces.iter().enumerate() {
             self.put(part, piece);
         }
         self.finish()
+    }
+
+    fn join(&mut self, names: &[String], joined: &str, axis: i64) {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        self.operator("Concat", &names, &[joined], &[("axis", Setting::Int(axis))]);
+    }
+
+    fn split(&mut self, joined: &str, names: Vec<String>, axis: i64) {
+        let count = i64::try_from(names.len()).unwrap_or(i64::MAX);
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let settings = [
+            ("axis", Setting::Int(axis)),
+            ("num_outputs", Setting::Int(count)),
+        ];
+        self.operator("Split", &[joined], &names, &settings);
+    }
+
+    fn values(&self, blocks: usize) -> Vec<ValueInfo> {
+        let shape = [
+            Size::Fixed(self.parts),
+            Size::Fixed(self.shape.heads),
+            Size::Fixed(BLOCK),
+            Size::Fixed(self.shape.head_size),
+        ];
+        let value = |block| value_info(&of_part(VALUES, block), self.element, &shape);
+        (0..blocks).map(value).collect()
     }
 
     fn declare_room(&mut self) {
@@ -178,15 +202,6 @@ impl Plan {
         self.compute("ScatterND", &[&target.name, PLACES, piece], &result);
     }
 
-    fn values_shape(&self) -> [Size; 4] {
-        [
-            Size::Fixed(self.parts),
-            Size::Fixed(self.shape.heads),
-            Size::Named("positions"),
-            Size::Fixed(self.shape.head_size),
-        ]
-    }
-
     fn source(&mut self, part: usize) -> String {
         let source = self.part(SOURCE, part, ["source_rows", "source_capacity"]);
         let name = source.name.clone();
@@ -209,11 +224,6 @@ impl Plan {
             Size::Fixed(self.shape.head_size),
         ];
         value_info(&of_part(kind, part), self.element, &shape)
-    }
-
-    fn cast(&mut self, from: &str, to: &str, element: ElementType) {
-        let settings = [("to", Setting::Int(element.number().into()))];
-        self.operator("Cast", &[from], &[to], &settings);
     }
 
     fn integers(&mut self, name: &str, shape: &[Size]) {
