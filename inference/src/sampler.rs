@@ -7,6 +7,7 @@
 mod candidates;
 mod history;
 mod log_probabilities;
+mod most_likely;
 mod weights;
 
 use rand::{RngExt as _, SeedableRng as _, rngs::ChaCha12Rng};
@@ -17,6 +18,7 @@ use history::History;
 pub(crate) use history::Penalties;
 pub(crate) use log_probabilities::LogProbabilities;
 use log_probabilities::log_probabilities;
+pub use most_likely::most_likely;
 use weights::Weights;
 
 /// How to choose.
@@ -180,27 +182,6 @@ impl Sampler {
         }
         Some(self.candidates.at(place).unwrap_or(best))
     }
-}
-
-/// The token with the largest logit, the first of equals; none where no logit is a number.
-#[expect(clippy::float_cmp, reason = "the largest is one of them, unchanged")]
-pub fn most_likely(logits: &[f32]) -> Option<u32> {
-    // Independent maxima let the compiler use wide registers: this pass sees the whole vocabulary for every token.
-    const LANES: usize = 16;
-    let mut largest = [f32::NEG_INFINITY; LANES];
-    let chunks = logits.chunks_exact(LANES);
-    for (lane, &logit) in largest.iter_mut().zip(chunks.remainder()) {
-        *lane = lane.max(logit);
-    }
-    for chunk in chunks {
-        for (lane, &logit) in largest.iter_mut().zip(chunk) {
-            // `max` ignores what is no number.
-            *lane = lane.max(logit);
-        }
-    }
-    let largest = largest.into_iter().fold(f32::NEG_INFINITY, f32::max);
-    let index = logits.iter().position(|&logit| logit == largest)?;
-    u32::try_from(index).ok()
 }
 
 #[cfg(test)]

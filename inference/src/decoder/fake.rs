@@ -108,6 +108,7 @@ pub(crate) struct Fake {
     control: Arc<Control>,
     joins: Joins,
     has_memory: bool,
+    is_uniform: bool,
     logits: Vec<f32>,
 }
 
@@ -133,12 +134,21 @@ impl Fake {
             control: Arc::clone(control),
             joins: Joins::None,
             has_memory: true,
+            is_uniform: true,
             logits: Vec::new(),
         }
     }
 
     pub(crate) fn with(self, joins: Joins) -> Self {
         Self { joins, ..self }
+    }
+
+    /// As on a GPU.
+    pub(crate) fn with_sums_in_any_order(self) -> Self {
+        Self {
+            is_uniform: false,
+            ..self
+        }
     }
 
     /// As if there were a fault where nobody expects one.
@@ -247,7 +257,7 @@ impl Decoder for Fake {
     }
 
     fn is_uniform(&self) -> bool {
-        true
+        self.is_uniform
     }
 
     fn allocate(&mut self, rows: usize, capacity: usize) -> Result<FakeCache, SessionError> {

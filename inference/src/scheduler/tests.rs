@@ -310,6 +310,24 @@ fn what_prompts_have_in_common_is_computed_once() {
 }
 
 #[test]
+fn a_seeded_answer_is_computed_whole_where_runs_differ() {
+    let fixture = Fixture::with(limits(), |control| {
+        Fake::new(Text::Fixed(vec![97; 9]), control).with_sums_in_any_order()
+    });
+    for is_seeded in [true, true, false] {
+        let (mut long, events) = job(1);
+        long.prompt = vec![7; 100];
+        long.is_seeded = is_seeded;
+        fixture.submit(long).expect("room");
+        wait_for(&events, "Length 1");
+    }
+    assert_eq!(
+        fixture.control.runs(),
+        ["prompt 0+100", "prompt 0+100", "prompt 96+4"]
+    );
+}
+
+#[test]
 fn a_repeated_prompt_still_computes_its_end() {
     let fixture = Fixture::new(Text::Fixed(vec![97; 9]), limits());
     for _ in 0..2 {

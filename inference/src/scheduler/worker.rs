@@ -240,6 +240,9 @@ impl<'a, D: Decoder> Worker<'a, D> {
         let tokens = prompt.generation.prompt();
         // A run of a single token takes another path through the processor, whose sums round otherwise.
         let most = tokens.len().saturating_sub(2);
+        // Where the sums of a run depend on its length, a seeded answer is the same again only if all of it is computed again.
+        let may_differ = !decoder.is_uniform() && prompt.generation.is_seeded();
+        let most = if may_differ { 0 } else { most };
         let known = self.prefixes.find(tokens, most);
         if let Err(error) = decoder.write(&mut single.cache, &known) {
             return fail(&mut prompt.generation, error.into());

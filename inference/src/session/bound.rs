@@ -1,13 +1,13 @@
 //! Runs with caches that are inputs and outputs of the graph, in place: on GPUs, and with attention that ours does not know.
 
-mod mover;
+mod copier;
 mod rows;
 
 use ort::{memory::MemoryInfo, session::Session, value::Tensor};
 
 use super::{SessionError, graph::WANTED};
 use crate::decoder::Step;
-pub(super) use mover::Mover;
+pub(super) use copier::Copier;
 pub(super) use rows::Rows;
 
 /// Adds tokens to the only row, and returns the logits that follow the last `wanted` of them.

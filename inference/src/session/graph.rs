@@ -4,12 +4,12 @@ use std::fmt;
 
 use ort::{
     session::Session,
-    value::{DynTensor, TensorElementType, ValueType},
+    value::{DynTensor, Outlet, TensorElementType, ValueType},
 };
 
 use super::{
     Placement, SessionError, SessionOptions,
-    bound::{self, Mover, Rows},
+    bound::{self, Copier, Rows},
     flat::Flat,
     operators::Cache,
     placement::{self, Own},
@@ -60,9 +60,9 @@ pub(crate) enum Block {
 /// What runs over caches.
 enum Caches {
     /// Inputs and outputs of the graph.
-    Bound(Box<Mover>),
+    Bound(Box<Copier>),
     /// Our own attention.
-    Flat(Flat),
+    Flat(Box<Flat>),
 }
 
 /// The attention cache of some conversations, one a row.
@@ -129,8 +129,8 @@ impl Graph {
         let element = element(&session);
         shape.number_bytes = element.bytes();
         let caches = match own.run {
-            Some(run) => Caches::Flat(Flat::new(&session, run, vocabulary_size)?),
-            None => Caches::Bound(Box::new(Mover::new(shape, element, placement.device)?)),
+            Some(run) => Caches::Flat(Box::new(Flat::new(&session, run, vocabulary_size)?)),
+            None => Caches::Bound(Box::new(Copier::new(shape, element, placement.device)?)),
         };
         Ok(Self {
             session,
@@ -166,7 +166,7 @@ fn element(session: &Session) -> ElementType {
         .inputs()
         .iter()
         .find(|input| input.name() == FIRST_CACHE);
-    match cache.map(|cache| cache.dtype()) {
+    match cache.map(Outlet::dtype) {
         Some(ValueType::Tensor {
             ty: TensorElementType::Float16,
             ..
@@ -229,8 +229,8 @@ impl Decoder for Graph {
         let size = [rows, capacity, self.vocabulary_size];
         Ok(match &mut self.caches {
             Caches::Flat(_) => KvCache::Flat(Cache::new(self.shape, rows, capacity)),
-            Caches::Bound(mover) => {
-                let rows = Rows::new(&self.session, mover, size, self.placement.device)?;
+            Caches::Bound(copier) => {
+                let rows = Rows::new(&self.session, copier, size, self.placement.device)?;
                 KvCache::Bound(Box::new(rows))
             }
         })
@@ -244,8 +244,8 @@ impl Decoder for Graph {
         moves: &[Move],
     ) -> Result<(), SessionError> {
         match (cache, &mut self.caches) {
-            (KvCache::Bound(cache), Caches::Bound(mover)) => {
-                cache.resize(mover, [rows, capacity, self.vocabulary_size], moves)
+            (KvCache::Bound(cache), Caches::Bound(copier)) => {
+                cache.resize(copier, [rows, capacity, self.vocabulary_size], moves)
             }
             (KvCache::Flat(cache), _) => {
                 cache.resize(rows, capacity, moves);
@@ -262,8 +262,8 @@ impl Decoder for Graph {
         positions: usize,
     ) -> Result<(), SessionError> {
         match (source, target, &mut self.caches) {
-            (KvCache::Bound(source), KvCache::Bound(target), Caches::Bound(mover)) => {
-                target.copy_from(mover, to, (source, from), positions)
+            (KvCache::Bound(source), KvCache::Bound(target), Caches::Bound(copier)) => {
+                target.copy_from(copier, to, (source, from), positions)
             }
             (KvCache::Flat(source), KvCache::Flat(target), _) => {
                 target.copy_from(to, source, from, positions);
@@ -280,8 +280,8 @@ impl Decoder for Graph {
         blocks: usize,
     ) -> Result<Vec<Block>, SessionError> {
         match (cache, &mut self.caches) {
-            (KvCache::Bound(cache), Caches::Bound(mover)) => {
-                let blocks = cache.read(mover, start, blocks)?;
+            (KvCache::Bound(cache), Caches::Bound(copier)) => {
+                let blocks = cache.read(copier, start, blocks)?;
                 Ok(blocks.into_iter().map(Block::Bound).collect())
             }
             (KvCache::Flat(cache), _) => {
@@ -295,12 +295,12 @@ impl Decoder for Graph {
 
     fn write(&mut self, cache: &mut KvCache, blocks: &[&Block]) -> Result<(), SessionError> {
         match (cache, &mut self.caches) {
-            (KvCache::Bound(cache), Caches::Bound(mover)) => {
+            (KvCache::Bound(cache), Caches::Bound(copier)) => {
                 let tensors = blocks.iter().map(|block| match block {
                     Block::Bound(tensor) => Ok(tensor),
                     Block::Flat(_) => Err(foreign()),
                 });
-                cache.write(mover, &tensors.collect::<Result<Vec<_>, _>>()?)
+                cache.write(copier, &tensors.collect::<Result<Vec<_>, _>>()?)
             }
             (KvCache::Flat(cache), _) => {
                 for (index, block) in blocks.iter().enumerate() {

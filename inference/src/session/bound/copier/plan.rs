@@ -113,9 +113,9 @@ impl Plan {
         let pieces: Vec<String> = (0..self.parts).map(|part| self.piece(part)).collect();
         self.join(&pieces, "joined", PARTS);
         let values = self.values(blocks);
-        let names = values.iter().map(|value| value.name.clone()).collect();
+        let names: Vec<String> = values.iter().map(|value| value.name.clone()).collect();
         self.graph.outputs.extend(values);
-        self.split("joined", names, POSITIONS);
+        self.split("joined", &names, POSITIONS);
         self.finish()
     }
 
@@ -127,7 +127,7 @@ impl Plan {
         self.declare_places();
         self.join(&names, "joined", POSITIONS);
         let pieces: Vec<String> = (0..self.parts).map(|part| of_part("piece", part)).collect();
-        self.split("joined", pieces.clone(), PARTS);
+        self.split("joined", &pieces, PARTS);
         for (part, piece) in pieces.iter().enumerate() {
             self.put(part, piece);
         }
@@ -139,7 +139,7 @@ impl Plan {
         self.operator("Concat", &names, &[joined], &[("axis", Setting::Int(axis))]);
     }
 
-    fn split(&mut self, joined: &str, names: Vec<String>, axis: i64) {
+    fn split(&mut self, joined: &str, names: &[String], axis: i64) {
         let count = i64::try_from(names.len()).unwrap_or(i64::MAX);
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let settings = [
