@@ -4,6 +4,8 @@
 
 mod attention;
 mod chain;
+mod encoder;
+mod parts;
 mod product;
 mod rewrite;
 
@@ -14,8 +16,10 @@ use ort::operator::OperatorDomain;
 use attention::GroupedAttention;
 pub(super) use attention::{Cache, Place, SharedRun, locked};
 use chain::{Int8Chain, Plan};
+pub(super) use encoder::domain as encoder_domain;
 use product::Loader;
 pub(crate) use rewrite::rewrite;
+pub(super) use rewrite::rewrite_encoder;
 
 /// Where our operators are.
 const DOMAIN: &str = "claw";

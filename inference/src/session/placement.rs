@@ -38,6 +38,30 @@ pub(super) fn open(
     open_with(graph, options, commit, commit)
 }
 
+/// Opens a text encoder, on the CPU with our own operators where these know the graph's.
+pub(super) fn open_encoder(
+    graph: &Path,
+    options: SessionOptions,
+) -> Result<(Session, Placement), SessionError> {
+    let on_gpu = |mut builder: SessionBuilder| builder.commit_from_file(graph);
+    let otherwise = |mut builder: SessionBuilder| match operators::rewrite_encoder(graph) {
+        Some(model) => {
+            let operators = operators::encoder_domain(threads(options))?;
+            commit(builder.with_operators(operators)?, graph, &model)
+        }
+        None => builder.commit_from_file(graph),
+    };
+    open_with(graph, options, on_gpu, otherwise)
+}
+
+/// A graph in memory has no folder of its own to find its weights in.
+fn commit(builder: SessionBuilder, graph: &Path, model: &[u8]) -> ort::Result<Session> {
+    let folder = graph.parent().unwrap_or(graph);
+    builder
+        .with_config_entry(WEIGHTS_FOLDER, folder.to_string_lossy())?
+        .commit_from_memory(model)
+}
+
 /// What of an opened decoder is ours.
 #[derive(Default)]
 pub(super) struct Own {
@@ -55,14 +79,8 @@ pub(super) fn open_decoder(
 ) -> Result<(Session, Placement, Own), SessionError> {
     let mut own = Own::default();
     let folder = graph.parent().unwrap_or(graph);
-    // A graph in memory has no folder of its own to find its weights in.
-    let commit = |builder: SessionBuilder, model: &[u8]| {
-        builder
-            .with_config_entry(WEIGHTS_FOLDER, folder.to_string_lossy())?
-            .commit_from_memory(model)
-    };
     let on_gpu = |mut builder: SessionBuilder| match half::rewrite(graph) {
-        Some(model) => commit(builder, &model),
+        Some(model) => commit(builder, graph, &model),
         None => builder.commit_from_file(graph),
     };
     let otherwise = |mut builder: SessionBuilder| {
@@ -75,7 +93,7 @@ pub(super) fn open_decoder(
             run: rewritten.has_own_attention.then_some(run),
             products: rewritten.has_own_products,
         };
-        commit(builder.with_operators(operators)?, &rewritten.model)
+        commit(builder.with_operators(operators)?, graph, &rewritten.model)
     };
     let (session, placement) = open_with(graph, options, on_gpu, otherwise)?;
     Ok((session, placement, own))

@@ -95,7 +95,7 @@ impl fmt::Debug for EncoderSession {
 impl EncoderSession {
     /// Loads a directory's encoder.
     pub fn load(directory: &EncoderDir, options: SessionOptions) -> Result<Self, EncoderError> {
-        let (session, placement) = placement::open(directory.graph(), options)?;
+        let (session, placement) = placement::open_encoder(directory.graph(), options)?;
         let signature = |problem: String| EncoderError::Signature {
             path: directory.graph().to_owned(),
             problem,
@@ -103,7 +103,7 @@ impl EncoderSession {
         let is_packed = session
             .inputs()
             .iter()
-            .any(|input| input.name() == "padded_index");
+            .any(|input| input.name() == "row_lengths");
         let known: &[&str] = if is_packed {
             &PACKED_INPUTS
         } else {

@@ -23,7 +23,7 @@ use ort::{
 pub(in crate::session) use cache::Cache;
 pub(super) use replace::replace;
 use rotation::Rotation;
-use rows::{MOST, Rows};
+pub(super) use rows::{LANES, MOST, Rows};
 
 const NAME: &str = "GroupedAttention";
 /// The attribute that says which layer's cache it is.
@@ -361,7 +361,7 @@ fn by_row(places: &[Place]) -> (Vec<usize>, Vec<Range<usize>>) {
 }
 
 /// Parts of equal length that tasks write to, each to its own.
-fn apart(values: &mut [f32], length: usize) -> Vec<Mutex<&mut [f32]>> {
+pub(super) fn apart(values: &mut [f32], length: usize) -> Vec<Mutex<&mut [f32]>> {
     values.chunks_exact_mut(length).map(Mutex::new).collect()
 }
 

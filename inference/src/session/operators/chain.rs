@@ -19,6 +19,7 @@ use ort::{
 
 use super::{
     locked,
+    parts::each,
     product::{Loader, Product, Tile},
 };
 use norm::Norm;
@@ -253,23 +254,6 @@ impl Chain {
         let tokens = (numbers / width).div_ceil(PARTS * self.threads);
         tokens * width
     }
-}
-
-/// Computes parts, on all threads where there are several.
-fn each<T: Send>(
-    context: &ComputeContext,
-    mut parts: impl ExactSizeIterator<Item = T>,
-    task: impl Fn(T) + Sync + Send,
-) -> ort::Result<()> {
-    if parts.len() <= 1 {
-        parts.next().map(task);
-        return Ok(());
-    }
-    let parts: Vec<_> = parts.map(|part| Mutex::new(Some(part))).collect();
-    context.par_for(parts.len(), 0, |number| {
-        let part = locked(&parts[number]).take();
-        part.map(&task);
-    })
 }
 
 /// The first numbers, as many as are wanted, of what grows for them.

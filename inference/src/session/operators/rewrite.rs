@@ -7,7 +7,7 @@ use prost::Message as _;
 use super::{
     DOMAIN, attention,
     chain::{self, Plan},
-    product,
+    encoder, product,
 };
 use crate::import::onnx::{
     message::{Graph, Model},
@@ -49,6 +49,16 @@ pub(crate) fn rewrite(graph: &Path) -> Option<Rewritten> {
         chains,
         has_own_products,
     })
+}
+
+/// A text encoder's graph with our operators, or none where there is nothing for them.
+pub(in crate::session) fn rewrite_encoder(graph: &Path) -> Option<Vec<u8>> {
+    let mut model = Model::read(graph)?;
+    if !encoder::replace(model.graph.as_mut()?) {
+        return None;
+    }
+    model.operator_sets.push(operator_set(DOMAIN, 1));
+    Some(model.encode_to_vec())
 }
 
 /// Whether another's product is left, of whatever kind: `MatMul`, `FusedMatMul`, `MatMulNBits`, `Gemm`, `Conv`.

@@ -15,23 +15,23 @@ use crate::exponential::exponential;
 /// Vectors that are held in registers at once, for each query.
 const WIDTH: usize = 4;
 /// Values that are summed side by side, whatever the processor.
-pub(super) const LANES: usize = 16;
+pub(in super::super) const LANES: usize = 16;
 /// The most queries that are computed together.
-pub(super) const MOST: usize = 4;
+pub(in super::super) const MOST: usize = 4;
 
 /// Queries that see the same keys and values, each as many of them as it may.
-pub(super) struct Rows<'a, 'b> {
+pub(in super::super) struct Rows<'a, 'b> {
     /// As many as are seen, or more: [`LANES`] keys side by side, number by number.
-    pub(super) keys: &'a [f32],
+    pub(in super::super) keys: &'a [f32],
     /// Values, a row of `size` numbers each.
-    pub(super) values: &'a [f32],
+    pub(in super::super) values: &'a [f32],
     /// The queries, scaled, and how many keys each sees: at least one, and no fewer than the one before. At most
     /// [`MOST`].
-    pub(super) queries: &'a [(&'a [f32], usize)],
+    pub(in super::super) queries: &'a [(&'a [f32], usize)],
     /// What comes out for each query.
-    pub(super) outputs: &'a mut [&'b mut [f32]],
+    pub(in super::super) outputs: &'a mut [&'b mut [f32]],
     /// Room for the scores of all queries.
-    pub(super) scores: &'a mut Vec<f32>,
+    pub(in super::super) scores: &'a mut Vec<f32>,
 }
 
 impl WithSimd for Rows<'_, '_> {
