@@ -91,7 +91,7 @@ impl Kernel for Normalize {
         let parts = rows.chunks(part).zip(residual.chunks(part));
         let parts = parts.zip(output.chunks_mut(part));
         each(context, parts, |((rows, residual), into)| {
-            self.arch.dispatch(Rows {
+            self.arch.dispatch(Task {
                 rows,
                 residual,
                 bias,
@@ -104,7 +104,7 @@ impl Kernel for Normalize {
     }
 }
 
-struct Rows<'a> {
+struct Task<'a> {
     rows: &'a [f32],
     residual: &'a [f32],
     /// Nothing, or what is added to each row.
@@ -115,7 +115,7 @@ struct Rows<'a> {
     into: &'a mut [f32],
 }
 
-impl WithSimd for Rows<'_> {
+impl WithSimd for Task<'_> {
     type Output = ();
 
     /// A row's numbers are summed in the same order in any company.
@@ -179,7 +179,7 @@ mod tests {
         let (weights, shift) = (numbers(0.05, width), numbers(0.01, width));
         for bias in [Vec::new(), numbers(0.2, width)] {
             let mut into = vec![0.0; 2 * width];
-            Arch::new().dispatch(Rows {
+            Arch::new().dispatch(Task {
                 rows: &rows,
                 residual: &residual,
                 bias: &bias,
