@@ -1,7 +1,7 @@
 //! An encoder in ONNX Runtime: token sequences in, rows of numbers out.
 //!
 //! Graphs of our own importer take the tokens of all sequences one after the other, so that layers compute no padding;
-//! only attention sees rows of equal length. Graphs of others take rows padded to the longest.
+//! only attention sees rows of equal length, and not even that where it is ours. Graphs of others take rows padded to the longest.
 
 use std::{collections::BTreeSet, fmt, path::PathBuf};
 
