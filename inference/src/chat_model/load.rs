@@ -32,6 +32,8 @@ const RUN_TIME: Duration = Duration::from_millis(10);
 
 /// Tokens of the longest prompt that a model on a GPU is warmed up with.
 const LONGEST_WARM_UP: usize = 512;
+/// Room for each of several answers, little enough for a GPU that has hardly more than the weights.
+const POSITIONS_OF_WARM_UP: usize = 128;
 /// The answers at once with which a model on a GPU is warmed up.
 const ROWS_OF_WARM_UP: [usize; 4] = [2, 4, 8, 16];
 
@@ -220,7 +222,7 @@ pub(super) fn warm_up(decoder: &mut Graph, token: u32) -> Result<(), SessionErro
             decoder.extend(&mut cache, 0, &vec![token; length], 1)?;
         }
         for rows in ROWS_OF_WARM_UP {
-            let mut cache = decoder.allocate(rows, cache.capacity())?;
+            let mut cache = decoder.allocate(rows, POSITIONS_OF_WARM_UP)?;
             let step = |row| Step {
                 row,
                 token,
