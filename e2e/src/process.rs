@@ -149,7 +149,8 @@ fn ending_with_us(program: &Path) -> Command {
     }
 }
 
-fn find_in_path(name: &str) -> Option<PathBuf> {
+/// The file of a program that is started by its name alone.
+pub fn find_in_path(name: &str) -> Option<PathBuf> {
     let path: OsString = std::env::var_os("PATH")?;
     std::env::split_paths(&path)
         .map(|directory| directory.join(OsStr::new(name)))

@@ -1,9 +1,10 @@
-//! The engine against onnxruntime-genai and onnxruntime: same weights, same threads, the same requests. And against
-//! itself with HTTP around it.
+//! The engine against onnxruntime-genai, llama.cpp where that is installed, and onnxruntime: same weights, same threads, the same
+//! requests. And against itself with HTTP around it.
 
 mod embeddings;
 mod genai;
 mod http;
+mod llama;
 
 use std::{path::PathBuf, process::Command};
 
@@ -83,6 +84,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let programs = Programs::build()?;
     let model = demo::imported_models()?.join("smollm2");
     let peer = genai::Peer::prepare(&model)?;
+    let mut llama = llama::Peer::find(&fetch::all()?.model);
     let embedder = embeddings::Both::prepare(&programs)?;
 
     let mut compared = COMPARED.map(|(_, title, _)| Samples::new(title));
@@ -93,6 +95,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         engine.arg(&model).arg(threads.to_string()).arg("1");
         let our = report(&mut engine)?;
         let their = peer.measure(threads)?;
+        if let Some(llama) = &mut llama {
+            llama.measure(threads, &our)?;
+        }
         embedder.measure(threads, &mut vectors)?;
         for ((name, _, scale), samples) in COMPARED.iter().zip(&mut compared) {
             let pair = (number(&our, name)? * scale, number(&their, name)? * scale);
@@ -108,6 +113,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         "\nint8, {threads} threads, {rounds} rounds, medians\n{}",
         table("onnxruntime-genai", &compared)
     );
+    if let Some(llama) = &llama {
+        println!("{}", table("llama.cpp, Q4_1", llama.samples()));
+    }
     for ((_, title), values) in OURS.iter().zip(alone) {
         println!("{title:<36} {:>8.2}", median(values.into_iter()));
     }
