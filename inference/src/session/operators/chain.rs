@@ -9,7 +9,10 @@ mod norm;
 mod plan;
 mod replace;
 
-use std::sync::{Arc, Mutex};
+use std::{
+    num::NonZero,
+    sync::{Arc, Mutex},
+};
 
 use archmage::X64V4xToken;
 use ort::{
@@ -19,7 +22,7 @@ use ort::{
 
 use super::{
     locked,
-    parts::each,
+    parts::{each, part},
     product::{Loader, Product, Tile},
 };
 use norm::Norm;
@@ -31,8 +34,6 @@ pub(super) const NAME: &str = "Int8Chain";
 const CHAIN: &str = "chain";
 /// Numbers of what is computed token by token that take less time than to tell another thread of them.
 const ALONE: usize = 1 << 14;
-/// Parts of it for each thread, for those that are held up.
-const PARTS: usize = 2;
 
 /// The operator.
 pub(super) struct Int8Chain {
@@ -111,7 +112,7 @@ impl Operator for Int8Chain {
         Ok(Chain {
             inputs: first.size().inputs,
             processor: self.loader.processor(),
-            threads: self.loader.threads().get(),
+            threads: self.loader.threads(),
             room: Arc::clone(&self.room),
             steps,
         })
@@ -120,7 +121,7 @@ impl Operator for Int8Chain {
 
 pub(super) struct Chain {
     processor: X64V4xToken,
-    threads: usize,
+    threads: NonZero<usize>,
     /// Numbers of a token that the first step takes.
     inputs: usize,
     steps: Vec<Step>,
@@ -218,7 +219,7 @@ impl Chain {
         target: &mut [f32],
         width: usize,
     ) -> ort::Result<()> {
-        let part = self.part(target.len(), width);
+        let part = part(target.len(), width, ALONE, self.threads);
         let parts = given.chunks(2 * part).zip(target.chunks_mut(part));
         each(context, parts, |(given, target)| {
             gate::gate(self.processor, width, given, target);
@@ -236,7 +237,7 @@ impl Chain {
         if residual.len() != given.len() {
             return Err(wrong("its residual has another size"));
         }
-        let part = self.part(target.len(), norm.weights.len());
+        let part = part(target.len(), norm.weights.len(), ALONE, self.threads);
         let parts = given
             .chunks(part)
             .zip(residual.chunks_mut(part))
@@ -244,15 +245,6 @@ impl Chain {
         each(context, parts, |((given, residual), target)| {
             norm.add(self.processor, given, residual, target);
         })
-    }
-
-    /// How many numbers a part has, of so many, that are of tokens of `width` each: all where that is quicker.
-    fn part(&self, numbers: usize, width: usize) -> usize {
-        if numbers <= ALONE {
-            return numbers.max(1);
-        }
-        let tokens = (numbers / width).div_ceil(PARTS * self.threads);
-        tokens * width
     }
 }
 

@@ -19,9 +19,6 @@ use gelu::BiasGelu;
 use norm::AddNorm;
 pub(super) use replace::replace;
 
-/// Parts for each thread, for those that are held up.
-const PARTS: usize = 2;
-
 /// What a session of `threads` threads needs for a graph that [`replace()`] changed.
 pub(in crate::session) fn domain(threads: NonZero<usize>) -> ort::Result<OperatorDomain> {
     OperatorDomain::new(DOMAIN)?
@@ -38,12 +35,4 @@ fn input<'a>(context: &'a ComputeContext, name: &str, index: usize) -> ort::Resu
 
 fn wrong(name: &str, problem: &str) -> ort::Error {
     ort::Error::new(format!("{name}: {problem}"))
-}
-
-/// How many numbers a part has, of so many in rows of `width`: all where they are no more than `alone`.
-fn part(numbers: usize, width: usize, alone: usize, threads: NonZero<usize>) -> usize {
-    if numbers <= alone {
-        return numbers.max(1);
-    }
-    (numbers / width).div_ceil(PARTS * threads.get()) * width
 }

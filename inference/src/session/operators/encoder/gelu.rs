@@ -13,8 +13,11 @@ use ort::{
 };
 use pulp::{Arch, Simd, WithSimd};
 
-use super::{input, part, wrong};
-use crate::{exponential::exponential, session::operators::parts::each};
+use super::{input, wrong};
+use crate::{
+    exponential::exponential,
+    session::operators::parts::{each, part},
+};
 
 pub(super) const NAME: &str = "BiasGelu";
 /// Numbers that take less time than to tell another thread of them, about ten microseconds.

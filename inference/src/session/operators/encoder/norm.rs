@@ -13,8 +13,8 @@ use ort::{
 };
 use pulp::{Arch, Simd, WithSimd};
 
-use super::{input, part, wrong};
-use crate::session::operators::parts::each;
+use super::{input, wrong};
+use crate::session::operators::parts::{each, part};
 
 pub(super) const NAME: &str = "AddLayerNorm";
 /// Numbers that take less time than to tell another thread of them, about ten microseconds.
