@@ -5,7 +5,7 @@
 mod block;
 pub(crate) mod decoder;
 mod encoder;
-pub(crate) mod gguf;
+mod gguf;
 mod model_files;
 pub(crate) mod onnx;
 mod onnx_directory;
@@ -14,7 +14,7 @@ mod source;
 mod staging;
 mod tokenizer_json;
 pub(crate) mod weight;
-pub(crate) mod weights;
+mod weights;
 
 use std::{
     fs::File,

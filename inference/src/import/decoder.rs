@@ -18,6 +18,8 @@ use crate::model_dir::Architecture;
 pub(crate) use family::Family;
 pub(crate) use from_config::ModelConfig;
 pub use graph::GraphError;
+#[cfg(test)]
+pub(crate) use graph::tests as fixture;
 pub(crate) use graph::{DATA_FILE, GRAPH_FILE, write_graph};
 pub(crate) use names::Names;
 pub(crate) use rotation::Rotation;

@@ -252,4 +252,4 @@ fn to_i64(size: usize) -> i64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

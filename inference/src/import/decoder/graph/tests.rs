@@ -1,3 +1,6 @@
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
 use super::*;
 use crate::{
     import::{
@@ -7,54 +10,69 @@ use crate::{
     session::rewrite,
 };
 
-/// A model without a thought in it.
-struct Zeros(Vec<TensorInfo>);
+pub(crate) const VOCABULARY: usize = 40;
 
-impl Weights for Zeros {
+/// Weights that follow from their names.
+struct ByName(Vec<TensorInfo>);
+
+impl Weights for ByName {
     fn tensors(&self) -> &[TensorInfo] {
         &self.0
     }
 
     fn read(&mut self, tensor: &TensorInfo) -> Result<Vec<u8>, WeightsError> {
-        Ok(vec![0; 4 * tensor.dimensions.iter().product::<usize>()])
+        let seed = tensor.name.bytes().fold(1_u32, |sum, byte| {
+            sum.wrapping_mul(31).wrapping_add(byte.into())
+        });
+        let count = tensor.dimensions.iter().product::<usize>();
+        let next = |state: &mut u32| {
+            *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            Some(f32::from((*state >> 24) as u8) / 512.0 - 0.25)
+        };
+        let numbers = std::iter::repeat_n((), count).scan(seed, |state, ()| next(state));
+        Ok(numbers.flat_map(f32::to_le_bytes).collect())
     }
 }
 
-fn zeros(shapes: &[(&str, &[usize])]) -> Zeros {
-    let tensor = |(name, shape): &(&str, &[usize])| TensorInfo {
-        name: (*name).to_owned(),
-        dimensions: shape.to_vec(),
+/// A family's smallest model in a folder.
+pub(crate) fn write(family: &str, quantization: Quantization) -> TempDir {
+    let layer = |part: &str| format!("model.layers.0.{part}.weight");
+    let mut shapes = vec![
+        ("model.embed_tokens.weight".to_owned(), vec![VOCABULARY, 64]),
+        ("model.norm.weight".to_owned(), vec![64]),
+        (layer("input_layernorm"), vec![64]),
+        (layer("post_attention_layernorm"), vec![64]),
+        (layer("self_attn.q_proj"), vec![64, 64]),
+        (layer("self_attn.k_proj"), vec![32, 64]),
+        (layer("self_attn.v_proj"), vec![32, 64]),
+        (layer("self_attn.o_proj"), vec![64, 64]),
+        (layer("mlp.gate_proj"), vec![96, 64]),
+        (layer("mlp.up_proj"), vec![96, 64]),
+        (layer("mlp.down_proj"), vec![64, 96]),
+    ];
+    if family == "gemma2" {
+        shapes.push((layer("pre_feedforward_layernorm"), vec![64]));
+        shapes.push((layer("post_feedforward_layernorm"), vec![64]));
+    }
+    let tensor = |(name, dimensions): (String, Vec<usize>)| TensorInfo {
+        byte_length: 4 * dimensions.iter().product::<usize>() as u64,
+        name,
+        dimensions,
         kind: TensorType::F32,
         file_offset: 0,
-        byte_length: 4 * shape.iter().product::<usize>() as u64,
     };
-    Zeros(shapes.iter().map(tensor).collect())
-}
-
-#[test]
-fn our_attention_knows_the_graphs_that_we_write() {
-    let mut weights = zeros(&[
-        ("model.embed_tokens.weight", &[40, 64]),
-        ("model.norm.weight", &[64]),
-        ("model.layers.0.input_layernorm.weight", &[64]),
-        ("model.layers.0.post_attention_layernorm.weight", &[64]),
-        ("model.layers.0.self_attn.q_proj.weight", &[64, 64]),
-        ("model.layers.0.self_attn.k_proj.weight", &[32, 64]),
-        ("model.layers.0.self_attn.v_proj.weight", &[32, 64]),
-        ("model.layers.0.self_attn.o_proj.weight", &[64, 64]),
-        ("model.layers.0.mlp.gate_proj.weight", &[96, 64]),
-        ("model.layers.0.mlp.up_proj.weight", &[96, 64]),
-        ("model.layers.0.mlp.down_proj.weight", &[64, 96]),
-    ]);
-    let config = serde_json::json!({
-        "model_type": "llama", "num_hidden_layers": 1, "hidden_size": 64, "intermediate_size": 96,
-        "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 40, "max_position_embeddings": 32,
-        "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "hidden_act": "silu", "tie_word_embeddings": true,
+    let mut weights = ByName(shapes.into_iter().map(tensor).collect());
+    let mut config = json!({
+        "model_type": family, "num_hidden_layers": 1, "hidden_size": 64, "intermediate_size": 96, "head_dim": 16,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": VOCABULARY, "max_position_embeddings": 64,
+        "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": true,
     });
+    if family == "gemma2" {
+        config["final_logit_softcapping"] = Value::from(30.0);
+    }
     let config: ModelConfig = serde_json::from_value(config).expect("a description");
-    let decoder = Decoder::from_config(&config).expect("a llama");
+    let decoder = Decoder::from_config(&config).expect("a family");
     let folder = tempfile::tempdir().expect("a folder");
-    let quantization = Quantization::None;
     write_graph(
         &mut weights,
         &decoder,
@@ -63,6 +81,12 @@ fn our_attention_knows_the_graphs_that_we_write() {
         &mut |_| {},
     )
     .expect("written");
+    folder
+}
+
+#[test]
+fn our_attention_knows_the_graphs_that_we_write() {
+    let folder = write("llama", Quantization::None);
     let rewritten = rewrite(&folder.path().join(GRAPH_FILE)).expect("rewritten");
     assert!(rewritten.has_own_attention);
 }
