@@ -6,6 +6,7 @@
 mod attempts;
 mod channel_replies;
 mod choices;
+mod computation;
 mod count;
 mod held;
 mod limits;
@@ -174,10 +175,14 @@ impl Dispatcher {
             let mut call = ModelCall::begin(entry, request, limits.deadline.at);
             let outcome = match &entry.backend {
                 Backend::Local(slot) if matches!(request.task, Task::Embed | Task::Rerank) => {
-                    vectors::complete(&entry.name, slot, limits.local, request, asker).await
+                    let vectors =
+                        vectors::complete(&entry.name, slot, limits.local, request, asker);
+                    Box::pin(vectors).await
                 }
+                // Apart, so that an API's answer does not take as much memory as one that is computed here.
                 Backend::Local(slot) => {
-                    choices::complete(&entry.name, slot, limits.local, request, asker).await
+                    let answer = choices::complete(&entry.name, slot, limits.local, request, asker);
+                    Box::pin(answer).await
                 }
                 Backend::Remote(remote) => {
                     remote::complete(provider, &entry.name, remote, request, &call).await
@@ -238,10 +243,10 @@ impl Dispatcher {
             };
             match &entry.backend {
                 Backend::Local(slot) => {
-                    let (head, rest) =
-                        choices::stream(&entry.name, slot, limits.local, request, asker)
-                            .await
-                            .inspect_err(|error| call.failed(error))?;
+                    let begun = choices::stream(&entry.name, slot, limits.local, request, asker);
+                    let (head, rest) = Box::pin(begun)
+                        .await
+                        .inspect_err(|error| call.failed(error))?;
                     Ok(finisher(call).finish(head, rest, limits.deadline))
                 }
                 Backend::Remote(remote) => {

@@ -11,6 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use serde_json::Map;
 use tokio::sync::{mpsc, oneshot};
 
+use super::computation::compute;
 use super::held;
 use super::limits::LocalLimits;
 use super::stream::Rest;
@@ -192,14 +193,13 @@ pub(super) async fn count_tokens(
     let engine_request = engine_request(request, model)?;
     let lease = held::engine(model, &slot).await?;
     let engine = speaking(&lease, model, request)?;
-    tokio::task::spawn_blocking(move || {
+    compute(move || {
         let counted = engine.count_tokens(&engine_request);
         drop(engine);
         drop(lease);
         counted
     })
-    .await
-    .map_err(|_| GatewayError::Internal)?
+    .await?
     .map_err(|error| refusal(model, request, error))
 }
 
@@ -319,7 +319,7 @@ pub(super) async fn submitted(
     lease: Lease,
     submit: impl FnOnce() -> Result<(), SubmitError> + Send + 'static,
 ) -> Result<Lease, GatewayError> {
-    let submitted = tokio::task::spawn_blocking(move || {
+    let submitted = compute(move || {
         // What it holds of the model is dropped with it, before the lease.
         let outcome = submit();
         if outcome == Err(SubmitError::Closed) {
@@ -328,8 +328,7 @@ pub(super) async fn submitted(
         outcome.map(|()| lease)
     });
     submitted
-        .await
-        .map_err(|_| GatewayError::Internal)?
+        .await?
         .map_err(|error| refusal(model, request, error))
 }
 

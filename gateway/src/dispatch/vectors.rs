@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
+use super::computation::compute;
 use super::held;
 use super::limits::LocalLimits;
 use super::local::{Asker, submitted, within};
@@ -44,7 +45,7 @@ async fn whole(
             let submit = move |done| embedder.submit(engine_request, done);
             let embeddings = outcome(model, request, lease, submit).await?;
             let tokens = embeddings.tokens;
-            let fields = written(move || embedding::answer(&embeddings, format)).await?;
+            let fields = compute(move || embedding::answer(&embeddings, format)).await?;
             Ok(completion(model, fields, tokens))
         }
         Task::Rerank => {
@@ -98,15 +99,6 @@ async fn outcome<T: Send + 'static>(
         .await
         .map_err(|_| failed("the engine dropped the request".to_owned()))?
         .map_err(failed)
-}
-
-/// Many vectors take a while to write, too.
-async fn written(
-    write: impl FnOnce() -> Map<String, Value> + Send + 'static,
-) -> Result<Map<String, Value>, GatewayError> {
-    tokio::task::spawn_blocking(write)
-        .await
-        .map_err(|_| GatewayError::Internal)
 }
 
 fn completion(model: &str, fields: Map<String, Value>, tokens: usize) -> ChatCompletion {
