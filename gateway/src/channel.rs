@@ -47,6 +47,15 @@ impl Default for Channels {
     }
 }
 
+/// Above the names of channels.
+const PATHS: &str = "/channels/";
+
+/// Whether a path is a channel's: then the channel says who may use it.
+pub fn serves(path: &str) -> bool {
+    path.strip_prefix(PATHS)
+        .is_some_and(|name| !name.is_empty() && !name.contains('/'))
+}
+
 /// The routes of all channels.
 pub fn router() -> Router<AppState> {
     let serve = |State(app): State<AppState>, Path(name): Path<String>, request: Request| async move {
@@ -55,7 +64,7 @@ pub fn router() -> Router<AppState> {
             .await
             .unwrap_or_else(IntoResponse::into_response)
     };
-    Router::new().route("/channels/{name}", any(serve))
+    Router::new().route(&format!("{PATHS}{{name}}"), any(serve))
 }
 
 /// Go on with messages that other processes have left behind, until shutdown.

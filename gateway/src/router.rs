@@ -1,16 +1,19 @@
-//! Which path goes where, behind which layers. The list of endpoints is this file.
+//! The way of a request to its handler: what it passes, and which path goes where. The list of endpoints is this file.
+
+use std::pin::pin;
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::Response;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get, post};
 use http::Method;
 use tower::Service as _;
 
+use crate::error::GatewayError;
 use crate::handlers::{
     chat_completions, messages, models, openapi, passed_on, responses, route_paths,
 };
+use crate::middleware::{Dialect, Observation};
 use crate::{AppState, channel, middleware, routing};
 
 /// The description of the API.
@@ -20,57 +23,87 @@ const OPENAPI: &str = "/openapi.json";
 #[derive(Clone)]
 pub struct App {
     state: AppState,
-    routes: Router,
+    /// For everybody.
+    open: Router,
+    /// For holders of an API key: all other paths.
+    api: Router,
 }
 
 impl App {
     /// Everything that a gateway serves.
     pub fn new(state: AppState) -> Self {
-        let routes = api(&state)
-            // Webhooks bring credentials of their platforms, and WebSocket clients theirs; channels check them.
-            .merge(channel::router())
-            // It tells what every gateway has, and nothing of this one.
+        // Webhooks bring credentials of their platforms, and WebSocket clients theirs; channels check them. The
+        // description tells what every gateway has, and nothing of this one.
+        let open = channel::router()
             .route(
                 OPENAPI,
                 get(openapi::show).fallback(route_paths::method_not_allowed),
             )
             .with_state(state.clone());
-        Self { state, routes }
+        let api = api().with_state(state.clone());
+        Self { state, open, api }
     }
 
-    /// What stands around every handler, from the outside in. Around the router rather than layers of it, each of which
-    /// would cost every request its memory.
-    pub async fn answer(self, request: Request) -> Response {
-        let Self { state, mut routes } = self;
-        let state = &state;
+    /// The way of every request, from the outside in and out again.
+    ///
+    /// What is inside is pinned where it begins: each wrapper that took it by value would cost every request its length.
+    pub async fn answer(self, mut request: Request) -> Response {
         // First, so that every answer and every log line carries the name of its request.
-        middleware::identify(request, move |request| {
-            // Outside of the panic layer: a request that panicked is counted and logged as well.
-            middleware::observe(state, request, move |request| {
-                // Outside of everything that refuses, so that Anthropic's clients understand every refusal.
-                middleware::speak(request, move |request| {
-                    // A panic in a handler answers 500 and costs nothing else.
-                    middleware::contain_panic(request, move |request| {
-                        // Before anything else of a request is read. Channels, too, serve only whom the gateway does.
-                        middleware::locate(state, request, move |request| {
-                            // Before anything reads a body.
-                            middleware::limit_body(state, request, move |request| {
-                                middleware::refuse_compressed(request, move |request| async move {
-                                    let Ok(response) = routes.call(request).await;
-                                    response
-                                })
-                            })
-                        })
-                    })
-                })
-            })
-        })
-        .await
+        let name = middleware::identify(&mut request);
+        // Before everything that refuses, so that Anthropic's clients understand every refusal.
+        let dialect = Dialect::of(&request);
+        let mut observation = Observation::begin(&self.state, &request);
+        let response = {
+            let answer = pin!(self.bounded(request));
+            // A panic in a handler answers 500 and costs nothing else; the request is counted and logged as well.
+            let answer = pin!(middleware::contain_panic(answer));
+            observation.watch(answer).await
+        };
+        let response = dialect.speak(response);
+        name.tell(observation.answered(response))
+    }
+
+    /// What holds for whoever asks, whatever for.
+    async fn bounded(&self, mut request: Request) -> Response {
+        // Before anything else of a request is read. Channels, too, serve only whom the gateway does.
+        if let Err(error) = middleware::locate(&self.state, &mut request) {
+            return error.into_response();
+        }
+        // Before anything reads a body.
+        let rest = middleware::limit_body(&self.state, &mut request);
+        let outcome = self.admitted(request).await;
+        let mut response = outcome.unwrap_or_else(IntoResponse::into_response);
+        if let Some(rest) = rest {
+            rest.discard(&mut response).await;
+        }
+        response
+    }
+
+    /// Deny by default: also what is in no list needs a key.
+    async fn admitted(&self, mut request: Request) -> Result<Response, GatewayError> {
+        let state = &self.state;
+        middleware::refuse_large(state, &request)?;
+        middleware::refuse_compressed(&request)?;
+        let mut routes = if is_open(request.uri().path()) {
+            self.open.clone()
+        } else {
+            middleware::authenticate(state, &mut request).await?;
+            // After authentication, because limits are each caller's own, and strangers must not use them up.
+            middleware::limit_rate(state, &mut request)?;
+            self.api.clone()
+        };
+        let Ok(response) = routes.call(request).await;
+        Ok(response)
     }
 }
 
-/// Everything for holders of an API key: also the fallback, so that a path outside of every list needs a key too.
-fn api(state: &AppState) -> Router<AppState> {
+/// Whether a path needs no key of ours.
+fn is_open(path: &str) -> bool {
+    path == OPENAPI || channel::serves(path)
+}
+
+/// What is behind a key.
+fn api() -> Router<AppState> {
     endpoints()
         .into_iter()
         .fold(Router::new(), |router, (_, path, handler)| {
@@ -79,17 +112,6 @@ fn api(state: &AppState) -> Router<AppState> {
         .route("/v1/responses/{*rest}", any(responses::stored))
         .method_not_allowed_fallback(route_paths::method_not_allowed)
         .fallback(route_paths::create)
-        .layer(from_fn_with_state(state.clone(), for_callers))
-}
-
-/// Deny by default; only `channel::router` stays outside.
-async fn for_callers(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    let state = &state;
-    middleware::authenticate(state, request, |request| {
-        // After authentication, because limits are each caller's own, and strangers must not use them up.
-        middleware::limit_rate(state, request, |request| next.run(request))
-    })
-    .await
 }
 
 /// Method, path and handler of each.

@@ -185,7 +185,8 @@ impl Holders {
             }
         }
         match &self.introspector {
-            Some(introspector) => introspector.caller(text, *digest, means).await,
+            // Apart, for it is larger than all else that a request needs.
+            Some(introspector) => Box::pin(introspector.caller(text, *digest, means)).await,
             None => Err(Denied::Unknown),
         }
     }

@@ -86,7 +86,8 @@ pub(super) async fn ask_those(
         .await?;
     let dispatcher = &state.dispatcher;
     if chat.stream && loading::may_be_held(candidates) {
-        return loading::stream(dispatcher, runtime, candidates, chat, permit).await;
+        let held = loading::stream(dispatcher, runtime, candidates, chat, permit);
+        return Box::pin(held).await;
     }
     let Answered {
         model,

@@ -2,52 +2,60 @@
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT};
 use http::{HeaderValue, Version};
 use http_body_util::Limited;
 use hyper::body::Body as _;
 
-use super::unread_body::lend;
+use super::unread_body::{Lender, lend};
 use crate::AppState;
 use crate::error::GatewayError;
 
-/// Refuse a body that announces too much, and cut one that lies.
-///
-/// Where a body was not read, for this reason or any other, its rest is read before the answer goes. A connection whose
-/// rest does not come is not used again, and the client is told, lest it send its next request there.
-pub async fn limit_body<F: Future<Output = Response>>(
-    state: &AppState,
-    request: Request,
-    next: impl FnOnce(Request) -> F,
-) -> Response {
+/// What is left of a request's body when it is answered.
+pub struct Rest {
+    lender: Lender,
+    is_http1: bool,
+    /// For leave to send the body.
+    waits_for_us: bool,
+}
+
+/// Cut a body that is longer than it may be. None where there is no body.
+pub fn limit_body(state: &AppState, request: &mut Request) -> Option<Rest> {
     if request.body().is_end_stream() {
-        return next(request).await;
+        return None;
     }
+    let most = usize::try_from(state.peek().limits.max_body_bytes).unwrap_or(usize::MAX);
+    let (lent, lender) = lend(std::mem::take(request.body_mut()));
+    *request.body_mut() = Body::new(Limited::new(lent, most));
+    Some(Rest {
+        lender,
+        is_http1: request.version() <= Version::HTTP_11,
+        waits_for_us: request.headers().contains_key(EXPECT),
+    })
+}
+
+/// Refuse a body that announces too much.
+pub fn refuse_large(state: &AppState, request: &Request) -> Result<(), GatewayError> {
     let limit = state.peek().limits.max_body_bytes;
-    let is_http1 = request.version() <= Version::HTTP_11;
     let announced: Option<u64> = request
         .headers()
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse().ok());
-    let waits_for_us = request.headers().contains_key(EXPECT);
-    let most = usize::try_from(limit).unwrap_or(usize::MAX);
-    let (head, body) = request.into_parts();
-    let (lent, lender) = lend(body);
-    let mut response = if announced.is_some_and(|length| length > limit) {
-        drop(lent);
-        GatewayError::BodyTooLarge { limit }.into_response()
-    } else {
-        let body = Body::new(Limited::new(lent, most));
-        next(Request::from_parts(head, body)).await
-    };
-    if !is_http1 {
-        // The stream of this request alone ends.
-        return response;
+    if announced.is_some_and(|length| length > limit) {
+        return Err(GatewayError::BodyTooLarge { limit });
     }
-    if !lender.discard(waits_for_us).await {
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().insert(CONNECTION, close);
+    Ok(())
+}
+
+impl Rest {
+    /// Where a body was not read, for whatever reason, its rest is read before the answer goes. A connection whose rest
+    /// does not come is not used again, and the client is told, lest it send its next request there.
+    pub async fn discard(self, response: &mut Response) {
+        // Elsewhere the stream of this request alone ends.
+        if self.is_http1 && !self.lender.discard(self.waits_for_us).await {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
     }
-    response
 }

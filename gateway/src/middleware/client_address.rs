@@ -3,38 +3,30 @@
 use std::net::SocketAddr;
 
 use axum::extract::{ConnectInfo, Request};
-use axum::response::{IntoResponse as _, Response};
 
 use crate::AppState;
 use crate::client_address::ClientAddress;
 use crate::error::GatewayError;
 
-/// Tell the inner layers where a request comes from; refuse those from outside of the list.
-pub async fn locate<F: Future<Output = Response>>(
-    state: &AppState,
-    mut request: Request,
-    next: impl FnOnce(Request) -> F,
-) -> Response {
+/// Tell whoever comes later where a request comes from; refuse those from outside of the list.
+pub fn locate(state: &AppState, request: &mut Request) -> Result<(), GatewayError> {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let peer = peer.map(|ConnectInfo(peer)| peer.ip());
-    let is_admitted = {
-        let runtime = state.peek();
-        let callers = &runtime.callers;
-        let client = peer
-            .map(|peer| ClientAddress::resolve(peer, request.headers(), &callers.trusted_proxies));
-        if let Some(client) = client {
-            request.extensions_mut().insert(client);
-        }
-        callers.ip_allow_list.as_ref().is_none_or(|ranges| {
-            client.is_some_and(|ClientAddress(client)| {
-                ranges.iter().any(|range| range.contains(&client))
-            })
-        })
-    };
+    let runtime = state.peek();
+    let callers = &runtime.callers;
+    let client =
+        peer.map(|peer| ClientAddress::resolve(peer, request.headers(), &callers.trusted_proxies));
+    if let Some(client) = client {
+        request.extensions_mut().insert(client);
+    }
+    let is_admitted = callers.ip_allow_list.as_ref().is_none_or(|ranges| {
+        client
+            .is_some_and(|ClientAddress(client)| ranges.iter().any(|range| range.contains(&client)))
+    });
     if is_admitted {
-        return next(request).await;
+        return Ok(());
     }
     state.metrics.auth_refused("ip_allow_list");
     let message = "this gateway does not serve your address (spec.ipAllowList)".to_owned();
-    GatewayError::Forbidden { message }.into_response()
+    Err(GatewayError::Forbidden { message })
 }

@@ -12,20 +12,35 @@ use crate::routing::MESSAGES;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
-/// Put errors into Anthropic's shape.
-pub async fn speak<F: Future<Output = Response>>(
-    request: Request,
-    next: impl FnOnce(Request) -> F,
-) -> Response {
-    if !is_anthropic(request.uri().path()) {
-        return next(request).await;
+/// What a client understands.
+pub enum Dialect {
+    /// What handlers speak.
+    OpenAi,
+    /// Anthropic's, with the name of the request.
+    Anthropic(Option<RequestId>),
+}
+
+impl Dialect {
+    /// Of the path that a request asks for.
+    pub fn of(request: &Request) -> Self {
+        if is_anthropic(request.uri().path()) {
+            Self::Anthropic(request.extensions().get::<RequestId>().cloned())
+        } else {
+            Self::OpenAi
+        }
     }
-    let id = request.extensions().get::<RequestId>().cloned();
-    let mut response = translate(next(request).await, id.as_ref());
-    if let Some(id) = id.and_then(|id| HeaderValue::from_str(&id.0).ok()) {
-        response.headers_mut().insert(REQUEST_ID, id);
+
+    /// Put an error into the client's shape.
+    pub fn speak(self, response: Response) -> Response {
+        let Self::Anthropic(id) = self else {
+            return response;
+        };
+        let mut response = translate(response, id.as_ref());
+        if let Some(id) = id.and_then(|id| HeaderValue::from_str(&id.0).ok()) {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        response
     }
-    response
 }
 
 fn is_anthropic(path: &str) -> bool {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Request};
 use axum::response::{IntoResponse as _, Response};
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use hyper::body::{Frame, SizeHint};
 use tracing::Instrument as _;
 
@@ -18,74 +18,94 @@ use super::RequestId;
 use crate::AppState;
 use crate::audit::notes::{NOTES, Notes};
 use crate::audit::{self, Event, Place};
+use crate::error::GatewayError;
 use crate::metrics::Metrics;
 use crate::telemetry::caller_trace;
 
-/// Watch a request to its end.
-pub async fn observe<F: Future<Output = Response>>(
-    state: &AppState,
-    request: Request,
-    next: impl FnOnce(Request) -> F,
-) -> Response {
-    let id = request
-        .extensions()
-        .get::<RequestId>()
-        .map_or_else(String::new, |id| id.0.clone());
-    let span = tracing::info_span!(
-        "request",
-        http.request.id = id,
-        otel.kind = "server",
-        handler = handler(request.uri().path()),
-        http.request.method = request.method().as_str(),
-        http.response.status_code = tracing::field::Empty,
-        model = tracing::field::Empty,
-    );
-    claw_telemetry::join(&span, request.headers());
-    let trace = claw_telemetry::passage(request.headers());
-    let admission = state.audit.admit();
-    let is_audited = matches!(&admission, Ok(place) if place.is_wanted());
-    let with_content = matches!(&admission, Ok(place) if place.wants_content());
-    let mut record = Record {
-        span: span.clone(),
-        started: Instant::now(),
-        metrics: Arc::clone(&state.metrics),
-        method: request.method().clone(),
-        path: request.uri().path().to_owned(),
-        request_id: id,
-        client: request
+/// A request under way.
+pub struct Observation {
+    record: Record,
+    /// Its caller's, for the APIs that are called.
+    trace: Option<HeaderMap>,
+    admission: Result<(), GatewayError>,
+}
+
+impl Observation {
+    /// Watch a request to its end.
+    pub fn begin(state: &AppState, request: &Request) -> Self {
+        let id = request
             .extensions()
-            .get::<ConnectInfo<SocketAddr>>()
-            .map(|peer| peer.0.ip()),
-        trace: is_audited
-            .then(|| claw_telemetry::trace_id(&span, request.headers()))
-            .flatten(),
-        notes: Arc::new(Notes::new(with_content)),
-        place: None,
-        // What a client that leaves before the answer gets, in the words of other gateways' logs.
-        status: 499,
-        is_complete: false,
-    };
-    let response = match admission {
-        Err(error) => error.into_response(),
-        Ok(place) => {
-            record.place = Some(place);
-            let answer = next(request).instrument(span);
-            let answer = NOTES.scope(Arc::clone(&record.notes), answer);
-            caller_trace::within(trace, answer).await
-        }
-    };
-    record.status = response.status().as_u16();
-    state
-        .metrics
-        .answer_began(handler(&record.path), record.started.elapsed());
-    // A body behind an upgrade is none of HTTP's; wrapping it is harmless, but it ends at once.
-    record.is_complete = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-    response.map(|inner| {
-        Body::new(Observed {
-            inner: Some(inner),
+            .get::<RequestId>()
+            .map_or_else(String::new, |id| id.0.clone());
+        let span = tracing::info_span!(
+            "request",
+            http.request.id = id,
+            otel.kind = "server",
+            handler = handler(request.uri().path()),
+            http.request.method = request.method().as_str(),
+            http.response.status_code = tracing::field::Empty,
+            model = tracing::field::Empty,
+        );
+        claw_telemetry::join(&span, request.headers());
+        let (place, admission) = match state.audit.admit() {
+            Ok(place) => (Some(place), Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        let is_audited = place.as_ref().is_some_and(Place::is_wanted);
+        let with_content = place.as_ref().is_some_and(Place::wants_content);
+        let record = Record {
+            started: Instant::now(),
+            metrics: Arc::clone(&state.metrics),
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            request_id: id,
+            client: request
+                .extensions()
+                .get::<ConnectInfo<SocketAddr>>()
+                .map(|peer| peer.0.ip()),
+            trace: is_audited
+                .then(|| claw_telemetry::trace_id(&span, request.headers()))
+                .flatten(),
+            span,
+            notes: Arc::new(Notes::new(with_content)),
+            place,
+            // What a client that leaves before the answer gets, in the words of other gateways' logs.
+            status: 499,
+            is_complete: false,
+        };
+        Self {
             record,
+            trace: claw_telemetry::passage(request.headers()),
+            admission,
+        }
+    }
+
+    /// Have it answered, unless the audit log keeps that from being done.
+    pub async fn watch(&mut self, answer: Pin<&mut impl Future<Output = Response>>) -> Response {
+        if let Err(error) = std::mem::replace(&mut self.admission, Ok(())) {
+            return error.into_response();
+        }
+        let answer = answer.instrument(self.record.span.clone());
+        let answer = NOTES.scope(Arc::clone(&self.record.notes), answer);
+        caller_trace::within(self.trace.take(), answer).await
+    }
+
+    /// Watch its answer to the end.
+    pub fn answered(self, response: Response) -> Response {
+        let Self { mut record, .. } = self;
+        record.status = response.status().as_u16();
+        record
+            .metrics
+            .answer_began(handler(&record.path), record.started.elapsed());
+        // A body behind an upgrade is none of HTTP's; wrapping it is harmless, but it ends at once.
+        record.is_complete = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        response.map(|inner| {
+            Body::new(Observed {
+                inner: Some(inner),
+                record,
+            })
         })
-    })
+    }
 }
 
 struct Record {

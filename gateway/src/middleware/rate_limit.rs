@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use axum::extract::Request;
-use axum::response::{IntoResponse as _, Response};
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
@@ -73,21 +72,15 @@ impl RateLimits {
 }
 
 /// Hold callers to their limit: a key by its name, an anonymous caller by its address.
-pub async fn limit_rate<F: Future<Output = Response>>(
-    state: &AppState,
-    mut request: Request,
-    next: impl FnOnce(Request) -> F,
-) -> Response {
+pub fn limit_rate(state: &AppState, request: &mut Request) -> Result<(), GatewayError> {
     let per_second = state.peek().limits.requests_per_second;
-    let name = identity(&request);
-    if let Err(error) = state.rate_limits.check(per_second, &name) {
-        return error.into_response();
-    }
+    let name = identity(request);
+    state.rate_limits.check(per_second, &name)?;
     let limits = request.extensions().get::<Caller>();
     let limits = limits.and_then(|caller| caller.grant.limits().copied());
     // Its other limits are counted where it is known what is asked.
     request.extensions_mut().insert(Account { name, limits });
-    next(request).await
+    Ok(())
 }
 
 fn identity(request: &Request) -> Arc<str> {

@@ -14,23 +14,29 @@ const LONGEST: usize = 128;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestId(pub String);
 
-/// Name the request, and tell its client.
-pub async fn identify<F: Future<Output = Response>>(
-    mut request: Request,
-    next: impl FnOnce(Request) -> F,
-) -> Response {
+/// The name of a request, for its answer.
+pub struct Echo(Option<HeaderValue>);
+
+/// Name a request.
+pub fn identify(request: &mut Request) -> Echo {
     let id = request
         .headers()
         .get(&HEADER)
         .and_then(sane)
         .unwrap_or_else(random_digits);
-    let echo = HeaderValue::from_str(&id);
+    let echo = HeaderValue::from_str(&id).ok();
     request.extensions_mut().insert(RequestId(id));
-    let mut response = next(request).await;
-    if let Ok(echo) = echo {
-        response.headers_mut().insert(HEADER, echo);
+    Echo(echo)
+}
+
+impl Echo {
+    /// Tell the client.
+    pub fn tell(self, mut response: Response) -> Response {
+        if let Some(echo) = self.0 {
+            response.headers_mut().insert(HEADER, echo);
+        }
+        response
     }
-    response
 }
 
 /// Names go into logs, so only plain ones are taken over.

@@ -109,7 +109,7 @@ impl Post<'_> {
         if response.status().is_success() {
             Ok(response)
         } else {
-            Err(self.refusal(response).await)
+            Err(Box::pin(self.refusal(response)).await)
         }
     }
 

@@ -175,8 +175,12 @@ impl Connections {
             if let Some(certificate) = &peer.certificate {
                 request.extensions_mut().insert(Arc::clone(certificate));
             }
-            let answer = app.clone().answer(request.map(Body::new));
-            async move { Ok(answer.await.map(|body| LastOf::new(body, under_way))) }
+            let app = app.clone();
+            // The answer begins within: a future that is moved before costs every request its length.
+            async move {
+                let response = app.answer(request.map(Body::new)).await;
+                Ok(response.map(|body| LastOf::new(body, under_way)))
+            }
         })
     }
 }
