@@ -11,6 +11,7 @@ mod http1;
 mod http2;
 mod preface;
 mod tls;
+mod watch;
 
 use std::io;
 use std::time::Duration;

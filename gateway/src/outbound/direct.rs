@@ -100,7 +100,8 @@ pub(super) async fn post(
             },
         }
     }
-    let mut line = site.connect().await?;
+    // Apart: most requests find a connection, and need no memory for this.
+    let mut line = Box::pin(site.connect()).await?;
     match line.send(request).await {
         Ok(response) => Ok(site.answer(response, line)),
         Err(unsent) => Err(SendError::Exchange(unsent.into_error())),

@@ -31,10 +31,14 @@ impl Activity {
         self.begun.load(Relaxed)
     }
 
+    /// A request is not answered, or bytes of an answer are not taken.
+    pub(super) fn is_answering(&self) -> bool {
+        self.under_way.load(Relaxed) > 0 || self.is_blocked.load(Relaxed)
+    }
+
     /// Every request is answered, every byte of the answers is sent, and nothing came since.
     pub(super) fn is_over(&self) -> bool {
-        let is_waiting = self.has_heard.load(Relaxed) || self.is_blocked.load(Relaxed);
-        self.under_way.load(Relaxed) == 0 && !is_waiting
+        !self.is_answering() && !self.has_heard.load(Relaxed)
     }
 
     pub(super) fn read(&self) {

@@ -12,16 +12,13 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
 use super::client_stream::{ClientStream, Socket};
-use super::connection::{Connections, FIRST_REQUEST_TIMEOUT, HEAD_LIMIT, Peer};
+use super::connection::{Connections, HEAD_LIMIT, Peer};
+use super::watch::{HEAD_TIMEOUT, Sight, Watch};
 
-/// For the head of each request, the silence before it included, and for the silence of a parked connection.
-const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
-/// Header fields of a request.
-const MOST_HEADERS: usize = 100;
 /// How often it is looked whether a connection waits: it is parked after one to two of these. Long beside what taking
 /// it up again costs, some microseconds; short, so that many clients that come together need no memory at a time.
 const IDLE_CHECK: Duration = Duration::from_millis(250);
@@ -34,26 +31,25 @@ enum Event {
     Check,
 }
 
+/// Header fields are at most 100, which hyper has room for; a limit that is set costs it a copy of that room.
 pub(super) fn builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(HEAD_LIMIT)
-        .max_headers(MOST_HEADERS);
+        // `Watch` has the time of heads.
+        .header_read_timeout(None)
+        .max_buf_size(HEAD_LIMIT);
     builder
 }
 
 impl Connections {
     /// Serve to the end, or until the connection waits for its next request.
     async fn serve_http1<S: Socket>(self, mut stream: ClientStream<S>, peer: Peer) {
-        let opened = Instant::now();
+        let activity = Arc::clone(&stream.activity);
+        let mut watch = Watch::begin(&activity, Instant::now());
         loop {
-            let activity = Arc::clone(&stream.activity);
             let service = self.service(&activity, &peer);
             let io = TokioIo::new(stream);
             let mut connection = self.http1.serve_connection(io, service).with_upgrades();
-            let mut begun = activity.begun();
             // Looked at when one of them has come rather than with every byte.
             let mut events = FuturesUnordered::from_iter([self.event(false)]);
             loop {
@@ -74,16 +70,14 @@ impl Connections {
                         Pin::new(&mut connection).graceful_shutdown();
                         events.push(self.event(true));
                     }
-                    Event::Check => {
-                        let before = std::mem::replace(&mut begun, activity.begun());
-                        if begun == 0 && opened.elapsed() >= FIRST_REQUEST_TIMEOUT {
+                    Event::Check => match watch.look(&activity, Instant::now()) {
+                        Sight::Active => events.push(self.event(false)),
+                        Sight::Waiting => break,
+                        Sight::Stalled => {
+                            tracing::debug!(peer = %peer.address, "a request's head took too long");
                             return;
                         }
-                        if begun > 0 && begun == before && activity.is_over() {
-                            break;
-                        }
-                        events.push(self.event(false));
-                    }
+                    },
                 }
             }
             // After an upgrade, the stream belongs to somebody else.
