@@ -7,7 +7,7 @@ use anyhow::Context;
 
 use super::{
     Scenario,
-    load::Ends,
+    load::{Ends, Figures},
     peers::{self, Variant},
     server::Server,
 };
@@ -26,6 +26,10 @@ pub(crate) struct Args {
     /// How many clients chat with the model in the gateway at once; 0 leaves that out.
     #[arg(long, default_value_t = 200)]
     chats: u32,
+
+    /// For how many minutes they do.
+    #[arg(long, default_value_t = 1.0)]
+    chat_minutes: f64,
 }
 
 /// What is asked for, in turn: as fast as one processor answers, and as users read.
@@ -51,12 +55,16 @@ const TURN: Duration = Duration::from_secs(5);
 
 /// Load it, and tell what it took.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let Args { minutes, chats } = args;
+    let Args {
+        minutes,
+        chats,
+        chat_minutes,
+    } = args;
     let (binaries, directory) = super::prepare()?;
     let ends = Ends::start(&directory)?;
     let start = |variant| peers::gateway(&binaries, &directory, ends.upstream, variant);
     let audited = start(Variant::Audited)?;
-    soak(&ends, &audited, Duration::from_secs_f64(minutes * 60.0))?;
+    soak(&ends, &audited, *minutes, &LOADS)?;
     drop(audited);
     if *chats > 0 {
         demo::imported_models()?;
@@ -64,12 +72,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let clients = chats.to_string();
         let scenario = Scenario {
             title: "chats with a model in the gateway",
-            options: &["--local", "--clients", &clients],
+            options: &["--local", "--stream", "--clients", &clients],
             tls: false,
         };
-        let figures = ends.measure(&local, &scenario, TURN)?;
+        let figures = soak(&ends, &local, *chat_minutes, &[scenario])?;
         println!(
-            "{chats} chats at once with SmolLM2 on one processor: every one answered; {:.1} answers/s, {:.1} tokens/s, \
+            "{chats} chats at once with SmolLM2 on one processor, the last of them: {:.1} answers/s, {:.1} tokens/s, \
              p50 {:.1} s, p99 {:.1} s",
             figures.requests_per_second,
             figures.chunks_per_second,
@@ -80,15 +88,24 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn soak(ends: &Ends, gateway: &Server, duration: Duration) -> anyhow::Result<()> {
+/// The loads in turn for so many minutes; what the last one measured.
+fn soak(
+    ends: &Ends,
+    gateway: &Server,
+    minutes: f64,
+    loads: &[Scenario<'_>],
+) -> anyhow::Result<Figures> {
+    let duration = Duration::from_secs_f64(minutes * 60.0);
     let process = gateway.process.as_ref().context("a process")?.id();
     println!("  minute   requests so far   memory MiB");
     let (started, mut requests, mut memory) = (Instant::now(), 0.0, Vec::new());
-    while started.elapsed() < duration {
-        for load in &LOADS {
+    let mut last = None;
+    while last.is_none() || started.elapsed() < duration {
+        for load in loads {
             let figures = ends.measure(gateway, load, TURN)?;
             requests += figures.requests;
             memory.push(resident_mebibytes(process)?);
+            last = Some(figures);
         }
         println!(
             "  {:>6.1} {requests:>17.0} {:>12.1}",
@@ -105,5 +122,5 @@ fn soak(ends: &Ends, gateway: &Server, duration: Duration) -> anyhow::Result<()>
         of(1),
         of(2),
     );
-    Ok(())
+    last.context("no load")
 }
