@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use claw_telemetry::receiver::Receiver;
+use futures::future::join_all;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use serde_json::json;
 
@@ -165,6 +166,37 @@ async fn a_local_model_makes_vectors_from_a_directory_of_weights() {
         (status, &error["error"]["code"]),
         (400, &json!("unsupported_task"))
     );
+}
+
+#[tokio::test]
+async fn many_requests_at_once_are_read_on_few_threads() {
+    let Some(model) = model("minilm") else {
+        return;
+    };
+    let arguments = [
+        "--model".to_owned(),
+        format!("vectors={}", model.display()),
+        "--model-task".to_owned(),
+        "vectors=Embed".to_owned(),
+    ];
+    let folder = tempfile::tempdir().expect("a folder");
+    let gateway = Binary::start_in(folder, &arguments).await;
+    until("the model is warm", async || {
+        (gateway.managed("/readyz").await.0 == 200).then_some(())
+    })
+    .await;
+    let body = json!({"model": "vectors", "input": "A sentence of some words."});
+    let answers = join_all((0..64).map(|_| gateway.ask("/v1/embeddings", &body))).await;
+    assert!(answers.iter().all(|(status, _)| *status == 200));
+    let threads = std::fs::read_dir(format!("/proc/{}/task", gateway.process()));
+    let names = threads.expect("threads").map(|thread| {
+        let name = thread.expect("a thread").path().join("comm");
+        // It may have ended meanwhile.
+        std::fs::read_to_string(name).unwrap_or_default()
+    });
+    let count = names.filter(|name| name.trim() == "computation").count();
+    let most = std::thread::available_parallelism().map_or(8, |count| count.get().max(8));
+    assert!((1..=most).contains(&count), "{count} threads");
 }
 
 #[tokio::test]
