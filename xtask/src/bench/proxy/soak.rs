@@ -50,6 +50,8 @@ const LOADS: [Scenario<'static>; 3] = [
         tls: false,
     },
 ];
+/// For loading a model beside whatever else the machine does.
+const LOADING: Duration = Duration::from_mins(2);
 /// Of each load, before the next.
 const TURN: Duration = Duration::from_secs(5);
 
@@ -69,6 +71,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if *chats > 0 {
         demo::imported_models()?;
         let local = start(Variant::Local)?;
+        until_loaded(&ends, &local)?;
         let clients = chats.to_string();
         let scenario = Scenario {
             title: "chats with a model in the gateway",
@@ -86,6 +89,22 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// Until the model of a gateway answers.
+fn until_loaded(ends: &Ends, gateway: &Server) -> anyhow::Result<()> {
+    let one = Scenario {
+        title: "one chat",
+        options: &["--local", "--clients", "1"],
+        tls: false,
+    };
+    let started = Instant::now();
+    loop {
+        match ends.measure(gateway, &one, Duration::from_secs(1)) {
+            Err(_) if started.elapsed() < LOADING => std::thread::sleep(Duration::from_secs(1)),
+            outcome => return outcome.map(drop).context("the model does not answer"),
+        }
+    }
 }
 
 /// The loads in turn for so many minutes; what the last one measured.
