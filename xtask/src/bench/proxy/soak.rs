@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use claw_e2e::wait::until;
 
 use super::{
     Scenario,
@@ -98,13 +99,9 @@ fn until_loaded(ends: &Ends, gateway: &Server) -> anyhow::Result<()> {
         options: &["--local", "--clients", "1"],
         tls: false,
     };
-    let started = Instant::now();
-    loop {
-        match ends.measure(gateway, &one, Duration::from_secs(1)) {
-            Err(_) if started.elapsed() < LOADING => std::thread::sleep(Duration::from_secs(1)),
-            outcome => return outcome.map(drop).context("the model does not answer"),
-        }
-    }
+    let chat = || ends.measure(gateway, &one, Duration::from_secs(1)).ok();
+    let answered = demo::block_on(async { Ok(until(LOADING, async || chat()).await) })?;
+    answered.map(drop).context("the model does not answer")
 }
 
 /// The loads in turn for so many minutes; what the last one measured.
