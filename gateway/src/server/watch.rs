@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::activity::Activity;
 use super::connection::FIRST_REQUEST_TIMEOUT;
 
-/// For the head of each request but the first, the silence before it included.
+/// For the head of each request but the first, the silence before it included, and for the silence of a parked connection.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What to do with a connection.

@@ -114,11 +114,9 @@ async fn a_local_model_answers_for_a_remote_one_that_is_down() {
     assert_eq!((status, &error["error"]["param"]), (400, &json!("audio")));
 }
 
-#[tokio::test]
-async fn a_local_model_makes_vectors_from_a_directory_of_weights() {
-    let Some(model) = model("minilm") else {
-        return;
-    };
+/// A gateway whose model `vectors` is warm.
+async fn with_vectors() -> Option<Binary> {
+    let model = model("minilm")?;
     let arguments = [
         "--model".to_owned(),
         format!("vectors={}", model.display()),
@@ -131,6 +129,14 @@ async fn a_local_model_makes_vectors_from_a_directory_of_weights() {
         (gateway.managed("/readyz").await.0 == 200).then_some(())
     })
     .await;
+    Some(gateway)
+}
+
+#[tokio::test]
+async fn a_local_model_makes_vectors_from_a_directory_of_weights() {
+    let Some(gateway) = with_vectors().await else {
+        return;
+    };
     let input = [
         "How can I get a new password?",
         "To change a forgotten password, open the settings.",
@@ -170,21 +176,9 @@ async fn a_local_model_makes_vectors_from_a_directory_of_weights() {
 
 #[tokio::test]
 async fn many_requests_at_once_are_read_on_few_threads() {
-    let Some(model) = model("minilm") else {
+    let Some(gateway) = with_vectors().await else {
         return;
     };
-    let arguments = [
-        "--model".to_owned(),
-        format!("vectors={}", model.display()),
-        "--model-task".to_owned(),
-        "vectors=Embed".to_owned(),
-    ];
-    let folder = tempfile::tempdir().expect("a folder");
-    let gateway = Binary::start_in(folder, &arguments).await;
-    until("the model is warm", async || {
-        (gateway.managed("/readyz").await.0 == 200).then_some(())
-    })
-    .await;
     let body = json!({"model": "vectors", "input": "A sentence of some words."});
     let answers = join_all((0..64).map(|_| gateway.ask("/v1/embeddings", &body))).await;
     assert!(answers.iter().all(|(status, _)| *status == 200));
