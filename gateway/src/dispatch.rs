@@ -20,7 +20,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
-use serde_json::Value;
 
 pub use count::TokenEstimate;
 pub use held::{Beginning, HELD_KEEP_ALIVE, Held, HeldAnswer};
@@ -35,7 +34,7 @@ use crate::metrics::Metrics;
 use crate::provider::Provider;
 use crate::routing::Candidates;
 use crate::telemetry::ModelCall;
-use crate::types::{ChatCompletion, ChatRequest, Task, Usage};
+use crate::types::{ChatCompletion, ChatRequest, Choice, Task, Usage, WholeAnswer};
 use attempts::Course;
 use limits::Limits;
 use local::Asker;
@@ -95,7 +94,7 @@ impl Dispatcher {
         candidates: &Candidates<'_>,
         request: &ChatRequest,
         permit: &Permit,
-    ) -> Result<Answered<ChatCompletion>, GatewayError> {
+    ) -> Result<Answered<WholeAnswer>, GatewayError> {
         notes::asked(request);
         let limits = self.limits(candidates);
         let provider = &self.provider.within(limits.remote);
@@ -168,7 +167,7 @@ impl Dispatcher {
         limits: &'a Limits,
         request: &'a ChatRequest,
         permit: &'a Permit,
-    ) -> BoxFuture<'a, Result<ChatCompletion, GatewayError>> {
+    ) -> BoxFuture<'a, Result<WholeAnswer, GatewayError>> {
         Box::pin(async move {
             let mut charge = permit.charge(&entry.name).await?;
             let asker = self.asker(permit);
@@ -177,45 +176,37 @@ impl Dispatcher {
                 Backend::Local(slot) if matches!(request.task, Task::Embed | Task::Rerank) => {
                     let vectors =
                         vectors::complete(&entry.name, slot, limits.local, request, asker);
-                    Box::pin(vectors).await
+                    Box::pin(vectors).await.map(WholeAnswer::from)
                 }
                 // Apart, so that an API's answer does not take as much memory as one that is computed here.
                 Backend::Local(slot) => {
                     let answer = choices::complete(&entry.name, slot, limits.local, request, asker);
-                    Box::pin(answer).await
+                    Box::pin(answer).await.map(WholeAnswer::from)
                 }
                 Backend::Remote(remote) => {
                     remote::complete(provider, &entry.name, remote, request, &call).await
                 }
                 Backend::Unavailable { reason } => Err(unavailable(entry, reason)),
             };
-            let mut completion = outcome.inspect_err(|error| call.failed(error))?;
-            call.named(&completion.id, &completion.model);
-            completion.model.clone_from(&entry.name);
-            if let Some(object) = request.task.object() {
-                object.clone_into(&mut completion.object);
+            let mut answer = outcome.inspect_err(|error| call.failed(error))?;
+            if call.is_traced() || notes::wants_content() {
+                answer = answer.read()?.into();
             }
-            let usage = match completion.usage.take() {
-                Some(usage) => usage.completed(),
-                None => estimate(request, &completion.choices),
+            let usage = match &mut answer {
+                WholeAnswer::Read(completion) => {
+                    tell(completion, &mut call);
+                    finish(completion, entry, request)
+                }
+                WholeAnswer::Sent(sent) => {
+                    sent.model.clone_from(&entry.name);
+                    sent.usage.clone()
+                }
             };
             self.metrics.usage(&entry.name, &usage);
             charge.settle(&usage);
             call.used(&usage);
             call.complete();
-            completion.usage = Some(usage);
-            for choice in &completion.choices {
-                call.finished(choice.index, choice.finish_reason.as_deref());
-                let said = choice
-                    .message
-                    .get("content")
-                    .or_else(|| choice.extra.get("text"));
-                notes::answered(
-                    choice.index,
-                    said.and_then(Value::as_str).unwrap_or_default(),
-                );
-            }
-            Ok(completion)
+            Ok(answer)
         })
     }
 
@@ -269,17 +260,35 @@ fn unavailable(entry: &ModelEntry, reason: &str) -> GatewayError {
     }
 }
 
-fn estimate(request: &ChatRequest, choices: &[crate::types::Choice]) -> Usage {
-    let said = choices
-        .iter()
-        .filter_map(|choice| {
-            let said = choice
-                .message
-                .get("content")
-                .or_else(|| choice.extra.get("text"));
-            said?.as_str()
-        })
-        .map(str::len)
-        .sum();
+/// Tell those who want to know what an answer says.
+fn tell(completion: &ChatCompletion, call: &mut ModelCall) {
+    call.named(&completion.id, &completion.model);
+    for choice in &completion.choices {
+        call.finished(choice.index, choice.finish_reason.as_deref());
+        notes::answered(choice.index, said(choice).unwrap_or_default());
+    }
+}
+
+/// Give an answer what our clients are promised.
+fn finish(completion: &mut ChatCompletion, entry: &ModelEntry, request: &ChatRequest) -> Usage {
+    completion.model.clone_from(&entry.name);
+    if let Some(object) = request.task.object() {
+        object.clone_into(&mut completion.object);
+    }
+    let usage = match completion.usage.take() {
+        Some(usage) => usage.completed(),
+        None => estimate(request, &completion.choices),
+    };
+    completion.usage = Some(usage.clone());
+    usage
+}
+
+fn said(choice: &Choice) -> Option<&str> {
+    let said = choice.message.get("content");
+    said.or_else(|| choice.extra.get("text"))?.as_str()
+}
+
+fn estimate(request: &ChatRequest, choices: &[Choice]) -> Usage {
+    let said = choices.iter().filter_map(said).map(str::len).sum();
     Usage::estimate(stream::prompt_bytes(request), said)
 }

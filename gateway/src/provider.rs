@@ -20,7 +20,7 @@ use crate::config::Remote;
 use crate::error::GatewayError;
 use crate::outbound::Outbound;
 use crate::telemetry::ModelCall;
-use crate::types::{ChatChunk, ChatCompletion, ChatRequest};
+use crate::types::{ChatChunk, ChatRequest, WholeAnswer};
 
 pub use health::{Cause, Health, Rest};
 pub use key_ring::{KeyCause, KeyRest, KeyRing};
@@ -71,11 +71,11 @@ impl Provider {
         remote: &Remote,
         request: &ChatRequest,
         call: &ModelCall,
-    ) -> Result<ChatCompletion, GatewayError> {
+    ) -> Result<WholeAnswer, GatewayError> {
         let limit = self.timeouts.whole;
         let whole = async {
             let response = attempt::send(&self.outbound, name, remote, request, call).await?;
-            response::completion(name, remote.config.provider, request.task, response).await
+            response::whole(name, remote.config.provider, request.task, response).await
         };
         tokio::time::timeout(limit, whole)
             .await

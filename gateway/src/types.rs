@@ -8,8 +8,10 @@ mod message_answer;
 mod open_object;
 mod random_digits;
 mod said;
+mod sent_answer;
 mod task;
 mod text_completion;
+mod whole_answer;
 
 pub use chat_request::{ChatRequest, Content, Message};
 pub use chat_response::{
@@ -19,5 +21,7 @@ pub use json_object::parse_object;
 pub use message_answer::{ContentBlock, MessageAnswer, MessageUsage, TokenCount, message_id};
 pub use random_digits::random_digits;
 pub use said::{Said, Text};
+pub use sent_answer::SentAnswer;
 pub use task::{MOST_TOKENS_OF_A_TEXT, Task};
 pub use text_completion::{text_chunk, text_completion};
+pub use whole_answer::WholeAnswer;

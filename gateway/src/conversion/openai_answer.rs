@@ -1,12 +1,20 @@
 //! Answers of OpenAI's form, which is the gateway's own, but for what some APIs do differently.
 
+use bytes::Bytes;
 use serde_json::Value;
 
 use super::{Fault, Piece};
-use crate::types::{ChatChunk, ChatCompletion, Choice, Task, Usage};
+use crate::types::{ChatChunk, ChatCompletion, Choice, SentAnswer, Task, Usage, WholeAnswer};
 
-/// Read a whole answer to what was asked for.
-pub fn completion(task: Task, body: &[u8]) -> Result<ChatCompletion, Fault> {
+/// Take a whole answer to what was asked for; one that can be passed on is not read.
+pub fn whole(task: Task, body: &Bytes) -> Result<WholeAnswer, Fault> {
+    match SentAnswer::of(task, body) {
+        Some(sent) => Ok(WholeAnswer::Sent(Box::new(sent))),
+        None => completion(task, body).map(WholeAnswer::from),
+    }
+}
+
+fn completion(task: Task, body: &[u8]) -> Result<ChatCompletion, Fault> {
     let completion: ChatCompletion =
         serde_json::from_slice(body).map_err(|_| Fault::Malformed("no chat completion"))?;
     missing(task, &completion).map_or(Ok(completion), |what| Err(Fault::Malformed(what)))

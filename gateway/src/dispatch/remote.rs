@@ -11,7 +11,7 @@ use crate::config::Remote;
 use crate::error::GatewayError;
 use crate::provider::{Health, KeyRing, Provider, UpstreamStream};
 use crate::telemetry::ModelCall;
-use crate::types::{ChatChunk, ChatCompletion, ChatRequest, Said};
+use crate::types::{ChatChunk, ChatRequest, Said, WholeAnswer};
 
 /// The rest of a streamed answer.
 pub(super) struct Answer {
@@ -27,7 +27,7 @@ pub(super) async fn complete(
     remote: &Remote,
     request: &ChatRequest,
     call: &ModelCall,
-) -> Result<ChatCompletion, GatewayError> {
+) -> Result<WholeAnswer, GatewayError> {
     let outcome = provider.complete(model, remote, request, call).await;
     match &outcome {
         Ok(_) => remote.health.succeeded(),

@@ -8,6 +8,7 @@ use axum::Json;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
+use http::header::CONTENT_TYPE;
 use http::request::Parts;
 
 use super::{body, event_stream};
@@ -19,11 +20,11 @@ use crate::dispatch::{Answered, ChunkStream};
 use crate::error::GatewayError;
 use crate::limits::{Account, Estimate, RateHeaders};
 use crate::routing::{self, Asked, Candidates};
-use crate::types::{ChatCompletion, ChatRequest};
+use crate::types::{ChatRequest, WholeAnswer};
 
 /// An answer, as a whole or as it comes.
 pub(super) enum Answer {
-    Whole(Box<ChatCompletion>),
+    Whole(WholeAnswer),
     Pieces(ChunkStream),
 }
 
@@ -48,7 +49,7 @@ pub(super) async fn answer(state: &AppState, request: Request) -> Result<Respons
     let chat = ChatRequest::parse(&body::read(body, runtime.limits.max_body_bytes).await?)?;
     let given = ask(state, &runtime, &parts, &chat).await?;
     let response = match given.answer {
-        Answer::Whole(completion) => Json(completion).into_response(),
+        Answer::Whole(answer) => whole(answer),
         Answer::Pieces(chunks) => event_stream::chat(chunks),
     };
     Ok(tell(given.told, response))
@@ -98,7 +99,7 @@ pub(super) async fn ask_those(
         answered.map(Answer::Pieces)
     } else {
         let answered = dispatcher.complete(candidates, chat, &permit).await?;
-        answered.map(|whole| Answer::Whole(Box::new(whole)))
+        answered.map(Answer::Whole)
     };
     let limits = permit.rate_headers();
     Ok(Given {
@@ -109,6 +110,17 @@ pub(super) async fn ask_those(
             limits,
         },
     })
+}
+
+/// A whole answer in OpenAI's form.
+pub(super) fn whole(answer: WholeAnswer) -> Response {
+    match answer {
+        WholeAnswer::Read(completion) => Json(completion).into_response(),
+        WholeAnswer::Sent(sent) => {
+            let json = HeaderValue::from_static("application/json");
+            ([(CONTENT_TYPE, json)], sent.body()).into_response()
+        }
+    }
 }
 
 /// Tell the client which model answered and what is left of its limits.

@@ -29,8 +29,8 @@ pub async fn create(
         .await
         .map_err(|error| request.names.translate(error))?;
     let response = match answered.answer {
-        Answer::Whole(completion) => {
-            Json(message(&completion, &request.stop_sequences)?).into_response()
+        Answer::Whole(answer) => {
+            Json(message(&answer.read()?, &request.stop_sequences)?).into_response()
         }
         Answer::Pieces(chunks) => {
             let estimate = Usage::estimate(prompt_bytes(&request.chat), 0);

@@ -6,11 +6,11 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
-use super::answer::{Answer, ask, tell};
+use super::answer::{self, Answer, ask, tell};
 use super::{body, event_stream};
 use crate::AppState;
 use crate::error::GatewayError;
-use crate::types::{ChatCompletion, ChatRequest, Task, parse_object, text_completion};
+use crate::types::{ChatCompletion, ChatRequest, Task, WholeAnswer, parse_object, text_completion};
 
 /// Go on with a text.
 pub async fn complete(
@@ -43,17 +43,25 @@ async fn answer(state: &AppState, task: Task, request: Request) -> Result<Respon
     let request = ChatRequest::of_task(task, body)?;
     let given = ask(state, &runtime, &parts, &request).await?;
     let response = match given.answer {
-        Answer::Whole(completion) if task == Task::Complete => {
-            Json(text_completion(*completion)).into_response()
+        Answer::Whole(answer) if task == Task::Complete => {
+            Json(text_completion(answer.read()?)).into_response()
         }
-        Answer::Whole(completion) => Json(told(*completion, task)).into_response(),
+        Answer::Whole(answer) => whole(answer, task),
         Answer::Pieces(chunks) => event_stream::completions(chunks),
     };
     Ok(tell(given.told, response))
 }
 
+/// Vectors or a ranking.
+pub(super) fn whole(answer: WholeAnswer, task: Task) -> Response {
+    match answer {
+        WholeAnswer::Read(completion) => Json(told(*completion, task)).into_response(),
+        sent @ WholeAnswer::Sent(_) => answer::whole(sent),
+    }
+}
+
 /// What an API answered, with our name of the model and a usage.
-pub(super) fn told(completion: ChatCompletion, task: Task) -> Value {
+fn told(completion: ChatCompletion, task: Task) -> Value {
     let mut answer = Value::Object(completion.extra);
     answer["model"] = completion.model.into();
     if let Some(object) = task.object() {

@@ -24,7 +24,7 @@ pub async fn create(
         .await
         .map_err(|error| request.names.translate(error))?;
     let response = match answered.answer {
-        Answer::Whole(completion) => Json(response(&completion, &request.echo)?).into_response(),
+        Answer::Whole(answer) => Json(response(&answer.read()?, &request.echo)?).into_response(),
         Answer::Pieces(chunks) => event_stream::narrated(chunks, ResponseEvents::new(request.echo)),
     };
     Ok(tell(answered.told, response))

@@ -9,7 +9,7 @@ use claw_crds::gateway_config::TaskConfig;
 use http::{Method, Uri};
 use serde_json::{Map, Value};
 
-use super::answer::{Answer, ask_those, permitted, tell};
+use super::answer::{Answer, ask_those, permitted, tell, whole};
 use super::{body, event_stream, passed_on};
 use crate::AppState;
 use crate::conversion::summary;
@@ -46,7 +46,7 @@ pub async fn create(
     let task = candidates.rule.map(|rule| rule.task).unwrap_or_default();
     let request = read(task, body)?;
     let given = ask_those(&state, &runtime, &parts, &candidates, &request).await?;
-    Ok(tell(given.told, respond(task, given.answer)))
+    Ok(tell(given.told, respond(task, given.answer)?))
 }
 
 /// The request in a body of this task.
@@ -75,24 +75,20 @@ fn read(task: TaskConfig, body: Map<String, Value>) -> Result<ChatRequest, Gatew
     }
 }
 
-fn respond(task: TaskConfig, answer: Answer) -> Response {
-    match (task, answer) {
-        (TaskConfig::Chat, Answer::Whole(completion)) => Json(completion).into_response(),
-        (TaskConfig::Summarize, Answer::Whole(completion)) => {
-            Json(summary::summary(*completion)).into_response()
+fn respond(task: TaskConfig, answer: Answer) -> Result<Response, GatewayError> {
+    Ok(match (task, answer) {
+        (TaskConfig::Chat, Answer::Whole(answer)) => whole(answer),
+        (TaskConfig::Summarize, Answer::Whole(answer)) => {
+            Json(summary::summary(answer.read()?)).into_response()
         }
-        (TaskConfig::Embed, Answer::Whole(completion)) => {
-            Json(passed_on::told(*completion, Task::Embed)).into_response()
-        }
-        (TaskConfig::Rerank, Answer::Whole(completion)) => {
-            Json(passed_on::told(*completion, Task::Rerank)).into_response()
-        }
+        (TaskConfig::Embed, Answer::Whole(answer)) => passed_on::whole(answer, Task::Embed),
+        (TaskConfig::Rerank, Answer::Whole(answer)) => passed_on::whole(answer, Task::Rerank),
         (TaskConfig::Summarize, Answer::Pieces(chunks)) => event_stream::summaries(chunks),
         // Vectors and rankings come whole.
         (TaskConfig::Chat | TaskConfig::Embed | TaskConfig::Rerank, Answer::Pieces(chunks)) => {
             event_stream::chat(chunks)
         }
-    }
+    })
 }
 
 /// An endpoint's path with a method that it does not have.

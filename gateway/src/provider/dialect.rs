@@ -9,7 +9,7 @@ use crate::conversion::{
     Failure, Fault, Piece, Target, UpstreamBody, anthropic, gemini, openai_answer,
 };
 use crate::error::GatewayError;
-use crate::types::{ChatCompletion, ChatRequest, Task};
+use crate::types::{ChatRequest, Task, WholeAnswer};
 
 /// The body of a request to the model called `name`.
 pub(super) fn body(
@@ -51,18 +51,19 @@ fn json(body: &impl Serialize) -> Bytes {
 }
 
 /// A whole answer.
-pub(super) fn completion(
+pub(super) fn answer(
     provider: ProviderConfig,
     task: Task,
-    body: &[u8],
-) -> Result<ChatCompletion, Fault> {
-    match provider {
+    body: &Bytes,
+) -> Result<WholeAnswer, Fault> {
+    let completion = match provider {
         ProviderConfig::OpenAI | ProviderConfig::AzureOpenAI => {
-            openai_answer::completion(task, body)
+            return openai_answer::whole(task, body);
         }
         ProviderConfig::Anthropic => anthropic::completion(body),
         ProviderConfig::Gemini => gemini::completion(body),
-    }
+    };
+    completion.map(WholeAnswer::from)
 }
 
 /// A refusal.

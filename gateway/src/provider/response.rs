@@ -10,26 +10,26 @@ use super::refusal::faulty;
 use crate::conversion::Fault;
 use crate::error::GatewayError;
 use crate::outbound::AnswerBody;
-use crate::types::{ChatCompletion, Task};
+use crate::types::{Task, WholeAnswer};
 
 /// No answer is longer.
 const ANSWER_LIMIT: usize = 32 << 20;
 
-pub(super) async fn completion(
+pub(super) async fn whole(
     name: &str,
     provider: ProviderConfig,
     task: Task,
     response: Response<AnswerBody>,
-) -> Result<ChatCompletion, GatewayError> {
+) -> Result<WholeAnswer, GatewayError> {
     let body = read_limited(name, response, ANSWER_LIMIT).await?;
-    let completion =
-        dialect::completion(provider, task, &body).map_err(|fault| faulty(name, fault))?;
-    if matches!(task, Task::Chat | Task::Summarize | Task::Complete)
+    let answer = dialect::answer(provider, task, &body).map_err(|fault| faulty(name, fault))?;
+    if let WholeAnswer::Read(completion) = &answer
+        && matches!(task, Task::Chat | Task::Summarize | Task::Complete)
         && completion.choices.is_empty()
     {
         return Err(faulty(name, Fault::Malformed("no choices")));
     }
-    Ok(completion)
+    Ok(answer)
 }
 
 /// A body up to `limit` bytes; a longer one is malformed.

@@ -55,6 +55,11 @@ impl ModelCall {
         }))
     }
 
+    /// Whether anybody hears of it.
+    pub fn is_traced(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Tell the API of the span.
     pub fn pass_on(&self, headers: &mut HeaderMap) {
         if let Some(open) = &self.0 {

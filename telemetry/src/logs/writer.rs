@@ -20,6 +20,8 @@ struct Shared {
 
 struct Waiting {
     lines: Vec<u8>,
+    /// Whether the thread sleeps until a line comes. While it lets others gather, nobody wakes it.
+    is_asleep: bool,
     out: Box<dyn Write + Send>,
 }
 
@@ -37,6 +39,7 @@ impl LogWriter {
     fn new(out: Box<dyn Write + Send>) -> Self {
         let waiting = Waiting {
             lines: Vec::with_capacity(ENOUGH),
+            is_asleep: false,
             out,
         };
         Self(Arc::new(Shared {
@@ -48,11 +51,10 @@ impl LogWriter {
     /// Take a line; an urgent one is written at once, with all before it.
     pub(super) fn write(&self, line: &[u8], is_urgent: bool) {
         let mut waiting = self.0.lock();
-        let was_empty = waiting.lines.is_empty();
         waiting.lines.extend_from_slice(line);
         if is_urgent || waiting.lines.len() >= ENOUGH {
             waiting.write();
-        } else if was_empty {
+        } else if std::mem::take(&mut waiting.is_asleep) {
             self.0.has_lines.notify_one();
         }
     }
@@ -73,7 +75,10 @@ impl Shared {
         loop {
             let waiting = self
                 .has_lines
-                .wait_while(self.lock(), |waiting| waiting.lines.is_empty())
+                .wait_while(self.lock(), |waiting| {
+                    waiting.is_asleep = waiting.lines.is_empty();
+                    waiting.is_asleep
+                })
                 .unwrap_or_else(PoisonError::into_inner);
             // Others may join them until then.
             let (mut waiting, _) = self
