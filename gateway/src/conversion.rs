@@ -40,4 +40,4 @@ pub use narrator::Narrator;
 pub use parts::{Part, parts};
 pub use target::Target;
 pub use text_shape::{FoundText, TextShape};
-pub use upstream_body::UpstreamBody;
+pub use upstream_body::upstream_body;

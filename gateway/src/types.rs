@@ -2,11 +2,13 @@
 
 mod chat_request;
 mod chat_response;
+mod extent;
 pub(crate) mod fields;
 mod json_object;
 mod message_answer;
 mod open_object;
 mod random_digits;
+mod request_body;
 mod said;
 mod sent_answer;
 mod task;
@@ -20,6 +22,7 @@ pub use chat_response::{
 pub use json_object::parse_object;
 pub use message_answer::{ContentBlock, MessageAnswer, MessageUsage, TokenCount, message_id};
 pub use random_digits::random_digits;
+pub use request_body::{RequestBody, SentBody};
 pub use said::{Said, Text};
 pub use sent_answer::SentAnswer;
 pub use task::{MOST_TOKENS_OF_A_TEXT, Task};

@@ -24,11 +24,9 @@ impl Digest {
 
     /// Appends lower-case hexadecimal digits.
     pub fn write(self, buffer: &mut Vec<u8>) {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        for byte in self.0 {
-            buffer.push(DIGITS[usize::from(byte >> 4)]);
-            buffer.push(DIGITS[usize::from(byte & 15)]);
-        }
+        let mut digits = [0; HEX_LENGTH];
+        hex::encode_to_slice(self.0, &mut digits).expect("two digits for each byte");
+        buffer.extend_from_slice(&digits);
     }
 
     /// Lower case only, so that there is one way to write a hash.

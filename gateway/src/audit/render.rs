@@ -235,7 +235,7 @@ impl Fields<'_> {
 
     fn number(&mut self, name: &str, number: u64) {
         self.name(name);
-        push_display(self.0, format_args!("{number}"));
+        serde_json::to_writer(&mut *self.0, &number).expect("a vector takes every number");
     }
 
     /// For what is displayed without characters that JSON escapes.

@@ -23,7 +23,7 @@ pub fn document_request(request: &ChatRequest, model: &str) -> Result<EngineRequ
             path: request.task.path(),
         });
     }
-    let other = request.body.iter().find(|(field, value)| {
+    let other = request.body.fields().iter().find(|(field, value)| {
         // The likeliest token is always taken, as a temperature of 0 asks.
         let is_greedy = *field == "temperature" && value.as_f64() == Some(0.0);
         let is_known = HONOURED.contains(&field.as_str()) || is_informative(field);

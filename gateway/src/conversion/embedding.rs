@@ -47,7 +47,7 @@ impl Wanted {
 
 /// Read a request for the local model of that name. What it cannot honour is refused by name.
 pub fn request(request: &ChatRequest, model: &str) -> Result<Wanted, GatewayError> {
-    let body = &request.body;
+    let body = request.body.fields();
     refuse_others(body, &HONOURED, model)?;
     let format = match fields::string(body, "encoding_format")?.as_deref() {
         None | Some("float") => Format::Float,

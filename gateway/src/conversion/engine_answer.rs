@@ -29,7 +29,7 @@ pub struct Whole {
 impl EngineAnswer {
     /// To this request, which asks for one answer.
     pub fn new(request: &ChatRequest) -> Self {
-        let wanted = fields::present(&request.body, "logprobs");
+        let wanted = fields::present(request.body.fields(), "logprobs");
         Self {
             task: request.task,
             tells_probabilities: wanted.is_some_and(|wanted| *wanted != Value::Bool(false)),

@@ -51,7 +51,7 @@ const HONOURED_IN_TEXTS: [&str; 2] = ["prompt", "echo"];
 
 /// Translate for the local model of that name.
 pub fn engine_request(request: &ChatRequest, model: &str) -> Result<EngineRequest, GatewayError> {
-    let body = &request.body;
+    let body = request.body.fields();
     let also: &[&str] = match request.task {
         Task::Chat | Task::Summarize => &HONOURED_IN_CHATS,
         Task::Complete => &HONOURED_IN_TEXTS,

@@ -37,8 +37,8 @@ pub fn parts(request: &ChatRequest, model: &str) -> Result<Vec<Part>, GatewayErr
             ),
         ));
     }
-    let echoes = fields::boolean(&request.body, "echo")?.unwrap_or(false);
-    let wants_probabilities = fields::present(&request.body, "logprobs").is_some();
+    let echoes = fields::boolean(request.body.fields(), "echo")?.unwrap_or(false);
+    let wants_probabilities = fields::present(request.body.fields(), "logprobs").is_some();
     if echoes && wants_probabilities {
         return Err(GatewayError::invalid(
             "logprobs",
@@ -51,10 +51,11 @@ pub fn parts(request: &ChatRequest, model: &str) -> Result<Vec<Part>, GatewayErr
             let mut single = request.clone();
             single.choices = 1;
             single.seed = request.seed.map(|seed| seed.wrapping_add(copy as u64));
-            single.body.remove("n");
-            single.body.remove("echo");
+            let fields = single.body.fields_mut();
+            fields.remove("n");
+            fields.remove("echo");
             if let Some(prompt) = &prompt {
-                single.body.insert("prompt".into(), prompt.as_str().into());
+                fields.insert("prompt".into(), prompt.as_str().into());
             }
             parts.push(Part {
                 request: single,
@@ -73,7 +74,7 @@ fn texts(request: &ChatRequest, model: &str) -> Result<Vec<String>, GatewayError
         model: model.to_owned(),
         field: "prompt of tokens".to_owned(),
     };
-    match request.body.get("prompt") {
+    match request.body.fields().get("prompt") {
         Some(Value::String(text)) => Ok(vec![text.clone()]),
         Some(Value::Array(items)) => items
             .iter()
@@ -118,7 +119,7 @@ mod tests {
                 (3, "b", false, Some(8))
             ]
         );
-        assert_eq!(parts[2].request.body["prompt"], "b");
+        assert_eq!(parts[2].request.body.fields()["prompt"], "b");
     }
 
     #[test]

@@ -36,7 +36,7 @@ impl Wanted {
 
 /// Read a request for the local model of that name. What it cannot honour is refused by name.
 pub fn request(request: &ChatRequest, model: &str) -> Result<Wanted, GatewayError> {
-    let body = &request.body;
+    let body = request.body.fields();
     refuse_others(body, &HONOURED, model)?;
     let documents = match body.get("documents") {
         Some(Value::Array(items)) => items

@@ -160,7 +160,7 @@ mod tests {
             (request.max_tokens, request.include_usage),
             (Some(9), false)
         );
-        let mut names: Vec<_> = request.body.keys().map(String::as_str).collect();
+        let mut names: Vec<_> = request.body.fields().keys().map(String::as_str).collect();
         names.sort_unstable();
         assert_eq!(
             names,

@@ -134,21 +134,9 @@ pub fn prompt_bytes(request: &ChatRequest) -> usize {
             0
         }
     });
-    let called = request
-        .body
-        .get("messages")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(|message| message.get("tool_calls"));
-    let tools = request.body.get("tools");
-    said.sum::<usize>()
-        + request.task.text_bytes(&request.body)
-        + called
-            .chain(tools)
-            .filter(|value| !value.is_null())
-            .map(|value| value.to_string().len())
-            .sum::<usize>()
+    let body = &request.body;
+    let texts = request.task.text_bytes(body);
+    said.sum::<usize>() + texts + body.call_bytes() + body.tool_bytes()
 }
 
 impl Finisher {

@@ -34,10 +34,7 @@ impl Estimate {
             };
             content + TOKENS_A_MESSAGE
         });
-        let tools = request
-            .body
-            .get("tools")
-            .map_or(0, |tools| of_bytes(tools.to_string().len()));
+        let tools = of_bytes(request.body.tool_bytes());
         let texts = of_bytes(request.task.text_bytes(&request.body));
         Self {
             prompt: messages.sum::<u64>() + tools + texts,
@@ -62,15 +59,14 @@ impl Estimate {
 
 /// Of all choices for one prompt.
 fn answer(request: &ChatRequest, default: u64) -> u64 {
-    let number = |field| request.body.get(field).and_then(Value::as_u64);
-    let choices = number("n").max(number("best_of")).unwrap_or(1).max(1);
+    let choices = u64::from(request.choices).max(request.best_of.unwrap_or(0));
     let answer = request.max_tokens.map_or(default, u64::from);
     answer.saturating_mul(choices)
 }
 
 /// Texts to go on with; a list of numbers is one, as tokens.
 fn prompts(request: &ChatRequest) -> u64 {
-    match request.body.get("prompt") {
+    match request.body.fields().get("prompt") {
         Some(Value::Array(items)) if !items.iter().all(Value::is_number) => items.len() as u64,
         _ => 1,
     }

@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde::Serialize;
 
 use crate::conversion::{
-    Failure, Fault, Piece, Target, UpstreamBody, anthropic, gemini, openai_answer,
+    Failure, Fault, Piece, Target, anthropic, gemini, openai_answer, upstream_body,
 };
 use crate::error::GatewayError;
 use crate::types::{ChatRequest, Task, WholeAnswer};
@@ -34,7 +34,7 @@ pub(super) fn body(
     }
     match remote.provider {
         ProviderConfig::OpenAI | ProviderConfig::AzureOpenAI => {
-            Ok(json(&UpstreamBody::new(request, &remote.model)))
+            Ok(upstream_body(request, &remote.model))
         }
         ProviderConfig::Anthropic => {
             anthropic::request(request, &target("Anthropic")).map(|body| json(&body))

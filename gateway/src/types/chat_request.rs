@@ -2,10 +2,12 @@
 //!
 //! What a particular model can honour is decided in `conversion`.
 
+mod sent;
+
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use super::{Task, fields, parse_object};
+use super::{RequestBody, Task, fields, parse_object};
 use crate::error::GatewayError;
 
 /// Most texts of `stop`.
@@ -26,7 +28,7 @@ pub struct ChatRequest {
     /// What is asked for.
     pub task: Task,
     /// The whole body as sent, for models that take more than we know.
-    pub body: Map<String, Value>,
+    pub body: RequestBody,
     /// The model asked for.
     pub model: Option<String>,
     /// The conversation: never empty in a chat, and always where something else is asked for.
@@ -37,6 +39,8 @@ pub struct ChatRequest {
     pub include_usage: bool,
     /// How many answers.
     pub choices: u32,
+    /// How many are made, of which the best are given.
+    pub best_of: Option<u64>,
     /// Most tokens of the answer.
     pub max_tokens: Option<u32>,
     /// From 0 to 2.
@@ -74,7 +78,10 @@ pub enum Content {
 impl ChatRequest {
     /// Read and check a body.
     pub fn parse(bytes: &Bytes) -> Result<Self, GatewayError> {
-        Self::from_object(parse_object(bytes)?)
+        match sent::read(bytes) {
+            Some(chat) => Ok(chat),
+            None => Self::from_object(parse_object(bytes)?),
+        }
     }
 
     /// Check a chat.
@@ -114,6 +121,7 @@ impl ChatRequest {
         Ok(Self {
             task,
             choices: fields::count(&body, "n")?.unwrap_or(1),
+            best_of: body.get("best_of").and_then(Value::as_u64),
             model: fields::string(&body, "model")?,
             messages: Vec::new(),
             stream,
@@ -124,7 +132,7 @@ impl ChatRequest {
             top_k: fields::whole(&body, "top_k")?,
             seed: fields::seed(&body)?,
             stop: fields::strings(&body, "stop", MOST_STOPS)?,
-            body,
+            body: body.into(),
         })
     }
 }
@@ -296,7 +304,7 @@ mod tests {
                 content: Content::Text("ab".into())
             }]
         );
-        assert_eq!(Value::Object(request.body), body);
+        assert_eq!(Value::Object(request.body.fields().clone()), body);
         assert_eq!(
             (request.max_tokens, request.seed),
             (Some(4), Some(u64::MAX))

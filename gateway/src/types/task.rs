@@ -1,6 +1,8 @@
 //! What a model is asked for.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
+
+use super::RequestBody;
 
 /// What OpenAI's completions of a text have in tokens at most, where the client does not say.
 pub const MOST_TOKENS_OF_A_TEXT: u32 = 16;
@@ -42,14 +44,14 @@ impl Task {
     }
 
     /// Bytes of what a model reads in the body of such a request; messages are not among it.
-    pub fn text_bytes(self, body: &Map<String, Value>) -> usize {
+    pub fn text_bytes(self, body: &RequestBody) -> usize {
         let fields: &[&str] = match self {
             Self::Chat | Self::Summarize => &[],
             Self::Complete => &["prompt"],
             Self::Embed => &["input"],
             Self::Rerank => &["query", "documents"],
         };
-        let values = fields.iter().filter_map(|field| body.get(*field));
+        let values = fields.iter().filter_map(|field| body.fields().get(*field));
         values.map(text_bytes).sum()
     }
 }

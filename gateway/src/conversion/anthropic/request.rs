@@ -23,7 +23,7 @@ pub fn request(
     target: &Target<'_>,
 ) -> Result<Map<String, Value>, GatewayError> {
     let mut body = Map::new();
-    for (field, value) in &request.body {
+    for (field, value) in request.body.fields() {
         add(&mut body, field, value, target)?;
     }
     let conversation = messages::conversation(&turns(request, target)?, target)?;
@@ -31,7 +31,7 @@ pub fn request(
         body.insert("system".into(), conversation.system.into());
     }
     body.insert("messages".into(), conversation.messages.into());
-    tools::add(&mut body, &request.body, target)?;
+    tools::add(&mut body, request.body.fields(), target)?;
     let thinking = body.get("thinking").and_then(|mode| mode.get("type"));
     let thinks = thinking.is_some_and(|mode| mode != "disabled");
     let default = if thinks {

@@ -42,7 +42,11 @@ pub(in crate::conversion) fn turns<'a>(
     request: &'a ChatRequest,
     target: &Target<'_>,
 ) -> Result<Vec<Turn<'a>>, GatewayError> {
-    let messages = request.body.get("messages").and_then(Value::as_array);
+    let messages = request
+        .body
+        .fields()
+        .get("messages")
+        .and_then(Value::as_array);
     messages
         .into_iter()
         .flatten()

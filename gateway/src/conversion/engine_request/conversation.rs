@@ -11,7 +11,11 @@ pub(super) fn messages(
     request: &ChatRequest,
     model: &str,
 ) -> Result<Vec<EngineMessage>, GatewayError> {
-    let sent = request.body.get("messages").and_then(Value::as_array);
+    let sent = request
+        .body
+        .fields()
+        .get("messages")
+        .and_then(Value::as_array);
     let nothing = Map::new();
     request
         .messages

@@ -15,7 +15,7 @@ const MOST_TOLD: u64 = 20;
 
 /// A request with nothing but how tokens are chosen.
 pub(super) fn sampling(request: &ChatRequest) -> Result<EngineRequest, GatewayError> {
-    let body = &request.body;
+    let body = request.body.fields();
     let number =
         |field, bounds| fields::number(body, field, bounds).map(|number| number.map(single));
     Ok(EngineRequest {

@@ -157,7 +157,7 @@ fn tools_calls_and_results_reach_the_engine() {
 #[case("guided_choice", json!(["a", "b"]), AnswerFormat::Choice(vec!["a".into(), "b".into()]))]
 fn forms_are_understood(#[case] field: &str, #[case] value: Value, #[case] expected: AnswerFormat) {
     let body = request(field, value.clone()).body;
-    assert_eq!(format_field(&body), field);
+    assert_eq!(format_field(body.fields()), field);
     assert_eq!(
         convert(field, value).expect("supported").format,
         Some(expected)
@@ -203,6 +203,7 @@ fn an_answer_has_one_form() {
     let mut request = request("guided_regex", json!("a"));
     request
         .body
+        .fields_mut()
         .insert("guided_json".into(), json!({"type": "object"}));
     let error = engine_request(&request, "tiny").expect_err("two");
     assert!(error.to_string().contains("one form"), "{error}");

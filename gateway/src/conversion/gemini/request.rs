@@ -19,7 +19,7 @@ pub fn request(
     target: &Target<'_>,
 ) -> Result<Map<String, Value>, GatewayError> {
     let mut body = Map::new();
-    for (field, value) in &request.body {
+    for (field, value) in request.body.fields() {
         add(&mut body, field, value, target)?;
     }
     if let Some(most) = request.max_tokens {
@@ -33,7 +33,7 @@ pub fn request(
         body.insert("systemInstruction".into(), instruction);
     }
     body.insert("contents".into(), conversation.contents.into());
-    tools::add(&mut body, &request.body, target)?;
+    tools::add(&mut body, request.body.fields(), target)?;
     Ok(body)
 }
 

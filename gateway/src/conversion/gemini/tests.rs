@@ -96,7 +96,7 @@ fn tools_are_called_one_at_a_time_only_where_the_model_wants_to() {
         request(&chat, &TARGET).is_ok(),
         "without tools, it asks for nothing"
     );
-    chat.body.insert("tools".into(), tool);
+    chat.body.fields_mut().insert("tools".into(), tool);
     let error = request(&chat, &TARGET).expect_err("refused");
     assert!(error.to_string().contains("parallel_tool_calls"), "{error}");
 }

@@ -16,7 +16,9 @@ fn texts(value: &Value) -> Vec<String> {
 #[test]
 fn requests_become_chats() {
     golden::check("messages/requests", |given| match translate(given) {
-        Ok(request) => json!({"chat": request.chat.body, "messages": request.names.messages}),
+        Ok(request) => {
+            json!({"chat": request.chat.body.fields(), "messages": request.names.messages})
+        }
         Err(error) => json!(AnthropicErrorBody::from(&error)),
     });
 }

@@ -38,7 +38,7 @@ pub(super) fn refusal(model: &str, request: &ChatRequest, error: SubmitError) ->
             model,
             provider: "the gateway",
             field: match field {
-                "response_format" => format_field(&request.body),
+                "response_format" => format_field(request.body.fields()),
                 other => other,
             }
             .to_owned(),

@@ -103,7 +103,7 @@ fn server(base_url: &str, attributes: &mut Vec<KeyValue>) {
 }
 
 fn parameters(request: &ChatRequest, attributes: &mut Vec<KeyValue>) {
-    let number = |field: &str| request.body.get(field).and_then(Json::as_f64);
+    let number = |field: &str| request.body.fields().get(field).and_then(Json::as_f64);
     let floats = [
         ("gen_ai.request.temperature", request.temperature),
         ("gen_ai.request.top_p", request.top_p),
@@ -118,7 +118,11 @@ fn parameters(request: &ChatRequest, attributes: &mut Vec<KeyValue>) {
         ),
     ];
     let several = (request.choices != 1).then_some(request.choices);
-    let dimensions = request.body.get("dimensions").and_then(Json::as_i64);
+    let dimensions = request
+        .body
+        .fields()
+        .get("dimensions")
+        .and_then(Json::as_i64);
     let whole = [
         (
             "gen_ai.request.max_tokens",
@@ -150,7 +154,7 @@ fn parameters(request: &ChatRequest, attributes: &mut Vec<KeyValue>) {
 }
 
 fn is_for_json(request: &ChatRequest) -> bool {
-    let format = request.body.get("response_format");
+    let format = request.body.fields().get("response_format");
     let kind = format.and_then(|format| format.get("type"));
     matches!(
         kind.and_then(Json::as_str),
