@@ -1,6 +1,6 @@
 //! `POST /v1/chat/completions`.
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::response::Response;
 
 use super::answer::answer;
@@ -8,9 +8,6 @@ use crate::AppState;
 use crate::error::GatewayError;
 
 /// Answer a chat; a route that matches the request wins over the model in the body.
-pub async fn create(
-    State(state): State<AppState>,
-    request: Request,
-) -> Result<Response, GatewayError> {
-    answer(&state, request).await
+pub async fn create(state: &AppState, request: Request) -> Result<Response, GatewayError> {
+    answer(state, request).await
 }

@@ -1,7 +1,7 @@
 //! `POST /v1/messages` and `POST /v1/messages/count_tokens`: Anthropic's dialect, for every model.
 
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 
 use super::answer::{Answer, ask, name_model, permitted, tell};
@@ -17,15 +17,12 @@ use crate::types::{TokenCount, Usage, parse_object};
 const HOW_COUNTED: &str = "x-claw-token-count";
 
 /// Answer a conversation.
-pub async fn create(
-    State(state): State<AppState>,
-    request: Request,
-) -> Result<Response, GatewayError> {
+pub async fn create(state: &AppState, request: Request) -> Result<Response, GatewayError> {
     let runtime = state.runtime();
     let (parts, body) = request.into_parts();
     let body = parse_object(&body::read(body, runtime.limits.max_body_bytes).await?)?;
     let request = chat_request(body, Demand::Answer)?;
-    let answered = ask(&state, &runtime, &parts, &request.chat)
+    let answered = ask(state, &runtime, &parts, &request.chat)
         .await
         .map_err(|error| request.names.translate(error))?;
     let response = match answered.answer {
@@ -41,10 +38,7 @@ pub async fn create(
 }
 
 /// Tell how long a prompt is.
-pub async fn count_tokens(
-    State(state): State<AppState>,
-    request: Request,
-) -> Result<Response, GatewayError> {
+pub async fn count_tokens(state: &AppState, request: Request) -> Result<Response, GatewayError> {
     let runtime = state.runtime();
     let (parts, body) = request.into_parts();
     let body = parse_object(&body::read(body, runtime.limits.max_body_bytes).await?)?;

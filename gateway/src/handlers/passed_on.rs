@@ -2,7 +2,7 @@
 //! the model's name.
 
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
@@ -13,27 +13,18 @@ use crate::error::GatewayError;
 use crate::types::{ChatCompletion, ChatRequest, Task, WholeAnswer, parse_object, text_completion};
 
 /// Go on with a text.
-pub async fn complete(
-    State(state): State<AppState>,
-    request: Request,
-) -> Result<Response, GatewayError> {
-    answer(&state, Task::Complete, request).await
+pub async fn complete(state: &AppState, request: Request) -> Result<Response, GatewayError> {
+    answer(state, Task::Complete, request).await
 }
 
 /// Turn texts into vectors.
-pub async fn embed(
-    State(state): State<AppState>,
-    request: Request,
-) -> Result<Response, GatewayError> {
-    answer(&state, Task::Embed, request).await
+pub async fn embed(state: &AppState, request: Request) -> Result<Response, GatewayError> {
+    answer(state, Task::Embed, request).await
 }
 
 /// Sort documents by what they say about a question.
-pub async fn rerank(
-    State(state): State<AppState>,
-    request: Request,
-) -> Result<Response, GatewayError> {
-    answer(&state, Task::Rerank, request).await
+pub async fn rerank(state: &AppState, request: Request) -> Result<Response, GatewayError> {
+    answer(state, Task::Rerank, request).await
 }
 
 async fn answer(state: &AppState, task: Task, request: Request) -> Result<Response, GatewayError> {

@@ -1,7 +1,7 @@
 //! `POST /v1/responses`: OpenAI's Responses API, for every model. Nothing is stored.
 
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 
 use super::answer::{Answer, ask, tell};
@@ -12,15 +12,12 @@ use crate::error::GatewayError;
 use crate::types::parse_object;
 
 /// Answer a conversation.
-pub async fn create(
-    State(state): State<AppState>,
-    request: Request,
-) -> Result<Response, GatewayError> {
+pub async fn create(state: &AppState, request: Request) -> Result<Response, GatewayError> {
     let runtime = state.runtime();
     let (parts, body) = request.into_parts();
     let body = parse_object(&body::read(body, runtime.limits.max_body_bytes).await?)?;
     let request = chat_request(body)?;
-    let answered = ask(&state, &runtime, &parts, &request.chat)
+    let answered = ask(state, &runtime, &parts, &request.chat)
         .await
         .map_err(|error| request.names.translate(error))?;
     let response = match answered.answer {

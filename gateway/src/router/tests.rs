@@ -449,11 +449,12 @@ async fn the_description_of_the_api_is_public_and_has_every_endpoint() {
             described.push((path.clone(), method.to_uppercase()));
         }
     }
-    let mut served: Vec<_> = super::endpoints()
-        .iter()
-        .map(|(method, path, _)| (path.replace("{*", "{"), method.to_string()))
-        .chain([(super::OPENAPI.to_owned(), "GET".to_owned())])
-        .collect();
+    let asks = super::ASKS.map(|(path, _)| (path.to_owned(), "POST".to_owned()));
+    let mut views = super::views()
+        .map(|(path, _)| (path.replace("{*", "{"), "GET".to_owned()))
+        .to_vec();
+    views.push((super::OPENAPI.to_owned(), "GET".to_owned()));
+    let mut served: Vec<_> = asks.into_iter().chain(views).collect();
     served.sort();
     described.sort();
     assert_eq!(described, served);
