@@ -32,6 +32,7 @@ use crate::error::GatewayError;
 use crate::outbound::Outbound;
 pub use api_keys::hash_key;
 pub use attempts::Attempts;
+use attempts::Record;
 pub use client_certificate::{ClientCertificates, PeerCertificate};
 pub use denied::{Denied, Unavailable};
 pub use grant::Grant;
@@ -123,14 +124,17 @@ async fn identify(
     let shown = holders.shown(visit)?;
     let digest = shown.digest();
     let (fingerprint, _) = digest.split_first_chunk().unwrap_or((&[0; 16], &[]));
-    if let Some(address) = visit.address {
-        attempts
+    let record = match visit.address {
+        Some(address) => attempts
             .admit(address, *fingerprint, Instant::now())
-            .map_err(|retry_after| Denied::Throttled { retry_after })?;
-    }
+            .map_err(|retry_after| Denied::Throttled { retry_after })?,
+        None => Record::New,
+    };
     let outcome = holders.recognise(shown, &digest, means).await;
     match (&outcome, visit.address) {
-        (Ok(_), Some(address)) => attempts.succeeded(address, *fingerprint),
+        (Ok(_), Some(address)) if record == Record::New => {
+            attempts.succeeded(address, *fingerprint);
+        }
         (Err(denied), Some(address)) if denied.is_guess() => {
             attempts.failed(address, Instant::now());
         }

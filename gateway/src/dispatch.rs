@@ -99,7 +99,7 @@ impl Dispatcher {
         let limits = self.limits(candidates);
         let provider = &self.provider.within(limits.remote);
         let outcome = self
-            .course(candidates, &limits)
+            .course(candidates, &limits, limits.remote.whole)
             .first_success(|entry| self.complete_one(provider, entry, &limits, request, permit))
             .await;
         self.count(candidates, &outcome);
@@ -118,7 +118,7 @@ impl Dispatcher {
         let limits = self.limits(candidates);
         let provider = &self.provider.within(limits.remote);
         let outcome = self
-            .course(candidates, &limits)
+            .course(candidates, &limits, limits.remote.first_token)
             .first_success(|entry| self.stream_one(provider, entry, limits, request, permit))
             .await;
         self.count(candidates, &outcome);
@@ -143,12 +143,18 @@ impl Dispatcher {
         )
     }
 
-    fn course<'a>(&'a self, candidates: &'a Candidates<'_>, limits: &Limits) -> Course<'a> {
+    fn course<'a>(
+        &'a self,
+        candidates: &'a Candidates<'_>,
+        limits: &Limits,
+        patience: Duration,
+    ) -> Course<'a> {
         Course {
             models: &candidates.models,
             route: candidates.rule.map(|rule| rule.origin.as_str()),
             retries: candidates.rule.and_then(|rule| rule.retries),
             deadline: limits.deadline,
+            patience,
             metrics: &self.metrics,
         }
     }

@@ -270,17 +270,17 @@ impl Metrics {
     /// An answer was counted.
     pub fn usage(&self, model: &str, usage: &Usage) {
         audit::notes::tokens(usage);
-        for (kind, tokens) in [
-            ("prompt", usage.prompt_tokens),
-            ("completion", usage.completion_tokens),
-        ] {
-            self.tokens
-                .get_or_create(&TokenLabels {
-                    model: model.to_owned(),
-                    kind,
-                })
-                .inc_by(tokens);
-        }
+        let mut labels = TokenLabels {
+            model: model.to_owned(),
+            kind: "prompt",
+        };
+        self.tokens
+            .get_or_create(&labels)
+            .inc_by(usage.prompt_tokens);
+        labels.kind = "completion";
+        self.tokens
+            .get_or_create(&labels)
+            .inc_by(usage.completion_tokens);
     }
 
     /// A model failed and the next one is tried.

@@ -19,4 +19,4 @@ pub use dialect::Dialect;
 pub use observe::Observation;
 pub use panic::contain_panic;
 pub use rate_limit::{RateLimits, limit_rate};
-pub use request_id::{RequestId, identify};
+pub use request_id::RequestId;

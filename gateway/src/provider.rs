@@ -14,6 +14,7 @@ mod response;
 mod sse;
 mod upstream_stream;
 
+use std::pin::pin;
 use std::time::Duration;
 
 use crate::config::Remote;
@@ -73,10 +74,11 @@ impl Provider {
         call: &ModelCall,
     ) -> Result<WholeAnswer, GatewayError> {
         let limit = self.timeouts.whole;
-        let whole = async {
+        // Pinned where it begins: a timer that took it by value would copy it.
+        let whole = pin!(async {
             let response = attempt::send(&self.outbound, name, remote, request, call).await?;
             response::whole(name, remote.config.provider, request.task, response).await
-        };
+        });
         tokio::time::timeout(limit, whole)
             .await
             .unwrap_or_else(|_| Err(timed_out(name, "answer", limit)))
@@ -91,13 +93,13 @@ impl Provider {
         call: &ModelCall,
     ) -> Result<(Vec<ChatChunk>, UpstreamStream), GatewayError> {
         let limit = self.timeouts.first_token;
-        let start = async {
+        let start = pin!(async {
             let response = attempt::send(&self.outbound, name, remote, request, call).await?;
             let mut stream =
                 UpstreamStream::new(name, remote.config.provider, response, self.timeouts.idle)?;
             let head = stream.head().await?;
             Ok((head, stream))
-        };
+        });
         tokio::time::timeout(limit, start)
             .await
             .unwrap_or_else(|_| Err(timed_out(name, "first token", limit)))

@@ -14,7 +14,7 @@ use crate::error::GatewayError;
 use crate::handlers::{
     chat_completions, messages, models, openapi, passed_on, responses, route_paths,
 };
-use crate::middleware::{Dialect, Observation};
+use crate::middleware::{Dialect, Observation, RequestId};
 use crate::{AppState, channel, middleware, routing};
 
 /// The description of the API.
@@ -48,20 +48,20 @@ impl App {
     /// The way of every request, from the outside in and out again.
     ///
     /// What is inside is pinned where it begins: each wrapper that took it by value would cost every request its length.
-    pub async fn answer(self, mut request: Request) -> Response {
+    pub async fn answer(self, request: Request) -> Response {
         // First, so that every answer and every log line carries the name of its request.
-        let name = middleware::identify(&mut request);
+        let id = RequestId::of(&request);
         // Before everything that refuses, so that Anthropic's clients understand every refusal.
         let dialect = Dialect::of(&request);
-        let mut observation = Observation::begin(&self.state, &request);
+        let mut observation = Observation::begin(&self.state, &request, &id);
         let response = {
             let answer = pin!(self.bounded(request));
             // A panic in a handler answers 500 and costs nothing else; the request is counted and logged as well.
             let answer = pin!(middleware::contain_panic(answer));
             observation.watch(answer).await
         };
-        let response = dialect.speak(response);
-        name.tell(observation.answered(response))
+        let response = dialect.speak(response, &id);
+        id.tell(observation.answered(response))
     }
 
     /// What holds for whoever asks, whatever for.

@@ -9,12 +9,14 @@ mod call_span;
 pub mod logs;
 #[cfg(feature = "receiver")]
 pub mod receiver;
+mod within;
 
 use std::sync::OnceLock;
 
 pub use call_span::CallSpan;
 pub use opentelemetry::trace::SpanKind;
 pub use opentelemetry::{Array, KeyValue, StringValue, Value};
+pub use within::within;
 
 use http::HeaderMap;
 use opentelemetry::propagation::TextMapPropagator as _;

@@ -34,6 +34,15 @@ pub struct Attempts {
     right: Cache<(IpAddr, Fingerprint), ()>,
 }
 
+/// What is known of a credential from somewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Record {
+    /// It was right before.
+    Right,
+    /// Nothing.
+    New,
+}
+
 #[derive(Default)]
 struct Failures {
     count: u32,
@@ -62,18 +71,22 @@ impl Attempts {
         address: IpAddr,
         fingerprint: Fingerprint,
         now: Instant,
-    ) -> Result<(), Duration> {
+    ) -> Result<Record, Duration> {
         let network = network(address);
         // First, since that is nearly everybody.
         if self.right.contains_key(&(network, fingerprint)) {
-            return Ok(());
+            return Ok(Record::Right);
         }
         let Some(failures) = self.failures.get(&network) else {
-            return Ok(());
+            return Ok(Record::New);
         };
         let wait_until = lock(&failures).wait_until;
         let wait = wait_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
-        if wait.is_zero() { Ok(()) } else { Err(wait) }
+        if wait.is_zero() {
+            Ok(Record::New)
+        } else {
+            Err(wait)
+        }
     }
 
     /// The credential was wrong.
@@ -89,10 +102,7 @@ impl Attempts {
 
     /// The credential was right.
     pub(super) fn succeeded(&self, address: IpAddr, fingerprint: Fingerprint) {
-        let key = (network(address), fingerprint);
-        if !self.right.contains_key(&key) {
-            self.right.insert(key, ());
-        }
+        self.right.insert((network(address), fingerprint), ());
     }
 }
 
@@ -128,17 +138,18 @@ mod tests {
         let (attempts, here) = (Attempts::default(), address("192.0.2.1"));
         let mut now = Instant::now();
         for _ in 0..FREE {
-            assert_eq!(attempts.admit(here, WRONG, now), Ok(()));
+            assert_eq!(attempts.admit(here, WRONG, now), Ok(Record::New));
             attempts.failed(here, now);
         }
         for expected in [1, 2, 4, 8, 16, 32, 60, 60] {
-            assert_eq!(attempts.admit(here, WRONG, now), Ok(()));
+            assert_eq!(attempts.admit(here, WRONG, now), Ok(Record::New));
             attempts.failed(here, now);
             let wait = Duration::from_secs(expected);
             assert_eq!(attempts.admit(here, WRONG, now), Err(wait));
             now += wait;
         }
-        assert_eq!(attempts.admit(address("192.0.2.2"), WRONG, now), Ok(()));
+        let elsewhere = address("192.0.2.2");
+        assert_eq!(attempts.admit(elsewhere, WRONG, now), Ok(Record::New));
     }
 
     #[test]
@@ -148,9 +159,10 @@ mod tests {
         for _ in 0..100 {
             attempts.failed(here, now);
         }
-        assert_eq!(attempts.admit(here, RIGHT, now), Ok(()));
+        assert_eq!(attempts.admit(here, RIGHT, now), Ok(Record::Right));
         assert_eq!(attempts.admit(here, NEW, now), Err(LONGEST_WAIT));
-        assert_eq!(attempts.admit(here, NEW, now + LONGEST_WAIT), Ok(()));
+        let later = now + LONGEST_WAIT;
+        assert_eq!(attempts.admit(here, NEW, later), Ok(Record::New));
     }
 
     #[test]

@@ -22,12 +22,17 @@ const BUDGET: &str = "budget";
 /// Why a model is not asked again: the request would be over before.
 const TIME: &str = "time";
 
+/// What comes before a try, the database's answer to what it may use among it, takes seconds at worst.
+const BEFORE_A_TRY: Duration = Duration::from_mins(1);
+
 /// What of a request says how it is tried.
 pub(super) struct Course<'a> {
     pub(super) models: &'a [&'a ModelEntry],
     pub(super) route: Option<&'a str>,
     pub(super) retries: Option<RetriesConfig>,
     pub(super) deadline: Deadline,
+    /// What one try of a remote model takes at most by itself, beside what comes before it.
+    pub(super) patience: Duration,
     pub(super) metrics: &'a Metrics,
 }
 
@@ -98,7 +103,11 @@ impl<'a> Course<'a> {
         // Given back only when its outcome is known.
         let mut repetition = None;
         loop {
-            let outcome = tokio::time::timeout_at(self.deadline.at, attempt(entry)).await;
+            let outcome = if self.ends_by_itself(entry) {
+                Ok(attempt(entry).await)
+            } else {
+                tokio::time::timeout_at(self.deadline.at, attempt(entry)).await
+            };
             let Ok(outcome) = outcome else {
                 let error = self.deadline.passed(&entry.name);
                 if is_first && number == 0 {
@@ -128,6 +137,12 @@ impl<'a> Course<'a> {
             );
             number += 1;
         }
+    }
+
+    /// Whether a try is over before the request has to be: then one timer does for both.
+    fn ends_by_itself(&self, entry: &ModelEntry) -> bool {
+        let longest = self.patience.saturating_add(BEFORE_A_TRY);
+        matches!(entry.backend, Backend::Remote(_)) && longest < self.deadline.left()
     }
 
     /// The right to ask a model again, and when.

@@ -25,7 +25,7 @@ impl Dispatcher {
         request: &ChatRequest,
     ) -> Result<Answered<TokenEstimate>, GatewayError> {
         let limits = self.limits(candidates);
-        self.course(candidates, &limits)
+        self.course(candidates, &limits, limits.remote.whole)
             .first_success(|entry| {
                 Box::pin(async move {
                     match &entry.backend {

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
+use http::{HeaderName, HeaderValue};
 
 use super::{body, event_stream};
 use crate::AppState;
@@ -21,6 +21,9 @@ use crate::error::GatewayError;
 use crate::limits::{Account, Estimate, RateHeaders};
 use crate::routing::{self, Asked, Candidates};
 use crate::types::{ChatRequest, WholeAnswer};
+
+/// The model that answered.
+const ANSWERED_BY: HeaderName = HeaderName::from_static("x-claw-model");
 
 /// An answer, as a whole or as it comes.
 pub(super) enum Answer {
@@ -151,7 +154,7 @@ pub(super) fn permitted<'a>(
 /// Tell the client, the log and the metrics which model answered, and the log which rule chose it.
 pub(super) fn name_model(model: String, route: Option<String>, mut response: Response) -> Response {
     if let Ok(value) = HeaderValue::from_str(&model) {
-        response.headers_mut().insert("x-claw-model", value);
+        response.headers_mut().insert(ANSWERED_BY, value);
     }
     notes::answered_by(model, route);
     response

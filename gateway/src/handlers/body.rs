@@ -1,9 +1,12 @@
 //! The body of a request, as a whole.
 
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
+use futures::poll;
 use http_body_util::{BodyExt as _, LengthLimitError};
 
 use crate::error::GatewayError;
@@ -13,7 +16,13 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Read a body, which another layer limits to `limit` bytes.
 pub(super) async fn read(body: Body, limit: u64) -> Result<Bytes, GatewayError> {
-    match tokio::time::timeout(BODY_TIMEOUT, body.collect()).await {
+    let mut collected = pin!(body.collect());
+    // Most bodies come with their heads, and nobody has to look at the clock.
+    let outcome = match poll!(&mut collected) {
+        Poll::Ready(outcome) => Ok(outcome),
+        Poll::Pending => tokio::time::timeout(BODY_TIMEOUT, collected).await,
+    };
+    match outcome {
         Err(_) => Err(GatewayError::BodyTimeout {
             limit: BODY_TIMEOUT,
         }),

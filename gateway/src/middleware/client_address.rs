@@ -16,7 +16,8 @@ pub fn locate(state: &AppState, request: &mut Request) -> Result<(), GatewayErro
     let callers = &runtime.callers;
     let client =
         peer.map(|peer| ClientAddress::resolve(peer, request.headers(), &callers.trusted_proxies));
-    if let Some(client) = client {
+    // Whoever asks finds the peer by itself.
+    if let Some(client) = client.filter(|ClientAddress(client)| peer != Some(*client)) {
         request.extensions_mut().insert(client);
     }
     let is_admitted = callers.ip_allow_list.as_ref().is_none_or(|ranges| {

@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
+use http::HeaderName;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderName, HeaderValue};
 
 use super::RequestId;
 use crate::error::{AnthropicErrorBody, ErrorBody};
@@ -16,30 +16,32 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 pub enum Dialect {
     /// What handlers speak.
     OpenAi,
-    /// Anthropic's, with the name of the request.
-    Anthropic(Option<RequestId>),
+    /// Anthropic's.
+    Anthropic,
 }
 
 impl Dialect {
     /// Of the path that a request asks for.
     pub fn of(request: &Request) -> Self {
         if is_anthropic(request.uri().path()) {
-            Self::Anthropic(request.extensions().get::<RequestId>().cloned())
+            Self::Anthropic
         } else {
             Self::OpenAi
         }
     }
 
-    /// Put an error into the client's shape.
-    pub fn speak(self, response: Response) -> Response {
-        let Self::Anthropic(id) = self else {
-            return response;
-        };
-        let mut response = translate(response, id.as_ref());
-        if let Some(id) = id.and_then(|id| HeaderValue::from_str(&id.0).ok()) {
-            response.headers_mut().insert(REQUEST_ID, id);
+    /// Put an error into the client's shape, with the name of the request.
+    pub fn speak(self, response: Response, id: &RequestId) -> Response {
+        match self {
+            Self::OpenAi => response,
+            Self::Anthropic => {
+                let mut response = translate(response, id);
+                if let Some(id) = id.echo() {
+                    response.headers_mut().insert(REQUEST_ID, id);
+                }
+                response
+            }
         }
-        response
     }
 }
 
@@ -48,12 +50,12 @@ fn is_anthropic(path: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-fn translate(mut response: Response, id: Option<&RequestId>) -> Response {
+fn translate(mut response: Response, id: &RequestId) -> Response {
     let Some(body) = response.extensions_mut().remove::<ErrorBody>() else {
         return response;
     };
     let mut body = AnthropicErrorBody::new(response.status(), &body);
-    body.request_id = id.map(|id| id.0.clone());
+    body.request_id = Some(id.name().to_owned());
     let (mut parts, _) = response.into_parts();
     // Of the other shape's body.
     parts.headers.remove(CONTENT_LENGTH);

@@ -12,7 +12,6 @@ use axum::extract::{ConnectInfo, Request};
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, Method, StatusCode};
 use hyper::body::{Frame, SizeHint};
-use tracing::Instrument as _;
 
 use super::RequestId;
 use crate::AppState;
@@ -32,14 +31,10 @@ pub struct Observation {
 
 impl Observation {
     /// Watch a request to its end.
-    pub fn begin(state: &AppState, request: &Request) -> Self {
-        let id = request
-            .extensions()
-            .get::<RequestId>()
-            .map_or_else(String::new, |id| id.0.clone());
+    pub fn begin(state: &AppState, request: &Request, id: &RequestId) -> Self {
         let span = tracing::info_span!(
             "request",
-            http.request.id = id,
+            http.request.id = id.name(),
             otel.kind = "server",
             handler = handler(request.uri().path()),
             http.request.method = request.method().as_str(),
@@ -58,7 +53,7 @@ impl Observation {
             metrics: Arc::clone(&state.metrics),
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
-            request_id: id,
+            request_id: id.name().to_owned(),
             client: request
                 .extensions()
                 .get::<ConnectInfo<SocketAddr>>()
@@ -85,7 +80,7 @@ impl Observation {
         if let Err(error) = std::mem::replace(&mut self.admission, Ok(())) {
             return error.into_response();
         }
-        let answer = answer.instrument(self.record.span.clone());
+        let answer = claw_telemetry::within(self.record.span.clone(), answer);
         let answer = NOTES.scope(Arc::clone(&self.record.notes), answer);
         caller_trace::within(self.trace.take(), answer).await
     }

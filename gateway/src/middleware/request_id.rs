@@ -11,28 +11,34 @@ const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST: usize = 128;
 
 /// The name of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestId(pub String);
-
-/// The name of a request, for its answer.
-pub struct Echo(Option<HeaderValue>);
-
-/// Name a request.
-pub fn identify(request: &mut Request) -> Echo {
-    let id = request
-        .headers()
-        .get(&HEADER)
-        .and_then(sane)
-        .unwrap_or_else(random_digits);
-    let echo = HeaderValue::from_str(&id).ok();
-    request.extensions_mut().insert(RequestId(id));
-    Echo(echo)
+pub struct RequestId {
+    name: String,
+    /// For its answer.
+    echo: Option<HeaderValue>,
 }
 
-impl Echo {
+impl RequestId {
+    /// Name a request.
+    pub fn of(request: &Request) -> Self {
+        let sent = request.headers().get(&HEADER);
+        let name = sent.and_then(sane).unwrap_or_else(random_digits);
+        let echo = HeaderValue::from_str(&name).ok();
+        Self { name, echo }
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The name for a header of an answer.
+    pub fn echo(&self) -> Option<HeaderValue> {
+        self.echo.clone()
+    }
+
     /// Tell the client.
     pub fn tell(self, mut response: Response) -> Response {
-        if let Some(echo) = self.0 {
+        if let Some(echo) = self.echo {
             response.headers_mut().insert(HEADER, echo);
         }
         response

@@ -12,6 +12,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::LogWriter;
 use super::members::{Members, json, text};
+use crate::within;
 
 /// The version of the schema whose names are used.
 const ECS_VERSION: &str = "9.0.0";
@@ -56,6 +57,7 @@ impl EcsLayer {
         ] {
             member(&mut members, name, &|line| json(line, value));
         }
+        within::find();
         Self {
             writer,
             service: members,
@@ -142,11 +144,10 @@ fn add_spans<S>(line: &mut Vec<u8>, event: &Event<'_>, context: &Context<'_, S>)
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
-    let Some(scope) = context.event_scope(event) else {
-        return;
-    };
+    let entered = context.event_scope(event).into_iter().flatten();
+    let found = within::found().and_then(|id| context.span_scope(&id));
     let (mut labels, mut names) = (Vec::new(), Vec::new());
-    for span in scope {
+    for span in entered.chain(found.into_iter().flatten()) {
         let extensions = span.extensions();
         let Some(members) = extensions.get::<SpanMembers>() else {
             continue;
@@ -241,6 +242,35 @@ mod tests {
             lines[1]["labels"],
             json!({"handler": "inner", "model": "far"})
         );
+    }
+
+    #[test]
+    fn work_within_a_span_belongs_to_it() {
+        let lines = lines(|| {
+            let request = tracing::info_span!("request", http.request.id = "r-1", handler = "chat");
+            let work = async {
+                tracing::info!("outer");
+                let _call = tracing::info_span!("upstream", handler = "inner").entered();
+                tracing::info!("inner");
+            };
+            work_off(within::within(request, work));
+            tracing::info!("after");
+        });
+        for line in &lines[..2] {
+            assert_eq!(line["http.request.id"], "r-1");
+        }
+        assert_eq!(lines[0]["labels"], json!({"handler": "chat"}));
+        assert_eq!(lines[1]["labels"], json!({"handler": "inner"}));
+        assert_eq!(
+            (&lines[2]["http.request.id"], &lines[2]["labels"]),
+            (&Value::Null, &Value::Null)
+        );
+    }
+
+    /// For a future that waits for nothing.
+    fn work_off(work: impl Future<Output = ()>) {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(std::pin::pin!(work).poll(&mut context).is_ready());
     }
 
     #[test]

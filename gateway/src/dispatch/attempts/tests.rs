@@ -23,6 +23,7 @@ fn course<'a>(models: &'a [&'a ModelEntry], metrics: &'a Metrics) -> Course<'a> 
         route: None,
         retries: None,
         deadline: Deadline::after(Duration::from_mins(1)),
+        patience: Duration::from_secs(30),
         metrics,
     }
 }
@@ -139,6 +140,32 @@ async fn asked(entries: &[ModelEntry]) -> (Vec<String>, Result<String, GatewayEr
     (asked.into_inner().expect("no panic"), outcome, metrics)
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_try_ends_at_the_deadline_unless_it_surely_ends_before() {
+    let metrics = Metrics::default();
+    let [near, far] = [entry("near"), failing("far", &error("gone"))];
+    let candidates = [&near];
+    for (total, needs_timer) in [(89, true), (91, false)] {
+        let course = Course {
+            deadline: Deadline::after(Duration::from_secs(total)),
+            ..course(&candidates, &metrics)
+        };
+        assert!(!course.ends_by_itself(&near));
+        assert_eq!(!course.ends_by_itself(&far), needs_timer);
+    }
+    let candidates = [&far];
+    let begin = tokio::time::Instant::now();
+    let outcome = course(&candidates, &metrics)
+        .first_success(|_| Box::pin(std::future::pending::<Result<(), GatewayError>>()))
+        .await;
+    let error = outcome.map(|answered| answered.model).expect_err("late");
+    assert!(
+        matches!(error, GatewayError::TotalTimeout { .. }),
+        "{error}"
+    );
+    assert_eq!(begin.elapsed(), Duration::from_mins(1));
+}
+
 fn busy() -> GatewayError {
     GatewayError::UpstreamRateLimited {
         model: "busy".into(),
@@ -215,6 +242,7 @@ mod repetition {
             route: None,
             retries: Some(retries),
             deadline: Deadline::after(total),
+            patience: Duration::from_secs(30),
             metrics: &metrics,
         };
         let asked: Mutex<Vec<String>> = Mutex::default();
