@@ -126,7 +126,8 @@ impl Traces {
     }
 }
 
-fn is_on() -> bool {
+/// Whether this process sends traces.
+pub fn is_on() -> bool {
     TRACER.get().is_some()
 }
 

@@ -123,28 +123,32 @@ struct Record {
 impl Drop for Record {
     fn drop(&mut self) {
         let duration = self.started.elapsed();
-        // Signed, or traces have it as a text.
-        let status = i64::from(self.status);
-        self.span.record("http.response.status_code", status);
         let model = self.notes.model();
-        if let Some(model) = model {
-            self.span.record("model", model);
+        if claw_telemetry::is_on() {
+            // Signed, or traces have it as a text.
+            let status = i64::from(self.status);
+            self.span.record("http.response.status_code", status);
+            if let Some(model) = model {
+                self.span.record("model", model);
+            }
         }
         self.metrics
             .request(handler(&self.path), model, self.status, duration);
-        self.span.in_scope(|| {
-            tracing::info!(
-                http.request.method = self.method.as_str(),
-                url.path = self.path,
-                user.name = self.notes.caller().map(|name| &**name),
-                claw.model = model,
-                claw.route = self.notes.route(),
-                http.response.status_code = self.status,
-                claw.complete = self.is_complete,
-                event.duration = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX),
-                "request"
-            );
-        });
+        // Where traces are sent, a line takes its trace from the span that it is written in.
+        let entered = claw_telemetry::is_on().then(|| self.span.enter());
+        tracing::info!(
+            parent: &self.span,
+            http.request.method = self.method.as_str(),
+            url.path = self.path,
+            user.name = self.notes.caller().map(|name| &**name),
+            claw.model = model,
+            claw.route = self.notes.route(),
+            http.response.status_code = self.status,
+            claw.complete = self.is_complete,
+            event.duration = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX),
+            "request"
+        );
+        drop(entered);
         if let Some(place) = self.place.take_if(|place| place.is_wanted()) {
             place.record(Event::Request(Box::new(self.audit_record(duration))));
         }
