@@ -149,13 +149,20 @@ impl Limiter {
             .map(|prices| estimate.cost(prices))
             .max()
             .unwrap_or_default();
-        let mut limits = vec![(Subject::Gateway, budgets.gateway)];
-        limits.extend(account.map(|account| {
+        let caller = account.map(|account| {
             let own = account.limits.unwrap_or_default();
             let caller = Subject::Caller(Arc::clone(&account.name));
             (caller, tighter(budgets.per_key, own))
-        }));
-        permit.take(&limits, cost).await?;
+        });
+        let limits = [Some((Subject::Gateway, budgets.gateway)), caller];
+        let limits: Vec<_> = limits
+            .into_iter()
+            .flatten()
+            .filter(|(_, budget)| *budget != BudgetConfig::default())
+            .collect();
+        if !limits.is_empty() {
+            permit.take(&limits, cost).await?;
+        }
         Ok(permit)
     }
 

@@ -122,7 +122,13 @@ impl Permit {
     /// A model is about to be asked: set aside what it may use of its own limits.
     pub async fn charge(&self, model: &str) -> Result<Charge, GatewayError> {
         let parts = &self.shared.parts;
-        let config = parts.models.get(model).cloned().unwrap_or_default();
+        let Some(config) = parts.models.get(model) else {
+            return Ok(Charge {
+                permit: self.clone(),
+                prices: PricesConfig::default(),
+                holds: Holds::default(),
+            });
+        };
         let prices = config.prices.unwrap_or_default();
         let subject = Subject::Model(model.into());
         let holds = self
