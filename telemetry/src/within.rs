@@ -1,8 +1,8 @@
 //! The span of the work at hand.
 //!
-//! A future that is instrumented enters and leaves its span with each step, which costs a proxied request a fiftieth of its
-//! time, and in most steps nobody looks at it. Where only our own layer of the log wants to know, the span lies where
-//! that finds it.
+//! A future that is instrumented enters and leaves its span with each step, which costs a proxied request a hundredth of its
+//! time or two, and in most steps nobody looks at it. Where only our own layer of the log wants to know, the span lies
+//! where that finds it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
