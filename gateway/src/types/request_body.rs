@@ -64,15 +64,13 @@ impl RequestBody {
 
     /// Bytes of what was called of them so far.
     pub fn call_bytes(&self) -> usize {
-        match &self.sent {
-            Some(sent) => sent.calls,
-            None => {
-                let messages = self.fields().get("messages").and_then(Value::as_array);
-                let messages = messages.into_iter().flatten();
-                let calls = messages.filter_map(|message| message.get("tool_calls"));
-                calls.map(extent).sum()
-            }
+        if let Some(sent) = &self.sent {
+            return sent.calls;
         }
+        let messages = self.fields().get("messages").and_then(Value::as_array);
+        let messages = messages.into_iter().flatten();
+        let calls = messages.filter_map(|message| message.get("tool_calls"));
+        calls.map(extent).sum()
     }
 }
 

@@ -269,14 +269,13 @@ mod tests {
         #[case] value: Option<Value>,
     ) {
         let mut body = chat();
-        match value {
-            Some(value) => *body.pointer_mut(place).expect("there") = value,
-            None => {
-                let (parent, field) = place.rsplit_once('/').expect("a place");
-                let parent = body.pointer_mut(parent).expect("there");
-                let removed = parent.as_object_mut().expect("an object").remove(field);
-                removed.expect("was there");
-            }
+        if let Some(value) = value {
+            *body.pointer_mut(place).expect("there") = value;
+        } else {
+            let (parent, field) = place.rsplit_once('/').expect("a place");
+            let parent = body.pointer_mut(parent).expect("there");
+            let removed = parent.as_object_mut().expect("an object").remove(field);
+            removed.expect("was there");
         }
         assert_eq!(sent(Task::Chat, &body), None);
     }
@@ -285,7 +284,7 @@ mod tests {
     fn what_is_no_json_is_for_others() {
         let text = chat().to_string();
         for body in [
-            text[..text.len() - 1].as_bytes(),
+            &text.as_bytes()[..text.len() - 1],
             format!("{text} x").as_bytes(),
             &text.replace("hi", "\u{1}").into_bytes(),
             &[text.as_bytes(), b"\xff"].concat(),

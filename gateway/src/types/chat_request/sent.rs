@@ -3,13 +3,14 @@
 
 mod lists;
 mod message;
+mod once;
 
 use std::fmt;
 use std::num::NonZeroU32;
 use std::ops::Range;
 
 use bytes::Bytes;
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::ChatRequest;
@@ -19,65 +20,61 @@ use crate::types::request_body::SentBody;
 use crate::types::{RequestBody, Task};
 use lists::{Listed, Stops};
 use message::KnownMessage;
+use once::Once;
 
 /// A chat whose fields all have their types and bounds. None for any other: whoever reads it field by field finds the
 /// words for what is wrong, or that it is right all the same.
 pub(super) fn read(bytes: &Bytes) -> Option<ChatRequest> {
     let text = std::str::from_utf8(bytes).ok()?;
     let known: Known<'_> = serde_json::from_str(text).ok()?;
-    let stream = known.stream.flatten().unwrap_or(false);
+    let stream = known.stream.value.unwrap_or(false);
+    let has_options = known.stream_options.is_there;
+    let is_within = |number: Option<f64>, most| number.is_none_or(|it| (0.0..=most).contains(&it));
     // What is not allowed without a stream is told elsewhere.
-    if known.messages.is_empty() || (known.stream_options.is_some() && !stream) {
+    if (has_options && !stream)
+        || !is_within(known.temperature.value, 2.0)
+        || !is_within(known.top_p.value, 1.0)
+    {
         return None;
     }
-    let options = known.stream_options.map(|options| options.get());
-    let options: Option<Options> = match options {
-        Some(options) => Some(serde_json::from_str(options).ok()?),
-        None => None,
-    };
-    let model = match known.model {
-        Some(model) => Some(serde_json::from_str(model.get()).ok()?),
-        None => None,
-    };
-    let max_tokens = known.max_completion_tokens.flatten();
-    let max_tokens = max_tokens.or(known.max_tokens.flatten());
+    let messages = known.messages.value.filter(|all| !all.is_empty())?;
+    let mut include_usage = false;
+    if has_options {
+        let options: Options = serde_json::from_str(known.stream_options.value?.get()).ok()?;
+        include_usage = options.include_usage.unwrap_or(false);
+    }
+    let mut model = None;
+    if known.model.is_there {
+        model = Some(serde_json::from_str(known.model.value?.get()).ok()?);
+    }
     let place = |value: &RawValue| place(text, value);
     let body = SentBody {
         text: bytes.clone(),
-        model: known.model.map(place),
-        stream_options: known.stream_options.map(place),
-        tools: known.tools.map_or(0, |Listed(bytes)| bytes),
-        calls: known.messages.iter().map(|message| message.calls).sum(),
+        model: known.model.value.map(place),
+        stream_options: known.stream_options.value.map(place),
+        tools: known.tools.value.map_or(0, |Listed(bytes)| bytes),
+        calls: messages.iter().map(|message| message.calls).sum(),
     };
-    let messages = known.messages.into_iter().map(|message| message.message);
+    let max_tokens = known.max_completion_tokens.value.or(known.max_tokens.value);
     Some(ChatRequest {
         task: Task::Chat,
         model,
-        messages: messages.collect(),
+        messages: messages
+            .into_iter()
+            .map(|message| message.message)
+            .collect(),
         stream,
-        include_usage: options.and_then(|options| options.include_usage) == Some(true),
-        choices: known.choices.flatten().map_or(1, NonZeroU32::get),
-        best_of: known.best_of.flatten(),
+        include_usage,
+        choices: known.choices.value.map_or(1, NonZeroU32::get),
+        best_of: known.best_of.value,
         max_tokens: max_tokens.map(NonZeroU32::get),
-        temperature: within(known.temperature.flatten(), 2.0)?,
-        top_p: within(known.top_p.flatten(), 1.0)?,
-        top_k: known.top_k.flatten(),
-        seed: known.seed.flatten(),
-        stop: known.stop.flatten().unwrap_or_default().0,
+        temperature: known.temperature.value,
+        top_p: known.top_p.value,
+        top_k: known.top_k.value,
+        seed: known.seed.value,
+        stop: known.stop.value.unwrap_or_default().0,
         body: RequestBody::from(body),
     })
-}
-
-/// A number from 0 to `most`, where there is one. None where it is out of bounds.
-#[expect(
-    clippy::option_option,
-    reason = "out of bounds, absent and present are three cases"
-)]
-fn within(number: Option<f64>, most: f64) -> Option<Option<f64>> {
-    match number {
-        Some(number) if !(0.0..=most).contains(&number) => None,
-        number => Some(number),
-    }
 }
 
 fn place(text: &str, value: &RawValue) -> Range<usize> {
@@ -86,37 +83,29 @@ fn place(text: &str, value: &RawValue) -> Range<usize> {
     start..start + value.len()
 }
 
-/// The fields that are looked at. Each may be `null`, which is as if it were absent.
+/// The fields that are looked at.
 #[derive(Default)]
 struct Known<'a> {
-    messages: Vec<KnownMessage>,
-    model: Option<&'a RawValue>,
-    stream: Option<Option<bool>>,
-    stream_options: Option<&'a RawValue>,
-    choices: Option<Option<NonZeroU32>>,
-    best_of: Option<Option<u64>>,
-    max_tokens: Option<Option<NonZeroU32>>,
-    max_completion_tokens: Option<Option<NonZeroU32>>,
-    temperature: Option<Option<f64>>,
-    top_p: Option<Option<f64>>,
-    top_k: Option<Option<u32>>,
-    seed: Option<Option<u64>>,
-    stop: Option<Option<Stops>>,
-    tools: Option<Listed>,
+    messages: Once<Vec<KnownMessage>>,
+    model: Once<&'a RawValue>,
+    stream: Once<bool>,
+    stream_options: Once<&'a RawValue>,
+    choices: Once<NonZeroU32>,
+    best_of: Once<u64>,
+    max_tokens: Once<NonZeroU32>,
+    max_completion_tokens: Once<NonZeroU32>,
+    temperature: Once<f64>,
+    top_p: Once<f64>,
+    top_k: Once<u32>,
+    seed: Once<u64>,
+    stop: Once<Stops>,
+    tools: Once<Listed>,
 }
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Options {
     include_usage: Option<bool>,
-}
-
-/// A value's first place; a second one of the same name is for those who know which counts.
-fn once<T, E: Error>(place: &mut Option<T>, name: &'static str, value: T) -> Result<(), E> {
-    match place.replace(value) {
-        None => Ok(()),
-        Some(_) => Err(E::duplicate_field(name)),
-    }
 }
 
 impl<'de> Deserialize<'de> for Known<'de> {
@@ -132,39 +121,27 @@ impl<'de> Deserialize<'de> for Known<'de> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Known<'de>, A::Error> {
                 let mut known = Known::default();
-                let mut messages = None;
                 while let Some(Name(name)) = map.next_key()? {
                     match &*name {
-                        "messages" => once(&mut messages, "messages", map.next_value()?)?,
-                        "model" => once(&mut known.model, "model", map.next_value()?)?,
-                        "stream" => once(&mut known.stream, "stream", map.next_value()?)?,
-                        "stream_options" => {
-                            let place = &mut known.stream_options;
-                            once(place, "stream_options", map.next_value()?)?;
-                        }
-                        "n" => once(&mut known.choices, "n", map.next_value()?)?,
-                        "best_of" => once(&mut known.best_of, "best_of", map.next_value()?)?,
-                        "max_tokens" => {
-                            once(&mut known.max_tokens, "max_tokens", map.next_value()?)?;
-                        }
-                        "max_completion_tokens" => {
-                            let place = &mut known.max_completion_tokens;
-                            once(place, "max_completion_tokens", map.next_value()?)?;
-                        }
-                        "temperature" => {
-                            once(&mut known.temperature, "temperature", map.next_value()?)?;
-                        }
-                        "top_p" => once(&mut known.top_p, "top_p", map.next_value()?)?,
-                        "top_k" => once(&mut known.top_k, "top_k", map.next_value()?)?,
-                        "seed" => once(&mut known.seed, "seed", map.next_value()?)?,
-                        "stop" => once(&mut known.stop, "stop", map.next_value()?)?,
-                        "tools" => once(&mut known.tools, "tools", map.next_value()?)?,
+                        "messages" => known.messages.read(&mut map)?,
+                        "model" => known.model.read(&mut map)?,
+                        "stream" => known.stream.read(&mut map)?,
+                        "stream_options" => known.stream_options.read(&mut map)?,
+                        "n" => known.choices.read(&mut map)?,
+                        "best_of" => known.best_of.read(&mut map)?,
+                        "max_tokens" => known.max_tokens.read(&mut map)?,
+                        "max_completion_tokens" => known.max_completion_tokens.read(&mut map)?,
+                        "temperature" => known.temperature.read(&mut map)?,
+                        "top_p" => known.top_p.read(&mut map)?,
+                        "top_k" => known.top_k.read(&mut map)?,
+                        "seed" => known.seed.read(&mut map)?,
+                        "stop" => known.stop.read(&mut map)?,
+                        "tools" => known.tools.read(&mut map)?,
                         _ => {
                             map.next_value::<Extent>()?;
                         }
                     }
                 }
-                known.messages = messages.unwrap_or_default();
                 Ok(known)
             }
         }

@@ -43,7 +43,7 @@ impl<'de> Deserialize<'de> for Stops {
     }
 }
 
-/// A list that is not empty, by its extent. Where there is `null`, it is 0.
+/// A list that is not empty, by its extent.
 pub(super) struct Listed(pub(super) usize);
 
 impl<'de> Deserialize<'de> for Listed {
@@ -57,10 +57,6 @@ impl<'de> Deserialize<'de> for Listed {
                 formatter.write_str("a list")
             }
 
-            fn visit_unit<E: Error>(self) -> Result<Listed, E> {
-                Ok(Listed(0))
-            }
-
             fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Listed, A::Error> {
                 let items = SeqAccessDeserializer::new(items);
                 match Extent::deserialize(items)? {
@@ -70,6 +66,6 @@ impl<'de> Deserialize<'de> for Listed {
             }
         }
 
-        deserializer.deserialize_any(Items)
+        deserializer.deserialize_seq(Items)
     }
 }

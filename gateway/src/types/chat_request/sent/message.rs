@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::lists::Listed;
-use super::once;
+use super::once::Once;
 use crate::types::chat_request::{Content, Message, ROLES, join};
 use crate::types::extent::Extent;
 use crate::types::open_object::Name;
@@ -29,26 +29,24 @@ impl<'de> Deserialize<'de> for KnownMessage {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<KnownMessage, A::Error> {
-                let (mut role, mut content, mut calls) = (None, None, None);
+                let mut role = Once::<Name<'_>>::default();
+                let mut content = Once::<KnownContent>::default();
+                let mut calls = Once::<Listed>::default();
                 while let Some(Name(name)) = map.next_key()? {
                     match &*name {
-                        "role" => once(&mut role, "role", map.next_value::<Name<'_>>()?)?,
-                        "content" => {
-                            let said = map.next_value::<Option<KnownContent>>()?;
-                            once(&mut content, "content", said)?;
-                        }
-                        "tool_calls" => once(&mut calls, "tool_calls", map.next_value()?)?,
+                        "role" => role.read(&mut map)?,
+                        "content" => content.read(&mut map)?,
+                        "tool_calls" => calls.read(&mut map)?,
                         _ => {
                             map.next_value::<Extent>()?;
                         }
                     }
                 }
-                let Name(role) = role.ok_or_else(|| Error::missing_field("role"))?;
+                let Name(role) = role.value.ok_or_else(|| Error::missing_field("role"))?;
                 let role = ROLES.into_iter().find(|known| *known == role);
                 let role = role.ok_or_else(|| Error::custom("an unknown role"))?;
-                let Listed(calls) = calls.unwrap_or(Listed(0));
-                let content = match content.flatten() {
-                    // An empty list, or calls: seldom enough.
+                let calls = calls.value.map_or(0, |Listed(bytes)| bytes);
+                let content = match content.value {
                     _ if calls > 0 => Content::Other("tool_calls".to_owned()),
                     Some(KnownContent(content)) => content,
                     None if matches!(role, "assistant" | "function") => Content::Absent,
@@ -109,21 +107,22 @@ impl<'de> Deserialize<'de> for KnownPart {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<KnownPart, A::Error> {
-                let (mut kind, mut text) = (None, None);
+                let mut kind = Once::<Name<'_>>::default();
+                let mut text = Once::<Name<'_>>::default();
                 while let Some(Name(name)) = map.next_key()? {
                     match &*name {
-                        "type" => once(&mut kind, "type", map.next_value::<Name<'_>>()?)?,
-                        "text" => once(&mut text, "text", map.next_value::<Name<'_>>()?)?,
+                        "type" => kind.read(&mut map)?,
+                        "text" => text.read(&mut map)?,
                         _ => {
                             map.next_value::<Extent>()?;
                         }
                     }
                 }
-                let Name(kind) = kind.ok_or_else(|| Error::missing_field("type"))?;
+                let Name(kind) = kind.value.ok_or_else(|| Error::missing_field("type"))?;
                 if kind != "text" {
                     return Ok(KnownPart(Content::Other(kind.into_owned())));
                 }
-                let Name(text) = text.ok_or_else(|| Error::missing_field("text"))?;
+                let Name(text) = text.value.ok_or_else(|| Error::missing_field("text"))?;
                 Ok(KnownPart(Content::Text(text.into_owned())))
             }
         }
