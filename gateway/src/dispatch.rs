@@ -195,8 +195,11 @@ impl Dispatcher {
                 Backend::Unavailable { reason } => Err(unavailable(entry, reason)),
             };
             let mut answer = outcome.inspect_err(|error| call.failed(error))?;
-            if call.is_traced() || notes::wants_content() {
-                answer = answer.read()?.into();
+            // Whoever wants to hear of an answer hears it by its own name.
+            if (call.is_traced() || notes::wants_content())
+                && let WholeAnswer::Sent(sent) = &answer
+            {
+                answer = sent.read().map_err(|_| unreadable(entry))?.into();
             }
             let usage = match &mut answer {
                 WholeAnswer::Read(completion) => {
@@ -204,7 +207,7 @@ impl Dispatcher {
                     finish(completion, entry, request)
                 }
                 WholeAnswer::Sent(sent) => {
-                    sent.model.clone_from(&entry.name);
+                    sent.model = Some(entry.name.clone());
                     sent.usage.clone()
                 }
             };
@@ -263,6 +266,14 @@ fn unavailable(entry: &ModelEntry, reason: &str) -> GatewayError {
     GatewayError::ModelUnavailable {
         model: entry.name.clone(),
         reason: reason.to_owned(),
+    }
+}
+
+/// As the provider says it of whole answers that are read at once.
+fn unreadable(entry: &ModelEntry) -> GatewayError {
+    GatewayError::UpstreamMalformed {
+        model: entry.name.clone(),
+        what: "no chat completion",
     }
 }
 

@@ -21,8 +21,8 @@ pub struct SentAnswer {
     body: Bytes,
     /// Where in the body the model's name stands, with its quotes.
     name: Range<usize>,
-    /// The model's name for clients, instead of the API's.
-    pub model: String,
+    /// The model's name for clients, where it is not the API's.
+    pub model: Option<String>,
     /// What it cost.
     pub usage: Usage,
 }
@@ -41,7 +41,7 @@ impl SentAnswer {
         Some(Self {
             body: body.clone(),
             name: start..start + name.len(),
-            model: String::new(),
+            model: None,
             usage: known.usage.counted(),
         })
     }
@@ -49,17 +49,22 @@ impl SentAnswer {
     /// The answer field by field, where it can be read so.
     pub fn read(&self) -> serde_json::Result<ChatCompletion> {
         let mut completion: ChatCompletion = serde_json::from_slice(&self.body)?;
-        completion.model.clone_from(&self.model);
+        if let Some(model) = &self.model {
+            completion.model.clone_from(model);
+        }
         Ok(completion)
     }
 
     /// The bytes for clients.
     pub fn body(&self) -> Bytes {
+        let Some(model) = &self.model else {
+            return self.body.clone();
+        };
         // Letters that JSON escapes are rare in names.
-        let mut told = BytesMut::with_capacity(self.body.len() + self.model.len() + 16);
+        let mut told = BytesMut::with_capacity(self.body.len() + model.len() + 16);
         told.put_slice(&self.body[..self.name.start]);
         let mut told = told.writer();
-        let written = serde_json::to_writer(&mut told, &self.model);
+        let written = serde_json::to_writer(&mut told, model);
         written.expect("text can be written into memory");
         let mut told = told.into_inner();
         told.put_slice(&self.body[self.name.end..]);
@@ -227,7 +232,9 @@ mod tests {
         let text = format!("\n\n {}", text.replace(":7,", ": 7 ,"));
         let mut answer = SentAnswer::of(Task::Chat, &Bytes::from(text.clone())).expect("complete");
         assert_eq!(answer.usage, Usage::new(3, 2).with_cached(1));
-        answer.model = "near \"one\"".to_owned();
+        assert_eq!(answer.body(), text);
+        assert_eq!(answer.read().expect("readable").model, "far\nmodel");
+        answer.model = Some("near \"one\"".to_owned());
         let expected = text.replace(r#""far\nmodel""#, r#""near \"one\"""#);
         assert_eq!(answer.body(), expected);
         let read = answer.read().expect("readable");
@@ -241,7 +248,7 @@ mod tests {
     fn vectors_keep_their_digits() {
         let text = r#"{"object":"list","data":[{"embedding":[0.10000000149011612, 1e-08]}],"model":"m","usage":{"prompt_tokens":1,"total_tokens":1}}"#;
         let mut answer = SentAnswer::of(Task::Embed, &Bytes::from(text)).expect("complete");
-        answer.model = "m".to_owned();
+        answer.model = Some("m".to_owned());
         assert_eq!(answer.body(), text);
         assert!(SentAnswer::of(Task::Chat, &Bytes::from(text)).is_none());
     }

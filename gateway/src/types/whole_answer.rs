@@ -19,7 +19,7 @@ impl WholeAnswer {
             Self::Read(completion) => Ok(*completion),
             // What was found complete can be read, unless it is too deep.
             Self::Sent(sent) => sent.read().map_err(|_| GatewayError::UpstreamMalformed {
-                model: sent.model,
+                model: sent.model.unwrap_or_default(),
                 what: "no chat completion",
             }),
         }

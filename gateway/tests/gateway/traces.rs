@@ -34,6 +34,7 @@ async fn upstream(servers: &mut JoinSet<()>, seen: Arc<Mutex<HeaderMap>>) -> Str
                 "index": 0, "finish_reason": "stop",
                 "message": {"role": "assistant", "content": "the answer of the oracle"},
             }],
+            "usage": {"prompt_tokens": 5, "completion_tokens": 4, "total_tokens": 9},
         }))
     };
     let app = Router::new().route("/v1/chat/completions", post(answer));
@@ -107,6 +108,7 @@ async fn a_request_and_its_upstream_call_are_spans_of_the_callers_trace() {
         answer["choices"][0]["message"]["content"],
         "the answer of the oracle"
     );
+    assert_eq!(answer["model"], "far");
 
     let request = receiver.span("request").await.expect("a span");
     assert_eq!(hex::encode(&request.trace_id), TRACE);
@@ -116,6 +118,16 @@ async fn a_request_and_its_upstream_call_are_spans_of_the_callers_trace() {
     assert_eq!(call.trace_id, request.trace_id);
     assert_eq!(call.kind(), SpanKind::Client);
     assert_eq!(call.parent_span_id, request.span_id);
+    // What the API says of itself, though its answer could have gone on unread.
+    let told = told(&call);
+    for (name, expected) in [
+        ("gen_ai.response.id", json!("far-id")),
+        ("gen_ai.response.model", json!("far-model")),
+        ("gen_ai.response.finish_reasons", json!(["stop"])),
+        ("gen_ai.usage.output_tokens", json!(4)),
+    ] {
+        assert_eq!(told[name], expected, "{name}");
+    }
     let passed_on = seen.lock().expect("not poisoned").clone();
     let expected = format!("00-{TRACE}-{}-01", hex::encode(&call.span_id));
     assert_eq!(passed_on["traceparent"], expected);
