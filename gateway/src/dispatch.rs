@@ -199,7 +199,7 @@ impl Dispatcher {
             if (call.is_traced() || notes::wants_content())
                 && let WholeAnswer::Sent(sent) = &answer
             {
-                answer = sent.read().map_err(|_| unreadable(entry))?.into();
+                answer = sent.read(&entry.name)?.into();
             }
             let usage = match &mut answer {
                 WholeAnswer::Read(completion) => {
@@ -266,14 +266,6 @@ fn unavailable(entry: &ModelEntry, reason: &str) -> GatewayError {
     GatewayError::ModelUnavailable {
         model: entry.name.clone(),
         reason: reason.to_owned(),
-    }
-}
-
-/// As the provider says it of whole answers that are read at once.
-fn unreadable(entry: &ModelEntry) -> GatewayError {
-    GatewayError::UpstreamMalformed {
-        model: entry.name.clone(),
-        what: "no chat completion",
     }
 }
 

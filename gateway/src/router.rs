@@ -106,9 +106,10 @@ fn is_open(path: &str) -> bool {
     path == OPENAPI || channel::serves(path)
 }
 
-/// What asks a model, all by POST; the most asked first.
+/// Answers a request that asks a model.
 type Ask = for<'a> fn(&'a AppState, Request) -> BoxFuture<'a, Result<Response, GatewayError>>;
 
+/// What asks a model, all by POST; the most asked first.
 const ASKS: [(&str, Ask); 7] = [
     (routing::CHAT_COMPLETIONS, |state, request| {
         Box::pin(chat_completions::create(state, request))

@@ -7,6 +7,7 @@ pub(crate) mod fields;
 mod json_object;
 mod message_answer;
 mod open_object;
+mod place;
 mod random_digits;
 mod request_body;
 mod said;

@@ -160,9 +160,7 @@ impl Limiter {
             .flatten()
             .filter(|(_, budget)| *budget != BudgetConfig::default())
             .collect();
-        if !limits.is_empty() {
-            permit.take(&limits, cost).await?;
-        }
+        permit.take(&limits, cost).await?;
         Ok(permit)
     }
 

@@ -122,18 +122,15 @@ impl Permit {
     /// A model is about to be asked: set aside what it may use of its own limits.
     pub async fn charge(&self, model: &str) -> Result<Charge, GatewayError> {
         let parts = &self.shared.parts;
-        let Some(config) = parts.models.get(model) else {
-            return Ok(Charge {
-                permit: self.clone(),
-                prices: PricesConfig::default(),
-                holds: Holds::default(),
-            });
+        let (prices, holds) = match parts.models.get(model) {
+            None => Default::default(),
+            Some(config) => {
+                let prices = config.prices.unwrap_or_default();
+                let limits = [(Subject::Model(model.into()), config.budget)];
+                let holds = self.hold(&limits, parts.estimate.cost(prices)).await?;
+                (prices, holds)
+            }
         };
-        let prices = config.prices.unwrap_or_default();
-        let subject = Subject::Model(model.into());
-        let holds = self
-            .hold(&[(subject, config.budget)], parts.estimate.cost(prices))
-            .await?;
         Ok(Charge {
             permit: self.clone(),
             prices,

@@ -5,15 +5,16 @@
 //! digit, and fields of tomorrow in their place.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::ops::Range;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
+use super::place::place;
 use super::{ChatCompletion, Task, Usage};
+use crate::error::GatewayError;
 
 /// An answer that has all that clients are promised.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,19 +37,23 @@ impl SentAnswer {
         if !known.is_complete(task) {
             return None;
         }
-        let name = known.model.get();
-        let start = name.as_ptr().addr() - text.as_ptr().addr();
         Some(Self {
             body: body.clone(),
-            name: start..start + name.len(),
+            name: place(text, known.model),
             model: None,
             usage: known.usage.counted(),
         })
     }
 
-    /// The answer field by field, where it can be read so.
-    pub fn read(&self) -> serde_json::Result<ChatCompletion> {
-        let mut completion: ChatCompletion = serde_json::from_slice(&self.body)?;
+    /// The answer field by field. What was found complete can be read so, unless it is too deep: then the model called
+    /// `model` is to blame.
+    pub fn read(&self, model: &str) -> Result<ChatCompletion, GatewayError> {
+        let completion = serde_json::from_slice(&self.body);
+        let mut completion: ChatCompletion =
+            completion.map_err(|_| GatewayError::UpstreamMalformed {
+                model: model.to_owned(),
+                what: "no chat completion",
+            })?;
         if let Some(model) = &self.model {
             completion.model.clone_from(model);
         }
@@ -84,8 +89,9 @@ struct Known<'a> {
     model: &'a RawValue,
     #[serde(borrow, default)]
     choices: Vec<KnownChoice<'a>>,
-    data: Option<List>,
-    results: Option<List>,
+    // What is ignored takes no memory, however long the list.
+    data: Option<Vec<IgnoredAny>>,
+    results: Option<Vec<IgnoredAny>>,
     usage: KnownUsage,
 }
 
@@ -93,8 +99,8 @@ struct Known<'a> {
 struct KnownChoice<'a> {
     #[serde(rename = "index")]
     _index: u32,
-    #[serde(rename = "message")]
-    _message: Message,
+    #[serde(borrow)]
+    message: &'a RawValue,
     #[serde(borrow, rename = "finish_reason")]
     _finish_reason: Option<Cow<'a, str>>,
 }
@@ -110,6 +116,15 @@ struct KnownUsage {
 #[derive(Deserialize)]
 struct KnownDetails {
     cached_tokens: Option<u64>,
+}
+
+impl KnownChoice<'_> {
+    /// Whether there is a message with any field.
+    fn says_something(&self) -> bool {
+        let object = self.message.get().strip_prefix('{');
+        let fields = object.and_then(|object| object.strip_suffix('}'));
+        fields.is_some_and(|fields| !fields.trim_ascii().is_empty())
+    }
 }
 
 impl Known<'_> {
@@ -133,7 +148,8 @@ impl Known<'_> {
             // What clients get is made of these.
             Task::Summarize | Task::Complete => false,
         };
-        has_kind && has_parts && is_named && is_whole
+        let says_something = self.choices.iter().all(KnownChoice::says_something);
+        has_kind && has_parts && is_named && says_something && is_whole
     }
 }
 
@@ -149,60 +165,6 @@ impl KnownUsage {
             None | Some(0) => usage,
             Some(tokens) => usage.with_cached(tokens),
         }
-    }
-}
-
-/// An object that says something.
-struct Message;
-
-impl<'de> Deserialize<'de> for Message {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
-
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Message;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a message")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Message, A::Error> {
-                let mut is_empty = true;
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
-                    is_empty = false;
-                }
-                if is_empty {
-                    return Err(A::Error::invalid_length(0, &self));
-                }
-                Ok(Message)
-            }
-        }
-
-        deserializer.deserialize_map(Fields)
-    }
-}
-
-/// Any list.
-struct List;
-
-impl<'de> Deserialize<'de> for List {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Items;
-
-        impl<'de> Visitor<'de> for Items {
-            type Value = List;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a list")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<List, A::Error> {
-                while items.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(List)
-            }
-        }
-
-        deserializer.deserialize_seq(Items)
     }
 }
 
@@ -233,11 +195,11 @@ mod tests {
         let mut answer = SentAnswer::of(Task::Chat, &Bytes::from(text.clone())).expect("complete");
         assert_eq!(answer.usage, Usage::new(3, 2).with_cached(1));
         assert_eq!(answer.body(), text);
-        assert_eq!(answer.read().expect("readable").model, "far\nmodel");
+        assert_eq!(answer.read("m").expect("readable").model, "far\nmodel");
         answer.model = Some("near \"one\"".to_owned());
         let expected = text.replace(r#""far\nmodel""#, r#""near \"one\"""#);
         assert_eq!(answer.body(), expected);
-        let read = answer.read().expect("readable");
+        let read = answer.read("m").expect("readable");
         assert_eq!(
             json!(read),
             serde_json::from_str::<Value>(&expected).expect("JSON")
@@ -288,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_for_others() {
+    fn what_is_no_json_or_says_nothing_is_for_others() {
         let text = chat().to_string();
         for body in [
             &text.as_bytes()[..text.len() - 1],
@@ -296,6 +258,7 @@ mod tests {
             &text.replace("hi", "\u{1}").into_bytes(),
             &[text.as_bytes(), b"\xff"].concat(),
             text.replacen('{', r#"{"id":"c0","#, 1).as_bytes(),
+            br#"{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{ }}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}"#,
         ] {
             let body = Bytes::copy_from_slice(body);
             assert_eq!(SentAnswer::of(Task::Chat, &body), None, "{body:?}");

@@ -17,11 +17,7 @@ impl WholeAnswer {
     pub fn read(self) -> Result<ChatCompletion, GatewayError> {
         match self {
             Self::Read(completion) => Ok(*completion),
-            // What was found complete can be read, unless it is too deep.
-            Self::Sent(sent) => sent.read().map_err(|_| GatewayError::UpstreamMalformed {
-                model: sent.model.unwrap_or_default(),
-                what: "no chat completion",
-            }),
+            Self::Sent(sent) => sent.read(sent.model.as_deref().unwrap_or_default()),
         }
     }
 }

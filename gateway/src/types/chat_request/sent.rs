@@ -7,7 +7,6 @@ mod once;
 
 use std::fmt;
 use std::num::NonZeroU32;
-use std::ops::Range;
 
 use bytes::Bytes;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -16,6 +15,7 @@ use serde_json::value::RawValue;
 use super::ChatRequest;
 use crate::types::extent::Extent;
 use crate::types::open_object::Name;
+use crate::types::place::place;
 use crate::types::request_body::SentBody;
 use crate::types::{RequestBody, Task};
 use lists::{Listed, Stops};
@@ -75,12 +75,6 @@ pub(super) fn read(bytes: &Bytes) -> Option<ChatRequest> {
         stop: known.stop.value.unwrap_or_default().0,
         body: RequestBody::from(body),
     })
-}
-
-fn place(text: &str, value: &RawValue) -> Range<usize> {
-    let value = value.get();
-    let start = value.as_ptr().addr() - text.as_ptr().addr();
-    start..start + value.len()
 }
 
 /// The fields that are looked at.
