@@ -49,11 +49,12 @@ pub fn refuse_large(state: &AppState, request: &Request) -> Result<(), GatewayEr
 }
 
 impl Rest {
-    /// Where a body was not read, for whatever reason, its rest is read before the answer goes. A connection whose rest
-    /// does not come is not used again, and the client is told, lest it send its next request there.
+    /// Where a body was not read, for whatever reason, its rest is read before the answer goes. Where the rest does not
+    /// come, HTTP/2 ends the stream of this request alone; a connection of HTTP/1 is not used again, and the client is
+    /// told, lest it send its next request there.
     pub async fn discard(self, response: &mut Response) {
-        // Elsewhere the stream of this request alone ends.
-        if self.is_http1 && !self.lender.discard(self.waits_for_us).await {
+        let is_read = self.lender.discard(self.waits_for_us).await;
+        if !is_read && self.is_http1 {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);
         }

@@ -1,8 +1,9 @@
 //! A body that its handler did not read to the end.
 //!
 //! Whoever closes a connection with bytes unread resets it: a client that is still sending never sees its answer, and
-//! one that sends its next request there sees that one fail. So whatever a handler leaves is read and thrown away
-//! before the answer goes.
+//! one that sends its next request there sees that one fail. A stream of HTTP/2 that ends unread is reset, too, and many
+//! clients then take the answer before it for lost. So whatever a handler leaves is read and thrown away before the
+//! answer goes.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

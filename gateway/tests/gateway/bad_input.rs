@@ -3,7 +3,7 @@
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::binary::{Binary, KEY, chat};
+use crate::binary::{Binary, KEY, chat, client_builder};
 use crate::upstream::Upstream;
 
 #[rstest]
@@ -49,31 +49,33 @@ async fn a_bad_body_is_answered_with_what_is_wrong(
     );
 }
 
+#[rstest]
+#[case::over_http_1(client_builder())]
+#[case::over_http_2(client_builder().http2_prior_knowledge())]
 #[tokio::test]
-async fn an_oversized_body_is_refused_announced_or_not() {
+async fn an_oversized_body_is_refused_announced_or_not(#[case] client: reqwest::ClientBuilder) {
+    const ROUNDS: usize = 3;
     let upstream = Upstream::start().await;
     let gateway = Binary::start(&upstream.models(&["good"])).await;
+    let client = client.build().expect("a client");
+    let refused = async |body: reqwest::Body| {
+        let url = gateway.url("/v1/chat/completions");
+        let sent = client.post(url).bearer_auth(KEY).body(body).send().await;
+        let response = sent.expect("an answer");
+        assert_eq!(response.status(), 413);
+        let error: Value = response.json().await.expect("JSON");
+        assert_eq!(error["error"]["code"], "body_too_large");
+    };
     let large = vec![b' '; 5 << 20];
-    let announced = gateway
-        .post("/v1/chat/completions", large.clone())
-        .send()
-        .await
-        .expect("an answer");
-    assert_eq!(announced.status(), 413);
-    let error: Value = announced.json().await.expect("JSON");
-    assert_eq!(error["error"]["code"], "body_too_large");
-    let pieces = futures::stream::iter(
-        large
+    for _ in 0..ROUNDS {
+        refused(large.clone().into()).await;
+        let pieces: Vec<_> = large
             .chunks(1 << 16)
             .map(|piece| Ok::<_, std::io::Error>(piece.to_vec()))
-            .collect::<Vec<_>>(),
-    );
-    let streamed = gateway
-        .post("/v1/chat/completions", reqwest::Body::wrap_stream(pieces))
-        .send()
-        .await
-        .expect("an answer");
-    assert_eq!(streamed.status(), 413);
+            .collect();
+        let pieces = futures::stream::iter(pieces);
+        refused(reqwest::Body::wrap_stream(pieces)).await;
+    }
     assert_eq!(
         gateway.ask("/v1/chat/completions", &chat("good")).await.0,
         200

@@ -1,5 +1,11 @@
 //! HTTP/1.1 and HTTP/2, in the clear and over TLS, whole and streamed.
 
+use std::future::poll_fn;
+
+use axum::body::Bytes;
+use futures::FutureExt as _;
+use tokio::task::JoinSet;
+
 use crate::binary::{Binary, chat, client_builder, events, said, stream};
 use crate::upstream::Upstream;
 use crate::{binary, tls};
@@ -49,4 +55,54 @@ async fn in_the_clear_http_2_is_spoken_to_those_who_know() {
         .build()
         .expect("a client");
     speaks(&gateway, &knowing, http::Version::HTTP_2).await;
+}
+
+/// Whatever a gateway refuses before it has read the body: some clients lose the answer where its stream is reset.
+#[tokio::test]
+async fn a_refusal_over_http_2_ends_its_stream_in_peace() {
+    const ROUNDS: usize = 20;
+    let upstream = Upstream::start().await;
+    let gateway = Binary::start(&upstream.models(&["good"])).await;
+    let url = gateway.url("/v1/chat/completions");
+    let connection = tokio::net::TcpStream::connect(gateway.address).await;
+    let connection = connection.expect("a connection");
+    let (mut client, connection) = h2::client::handshake(connection).await.expect("HTTP/2");
+    let mut connections = JoinSet::new();
+    connections.spawn(connection);
+    let post = |key: &str| {
+        http::Request::post(&url).header(http::header::AUTHORIZATION, format!("Bearer {key}"))
+    };
+    let mut ended = Vec::new();
+    for _ in 0..ROUNDS {
+        let refusals = [
+            // Who guesses too often is told so.
+            (&[401, 429][..], post("wrong")),
+            (&[415], post(binary::KEY).header("content-encoding", "gzip")),
+            (&[405], post(binary::KEY).method("PUT")),
+        ];
+        for (expected, request) in refusals {
+            client = client.ready().await.expect("a connection that serves on");
+            let request = request.body(()).expect("a request");
+            let (response, mut body) = client.send_request(request, false).expect("sent");
+            // The body comes after the head, in two frames.
+            tokio::task::yield_now().await;
+            body.send_data(Bytes::from_static(b"{"), false)
+                .expect("sent");
+            tokio::task::yield_now().await;
+            body.send_data(Bytes::from_static(b"}"), true)
+                .expect("sent");
+            let response = response.await.expect("an answer");
+            let status = response.status().as_u16();
+            assert!(expected.contains(&status), "{status}");
+            let mut answer = response.into_body();
+            while let Some(piece) = answer.data().await {
+                piece.expect("the answer comes to its end");
+            }
+            ended.push(body);
+        }
+    }
+    for mut stream in ended {
+        let reset = poll_fn(|context| stream.poll_reset(context)).now_or_never();
+        assert!(reset.is_none(), "{reset:?}");
+    }
 }
