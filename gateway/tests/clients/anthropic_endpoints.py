@@ -1,18 +1,15 @@
 """Every endpoint and every class of errors, with the official `anthropic` client for Python.
 
-Environment: ANTHROPIC_BASE_URL, ANTHROPIC_API_KEY, SSL_CERT_FILE (the gateway's CA).
+Argument: the version of HTTP. Environment: ANTHROPIC_BASE_URL, ANTHROPIC_API_KEY, SSL_CERT_FILE (the gateway's CA).
 """
 
+import sys
+
 import anthropic
+from checks import check, http_client
 
 WORDS = [{"role": "user", "content": "Say hello."}]
 TOOL = {"name": "weather", "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}}}
-
-
-def check(holds, what):
-    if not holds:
-        raise SystemExit(f"FAILED: {what}")
-    print(f"ok: {what}")
 
 
 def refused(expected, status, kind, call, what):
@@ -26,7 +23,7 @@ def refused(expected, status, kind, call, what):
     raise SystemExit(f"FAILED: {what}: no error")
 
 
-client = anthropic.Anthropic(max_retries=0)
+client = anthropic.Anthropic(max_retries=0, http_client=http_client(anthropic, sys.argv[1] == "2"))
 create = client.messages.create
 
 answer = create(model="good", max_tokens=9, system="Be brief.", messages=WORDS)
@@ -69,10 +66,23 @@ check(raw.headers["x-claw-token-count"] == "estimate" and raw.parse().input_toke
 
 refused(anthropic.BadRequestError, 400, "invalid_request_error", lambda: create(model="smollm2", max_tokens=9, messages=WORDS, thinking={"type": "enabled", "budget_tokens": 1024}), "thinking of a local model")
 refused(anthropic.AuthenticationError, 401, "authentication_error", lambda: client.with_options(api_key="wrong").messages.create(model="good", max_tokens=9, messages=WORDS), "a wrong key")
+expired = client.with_options(api_key="clients-key-that-was-good-once")
+refused(anthropic.AuthenticationError, 401, "authentication_error", lambda: expired.messages.create(model="good", max_tokens=9, messages=WORDS), "an expired key")
+narrow = client.with_options(api_key="clients-key-that-may-do-little")
+refused(anthropic.PermissionDeniedError, 403, "permission_error", lambda: narrow.messages.count_tokens(model="good", messages=WORDS), "a path that a key may not use")
+refused(anthropic.BadRequestError, 400, "invalid_request_error", lambda: create(model="smollm2", max_tokens=9, messages=[{"role": "user", "content": "far " * 8_000}]), "a prompt longer than its model reads")
+refused(anthropic.APIStatusError, 415, "invalid_request_error", lambda: create(model="good", max_tokens=9, messages=WORDS, extra_headers={"content-encoding": "gzip"}), "a compressed body")
+refused(anthropic.UnprocessableEntityError, 422, "invalid_request_error", lambda: create(model="picky", max_tokens=9, messages=WORDS), "a refusal of the API")
 refused(anthropic.NotFoundError, 404, "not_found_error", lambda: create(model="nope", max_tokens=9, messages=WORDS), "an unknown model")
 refused(anthropic.APIStatusError, 413, "request_too_large", lambda: create(model="good", max_tokens=9, messages=[{"role": "user", "content": "x" * 70_000}]), "a long body")
 refused(anthropic.RateLimitError, 429, "rate_limit_error", lambda: create(model="busy", max_tokens=9, messages=WORDS), "a busy API")
 refused(anthropic.InternalServerError, 502, "api_error", lambda: create(model="broken", max_tokens=9, messages=WORDS), "a broken API")
+refused(anthropic.APIStatusError, 503, "overloaded_error", lambda: create(model="absent", max_tokens=9, messages=WORDS), "a model whose files are not there")
+refused(anthropic.APIStatusError, 504, "timeout_error", lambda: create(model="hasty", max_tokens=9, messages=WORDS), "an API that says nothing")
+single = client.with_options(api_key="clients-key-for-one-at-a-time").messages
+with single.stream(model="stalls", max_tokens=9, messages=WORDS) as stream:
+    check(next(stream.text_stream) == "Hel", "one answer at a time is given")
+    refused(anthropic.RateLimitError, 429, "rate_limit_error", lambda: single.create(model="good", max_tokens=9, messages=WORDS), "a second one at once")
 try:
     with client.messages.stream(model="cut", max_tokens=9, messages=WORDS) as stream:
         stream.get_final_message()

@@ -6,6 +6,7 @@ Environment: OPENAI_BASE_URL, OPENAI_API_KEY, SSL_CERT_FILE (the gateway's CA).
 import json
 
 import openai
+from checks import check
 from pydantic import BaseModel
 
 MODEL = "smollm2"
@@ -20,12 +21,6 @@ TOOLS = [
     {"type": "function", "function": {"name": "weather", "description": "Tells the weather", "parameters": PARAMETERS}},
     {"type": "function", "function": {"name": "time"}},
 ]
-
-
-def check(holds, what):
-    if not holds:
-        raise SystemExit(f"FAILED: {what}")
-    print(f"ok: {what}")
 
 
 client = openai.OpenAI(max_retries=0)

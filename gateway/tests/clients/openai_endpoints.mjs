@@ -64,6 +64,13 @@ check(vectors.data[0].embedding[1] === -0.5, "a text becomes a vector");
 const ranking = await client.post("/rerank", { body: { model: "good", query: "q", documents: ["a", "b"] } });
 check(ranking.results[0].index === 1, "documents are sorted");
 
+const tasks = new URL("/tasks", client.baseURL).href;
+const task = (name, body) => client.post(`${tasks}/${name}`, { body });
+check((await task("chat", { messages })).choices[0].message.content === "Hello", "a route chats, by its fallback");
+check((await task("summary", { text: "A long story." })).summary === "Hello", "a route makes a summary");
+check((await task("vectors", { input: "hello", encoding_format: "float" })).data[0].embedding[1] === -0.5, "a route gives vectors");
+check((await task("ranking", { query: "q", documents: ["a", "b"] })).results[0].index === 1, "a route sorts documents");
+
 const response = await client.responses.create({ model: "good", input: "Say hello." });
 check(response.output_text === "Hello" && response.status === "completed", "a response says hello");
 const events = await collect(await client.responses.create({ model: "good", input: "Say hello.", stream: true }));
@@ -84,6 +91,21 @@ check(formed.choices.every((choice, index) => choice.index === index && JSON.par
 check(formed.choices[1].logprobs.content.length > 0, "and tells probabilities");
 await refused(400, () => client.responses.create({ model: "good", input: "x", store: true }), "a stored response");
 await refused(401, () => client.withOptions({ apiKey: "wrong" }).models.list(), "a wrong key");
+const keyed = (apiKey) => client.withOptions({ apiKey });
+await refused(401, () => keyed("clients-key-that-was-good-once").chat.completions.create({ model: "good", messages }), "an expired key");
+await refused(403, () => keyed("clients-key-for-another-place").chat.completions.create({ model: "good", messages }), "a key for another place");
+await refused(403, () => keyed("clients-key-that-may-do-little").embeddings.create({ model: "good", input: "x" }), "a path that a key may not use");
+await refused(404, () => keyed("clients-key-that-may-do-little").chat.completions.create({ model: "smollm2", messages }), "a model that a key may not use");
+await refused(400, () => client.chat.completions.create({ model: "smollm2", messages: [{ role: "user", content: "far ".repeat(8000) }] }), "a prompt longer than its model reads");
+await refused(405, () => client.get("/chat/completions"), "a wrong method");
+await refused(415, () => client.post("/chat/completions", { body: {}, headers: { "content-encoding": "gzip" } }), "a compressed body");
+await refused(422, () => client.chat.completions.create({ model: "picky", messages }), "a refusal of the API");
+await refused(503, () => client.chat.completions.create({ model: "absent", messages }), "a model whose files are not there");
+await refused(504, () => client.chat.completions.create({ model: "hasty", messages }), "an API that says nothing");
+const single = keyed("clients-key-for-one-at-a-time").chat.completions;
+const held = await single.create({ model: "stalls", messages, stream: true });
+await refused(429, () => single.create({ model: "good", messages }), "a second answer at once");
+held.controller.abort();
 await refused(404, () => client.chat.completions.create({ model: "nope", messages }), "an unknown model");
 await refused(413, () => client.chat.completions.create({ model: "good", messages: [{ role: "user", content: "x".repeat(70000) }] }), "a long body");
 await refused(429, () => client.chat.completions.create({ model: "busy", messages }), "a busy API");

@@ -55,15 +55,25 @@ class Api(BaseHTTPRequestHandler):
             return self.refuse(429, "too many")
         if name == "picky":
             return self.refuse(422, "no such city")
+        if not body.get("stream") and name == "stalls":
+            self.connection.recv(1)
         if not body.get("stream"):
             return self.answer(200, "application/json", json.dumps(whole(self.path, body)))
         events = pieces(self.path, body)
+        if name == "stalls":
+            return self.stall(events[0])
         if name == "cut":
             events = events[:1]
         else:
             events.append({"id": "c", "choices": [], "usage": USAGE})
         data = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
         self.answer(200, "text/event-stream", data if name == "cut" else data + "data: [DONE]\n\n")
+
+    def stall(self, event):
+        """Says nothing after the first piece, until its client leaves."""
+        self.answer(200, "text/event-stream", f"data: {json.dumps(event)}\n\n")
+        self.connection.recv(1)
+        self.close_connection = True
 
     def refuse(self, status, message):
         error = {"message": message, "type": "far_error", "param": None, "code": "far"}

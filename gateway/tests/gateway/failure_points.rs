@@ -3,6 +3,7 @@
 
 mod anthropic;
 mod gemini;
+mod official_clients;
 mod raw_upstream;
 mod script;
 

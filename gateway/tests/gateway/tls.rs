@@ -21,10 +21,15 @@ fn trusting(certificate: &reqwest::Certificate) -> reqwest::ClientBuilder {
 }
 
 pub(crate) async fn start(upstream: &Upstream) -> (Binary, reqwest::Certificate) {
+    start_on(&upstream.models(&["good"])).await
+}
+
+/// A gateway with these arguments, whose certificate lies in its folder as `tls.crt`.
+pub(crate) async fn start_on(arguments: &[String]) -> (Binary, reqwest::Certificate) {
     let folder = tempfile::tempdir().expect("a folder");
     let certificate = issue(folder.path());
     let path = |name: &str| folder.path().join(name).display().to_string();
-    let mut arguments = upstream.models(&["good"]);
+    let mut arguments = arguments.to_vec();
     arguments.extend([
         "--tls-cert".to_owned(),
         path("tls.crt"),

@@ -1,7 +1,8 @@
 //! The official clients against real gateways: OpenAI's for Python and Node, Anthropic's for Python.
 //!
 //! One gateway runs examples/ with the real model; another one serves the real model and a scripted API, so that every
-//! endpoint and every class of errors can be driven.
+//! endpoint and every class of errors can be driven, for Python over HTTP/1.1 and HTTP/2. A third one serves an API that
+//! fails in all ways (`gateway/tests/gateway/failure_points/official_clients.rs`).
 
 mod packages;
 mod scripted_api;
@@ -30,46 +31,63 @@ pub(crate) fn run() -> anyhow::Result<()> {
                 .env("SSL_CERT_FILE", gateway.ca_certificate()),
         )?;
     }
-    let scripts = tests.join("clients");
+    endpoints(&packages, &tests.join("clients"))?;
+    failures(&packages)
+}
+
+/// Every endpoint and every class of errors.
+fn endpoints(packages: &Packages, scripts: &Path) -> anyhow::Result<()> {
     let api = ScriptedApi::start(&packages.python, &scripts.join("upstream.py"))?;
-    let manifests = manifests(&scripts, api.port())?;
+    let manifests = manifests(scripts, api.port())?;
     let gateway = Gateway::start_on(&manifests, "default-clients")?;
-    let (url, ca) = (gateway.url(), gateway.ca_certificate());
-    command::run(
-        Command::new(&packages.python)
-            .arg(scripts.join("openai_endpoints.py"))
-            .env("OPENAI_BASE_URL", format!("{url}/v1"))
-            .env("OPENAI_API_KEY", "clients-key-of-openai-for-python")
-            .env("SSL_CERT_FILE", ca),
-    )?;
-    command::run(
-        Command::new(&packages.python)
-            .arg(scripts.join("local_model.py"))
-            .env("OPENAI_BASE_URL", format!("{url}/v1"))
-            .env("OPENAI_API_KEY", "clients-key-of-openai-for-python")
-            .env("SSL_CERT_FILE", ca),
-    )?;
-    command::run(
-        Command::new(&packages.python)
-            .arg(scripts.join("anthropic_endpoints.py"))
-            .env("ANTHROPIC_BASE_URL", &url)
-            .env("ANTHROPIC_API_KEY", "clients-key-of-anthropic-for-python")
-            .env("SSL_CERT_FILE", ca),
-    )?;
-    command::run(
-        Command::new(&packages.node)
-            .arg(scripts.join("openai_endpoints.mjs"))
-            .env("CLAW_NODE", &packages.node_modules)
-            .env("OPENAI_BASE_URL", format!("{url}/v1"))
-            .env("OPENAI_API_KEY", "clients-key-of-openai-for-node")
-            .env("NODE_EXTRA_CA_CERTS", ca),
-    )?;
+    let url = gateway.url();
+    let drive = |program: &Path, script: &str, arguments: &[&str], key: &str| {
+        println!("  {script} {}", arguments.join(" "));
+        command::run(
+            Command::new(program)
+                .arg(scripts.join(script))
+                .args(arguments)
+                .env("OPENAI_BASE_URL", format!("{url}/v1"))
+                .env("OPENAI_API_KEY", key)
+                .env("ANTHROPIC_BASE_URL", &url)
+                .env("ANTHROPIC_API_KEY", key)
+                .env("SSL_CERT_FILE", gateway.ca_certificate())
+                .env("NODE_EXTRA_CA_CERTS", gateway.ca_certificate())
+                .env("CLAW_NODE", &packages.node_modules),
+        )
+    };
+    let Packages { python, node, .. } = packages;
+    for version in ["1.1", "2"] {
+        let openai = "clients-key-of-openai-for-python";
+        drive(python, "openai_endpoints.py", &[version], openai)?;
+        let anthropic = "clients-key-of-anthropic-for-python";
+        drive(python, "anthropic_endpoints.py", &[version], anthropic)?;
+    }
+    let key = "clients-key-of-the-local-model";
+    drive(python, "local_model.py", &[], key)?;
+    let key = "clients-key-of-openai-for-node";
+    drive(node, "openai_endpoints.mjs", &[], key)?;
     // The description that this very gateway serves, against the schema of OpenAPI 3.1.
+    let description = format!("{url}/openapi.json");
+    drive(python, "openapi_document.py", &[&description], "")
+}
+
+/// Every point at which an API can fail. The test tells what it needs.
+fn failures(packages: &Packages) -> anyhow::Result<()> {
     command::run(
-        Command::new(&packages.python)
-            .arg(scripts.join("openapi_document.py"))
-            .arg(format!("{url}/openapi.json"))
-            .env("SSL_CERT_FILE", ca),
+        command::cargo()
+            .args([
+                "test",
+                "--package",
+                "clawdbot",
+                "--test",
+                "gateway",
+                "--locked",
+            ])
+            .args(["--", "--ignored", "official_client"])
+            .env("CLAW_TEST_PYTHON", &packages.python)
+            .env("CLAW_TEST_NODE", &packages.node)
+            .env("CLAW_NODE", &packages.node_modules),
     )
 }
 

