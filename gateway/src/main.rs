@@ -9,7 +9,7 @@ use clawdbot::exit::Failure;
 use clawdbot::{audit_command, doctor, gateway, model_command};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     match run() {

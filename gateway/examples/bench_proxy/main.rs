@@ -1,4 +1,5 @@
-//! Both ends of `cargo xtask bench proxy`: an API that answers at once, and clients that ask without pause.
+//! Both ends of `cargo xtask bench proxy`: an API that answers at once, and clients that ask without pause. And the least
+//! that could stand between them.
 //!
 //! Bare sockets and prepared bytes on one thread, so that what is between them is what is measured.
 #![expect(
@@ -8,6 +9,7 @@
 )]
 
 mod answers;
+mod bare;
 mod client;
 mod load;
 mod upstream;
@@ -24,6 +26,13 @@ struct Args {
 enum End {
     /// Answer chats on a port of its own, which is printed.
     Upstream,
+    /// Pass on what comes, and nothing else.
+    Bare {
+        /// Where to listen.
+        address: std::net::SocketAddr,
+        /// Where the API is.
+        upstream: std::net::SocketAddr,
+    },
     /// Ask, and print what was seen as JSON.
     Load(load::Args),
     /// Open connections, print a line, and hold them until the standard input ends.
@@ -35,10 +44,14 @@ enum End {
     },
 }
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::io::Result<()> {
     match Args::parse().end {
         End::Upstream => upstream::serve().await,
+        End::Bare { address, upstream } => bare::serve(address, upstream).await?,
         End::Load(args) => println!("{}", load::run(args).await?),
         End::Idle {
             address,

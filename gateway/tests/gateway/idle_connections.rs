@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use futures::future::join_all;
 use rstest::rstest;
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -73,6 +75,69 @@ async fn a_connection_is_parked_and_serves_again() {
     all_are_idle(&gateway, 0).await;
     until("they are closed", async || {
         (gateway.metric("claw_gateway_open_connections").await <= 1).then_some(())
+    })
+    .await;
+}
+
+/// Kibibytes of memory that a process has.
+fn resident(process: u32) -> u64 {
+    let path = format!("/proc/{process}/status");
+    let status = std::fs::read_to_string(path).expect("a process");
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:")?.strip_suffix("kB"))
+        .and_then(|number| number.trim().parse().ok())
+        .expect("a number")
+}
+
+/// A gateway for many.
+async fn roomy() -> Binary {
+    let upstream = json!({"name": "far", "remote": {"provider": "OpenAI", "baseURL": "http://127.0.0.1:9/v1"}});
+    let gateway = json!({
+        "apiVersion": "claw.dev/v1alpha1", "kind": "ClawGateway", "metadata": {"name": "desk"},
+        "spec": {
+            "tls": {"disabled": {}}, "auth": {"anonymous": {}}, "models": [upstream],
+            "limits": {"requestsPerSecond": 1_000_000, "maxConnections": 10_000},
+        },
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let manifests = folder.path().join("manifests");
+    std::fs::create_dir(&manifests).expect("a folder");
+    std::fs::write(manifests.join("desk.json"), gateway.to_string()).expect("written");
+    let arguments = ["--manifests".to_owned(), manifests.display().to_string()];
+    Binary::start_in(folder, &arguments).await
+}
+
+/// Also of connections that came together, after which nothing happens.
+#[tokio::test]
+async fn what_parked_connections_leave_is_given_back() {
+    const CROWD: u64 = 1_000;
+    /// What a connection keeps, at most; one that is not parked has some 36.
+    const KEPT_KIBIBYTES: u64 = 8;
+    let gateway = roomy().await;
+    let asked =
+        format!("GET /v1/models HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {KEY}\r\n\r\n");
+    let crowd = async || {
+        let streams = join_all((0..CROWD).map(async |_| {
+            let stream = TcpStream::connect(gateway.address).await;
+            let mut stream = stream.expect("a connection");
+            stream.write_all(asked.as_bytes()).await.expect("sent");
+            let answer = answer(&mut stream).await;
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+            stream
+        }));
+        streams.await
+    };
+    // What is needed once, whatever for.
+    drop(crowd().await);
+    until("they are closed", async || {
+        (gateway.metric("claw_gateway_open_connections").await <= 1).then_some(())
+    })
+    .await;
+    let before = resident(gateway.process());
+    let _waiting = crowd().await;
+    until("the memory is given back", async || {
+        (resident(gateway.process()) < before + CROWD * KEPT_KIBIBYTES).then_some(())
     })
     .await;
 }

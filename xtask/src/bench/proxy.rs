@@ -37,7 +37,7 @@ pub(crate) struct Args {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "nginx,envoy,envoy-duties,litellm"
+        default_value = "nginx,envoy,envoy-duties,litellm,hyper"
     )]
     peers: Vec<peers::Peer>,
 

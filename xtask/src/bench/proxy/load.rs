@@ -32,6 +32,11 @@ const SETTLED: Duration = Duration::from_secs(8);
 /// And this comes to an end.
 const SETTLING: Duration = Duration::from_mins(2);
 
+/// Where the program is that [`Ends::start`] builds.
+pub(super) fn program() -> anyhow::Result<PathBuf> {
+    Ok(command::binaries(PROFILE)?.join("examples/bench_proxy"))
+}
+
 /// What one measurement showed.
 pub(super) struct Figures {
     pub(super) requests: f64,
@@ -69,7 +74,7 @@ impl Ends {
         build.args(["build", "--locked", "--profile", PROFILE]);
         build.args(["--package", "clawdbot", "--example", "bench_proxy"]);
         command::run(&mut build)?;
-        let program = command::binaries(PROFILE)?.join("examples/bench_proxy");
+        let program = program()?;
         let log = std::fs::File::create(directory.join("upstream.log"))?;
         let mut api = pinned(&program);
         api.arg("upstream").stderr(log);

@@ -11,7 +11,10 @@ use std::{
 use anyhow::Context;
 use claw_e2e::{process::Program, tools::cache};
 
-use super::server::{Server, free_address, start};
+use super::{
+    load,
+    server::{Server, free_address, start},
+};
 use crate::{command, fetch};
 
 /// The gateway's name in the table.
@@ -34,6 +37,8 @@ pub(super) enum Peer {
     EnvoyDuties,
     /// Its proxy server.
     Litellm,
+    /// The gateway's HTTP library, passing on what comes: `gateway/examples/bench_proxy`.
+    Hyper,
 }
 
 impl fmt::Display for Peer {
@@ -43,6 +48,7 @@ impl fmt::Display for Peer {
             Self::Envoy => "envoy",
             Self::EnvoyDuties => "envoy-duties",
             Self::Litellm => "litellm",
+            Self::Hyper => "hyper",
         })
     }
 }
@@ -58,6 +64,11 @@ impl Peer {
                 envoy(directory, address, upstream, Some(&duties))?
             }
             Self::Litellm => litellm(directory, address, upstream)?,
+            Self::Hyper => Program::new("hyper", load::program()?).args([
+                "bare".to_owned(),
+                address.to_string(),
+                upstream.to_string(),
+            ]),
         };
         Ok(Server {
             name: self.to_string(),
